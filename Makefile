@@ -1,0 +1,48 @@
+# make demo and make test do all their set-up themselves: a virtual environment, the packages, and a
+# private Docker Engine from Debian's packages. They use no engine or database that is already there.
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+RUN := $(BIN)/python
+UNIT := tests/unit tests/database
+
+.PHONY: demo test check lint types unit pythons clean help
+
+help:  ## what there is
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+demo: $(VENV)/ready  ## deploy two topologies on a private engine, delete one row, see what goes
+	@$(RUN) contrib/scripts/private_engine.py -- $(BIN)/topology-reaper demo
+
+test: check  ## everything, against a private real engine
+	$(RUN) -m pytest
+
+check: lint types unit  ## the quick loop: lint, types, and the tests that need no engine
+
+lint: $(VENV)/ready
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/ready
+	$(BIN)/mypy -p listener -p tests
+	$(BIN)/mypy contrib/scripts
+
+unit: $(VENV)/ready
+	$(RUN) -m pytest $(UNIT)
+
+pythons:  ## the tests that need no engine, on every supported Python
+	@for version in 3.11 3.12 3.13; do \
+	  contrib/scripts/find-python $$version >/dev/null || exit 1; \
+	  $(MAKE) --no-print-directory unit PYTHON=$$(contrib/scripts/find-python $$version) VENV=.venv-$$version || exit 1; \
+	done
+
+$(VENV)/ready: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || (apt-get update -qq && apt-get install -y -qq python3-venv)
+	@echo "setting up $(VENV)"
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+clean:
+	rm -rf .venv .venv-* .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist

@@ -1,0 +1,168 @@
+"""The command ``topology-reaper``: words in, exit status out.
+
+The options come from :mod:`listener.settings`; click sees them as plain text, so that one check
+reads a value wherever it was given. An error is one sentence on standard error, never a traceback.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from listener import demo as demonstration
+from listener import naming
+from listener.database import sqlite
+from listener.errors import ConfigurationError, ReaperError
+from listener.service import Listener, sweep
+from listener.settings import Settings, flag_of
+from listener.telemetry import logs
+
+USAGE = 2
+STOP_WITHIN = 1.5
+"""Seconds after which a stop no longer waits for what hangs."""
+
+
+def main() -> None:
+    """Run the command line and exit with its status."""
+    try:
+        status = commands.main(prog_name="topology-reaper", standalone_mode=False)
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.ctx.get_help())
+        status = USAGE
+    except click.ClickException as error:
+        click.echo(f"topology-reaper: {error.format_message()}", err=True)
+        status = USAGE
+    except ReaperError as error:
+        click.echo(f"topology-reaper: {error}", err=True)
+        status = error.exit_status
+    except (click.Abort, KeyboardInterrupt):
+        status = 128 + signal.SIGINT
+    except BrokenPipeError:
+        status = 0  # whoever read the output has seen enough of it
+    sys.exit(status)
+
+
+def _with_settings(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command every option of the settings, and ``--config``."""
+    for option in reversed([o for o in dataclasses.fields(Settings) if o.metadata["flag"]]):
+        metadata = option.metadata
+        switch = isinstance(option.default, bool)
+        default = f" Default: {option.default}." if option.default and not switch else ""
+        command = click.option(
+            flag_of(option.name),
+            option.name,
+            is_flag=switch,
+            multiple=isinstance(option.default, tuple),
+            default=None,
+            metavar=metadata["metavar"],
+            help=f"{metadata['help']}{default} [REAPER_{option.name.upper()}]",
+        )(command)
+    return click.option(
+        "--config",
+        type=click.Path(path_type=Path),
+        metavar="FILE",
+        help="A TOML file with any of these options, for example sweep_interval = 60."
+        " [REAPER_CONFIG]",
+        envvar="REAPER_CONFIG",
+    )(command)
+
+
+def _settings(config: Path | None, options: dict[str, object]) -> Settings:
+    flags = {name: value for name, value in options.items() if value not in (None, (), False)}
+    settings = Settings.from_environment(flags=flags, config=config)
+    logs.set_up(settings.log_level, settings.log_format)
+    return settings
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(package_name="topology-reaper", message="topology-reaper %(version)s")
+def commands() -> None:
+    """Remove a DECNET topology's containers and networks the moment its database row is gone.
+
+    \b
+    Try it:            topology-reaper demo
+    Look, don't touch: topology-reaper sweep --dry-run --database-url sqlite:////path/decnet.db
+    Go on listening:   topology-reaper run --database-url sqlite:////path/decnet.db
+    """  # noqa: D301 - click's own mark for "leave these lines alone"
+
+
+@commands.command()
+@_with_settings
+def run(config: Path | None, **options: object) -> int:
+    """Listen until SIGTERM or SIGINT; SIGUSR1 asks for a full sweep now."""
+    listener = Listener(_settings(config, options))
+    # Blocked here and so in every thread, a signal waits for sigwait(); as PID 1 too.
+    signals = {signal.SIGTERM, signal.SIGINT, signal.SIGUSR1}
+    signal.pthread_sigmask(signal.SIG_BLOCK, signals)
+    listener.start()
+    while signal.sigwait(signals) == signal.SIGUSR1:
+        listener.sweep_now()
+    if not listener.stop(STOP_WITHIN):
+        # A request hangs in a thread that the interpreter would wait for.
+        sys.stderr.flush()
+        os._exit(0)
+    return 0
+
+
+@commands.command("sweep")
+@_with_settings
+@click.option("--dry-run", is_flag=True, help="Remove nothing, and say what would be removed.")
+@click.option("--json", "as_json", is_flag=True, help="Print the report as one JSON object.")
+@click.option(
+    "--prefix", "prefixes", multiple=True, metavar="PREFIX", help="Look at this topology only."
+)
+@click.option(
+    "--confirm", default="", metavar="TOKEN", help="Remove what is held under this token."
+)
+def sweep_command(
+    config: Path | None,
+    dry_run: bool,
+    as_json: bool,
+    prefixes: tuple[str, ...],
+    confirm: str,
+    **options: object,
+) -> int:
+    """Sweep once: remove everything on this host whose topology has no row, and report."""
+    for prefix in prefixes:
+        if not naming.PREFIX.fullmatch(prefix):
+            raise ConfigurationError(
+                f"--prefix: {prefix!r} is not a prefix; give the first 8 digits of an id, 0-9 a-f"
+            )
+    report = sweep(
+        _settings(config, options), dry_run=dry_run, prefixes=prefixes or None, confirm=confirm
+    )
+    click.echo(report.to_json() if as_json else report.to_text())
+    return 0 if report.complete else 1
+
+
+@commands.command("init-db")
+@click.argument("path", type=click.Path(path_type=Path))
+def init_db(path: Path) -> None:
+    """Create a SQLite database with an empty table of topologies; PATH must not exist yet."""
+    sqlite.create(path)
+    click.echo(f"created {path}; use it with --database-url sqlite:///{path.absolute()}")
+
+
+@commands.command()
+@click.option("--docker-host", metavar="HOST", help="The Docker Engine, instead of DOCKER_HOST.")
+@click.option(
+    "--image",
+    default="busybox",
+    show_default=True,
+    help="An image that can sleep; pulled if absent.",
+)
+def demo(docker_host: str | None, image: str) -> None:
+    """Deploy two small topologies, delete one row, and show what is reaped and how fast.
+
+    A database of its own and names of its own: nothing else on the host is looked at.
+    """
+    logs.set_up("WARNING", "text")
+    flags = {"docker_host": docker_host} if docker_host else {}
+    demonstration.run(Settings.from_environment(flags=flags), image, click.echo)

@@ -1,0 +1,1 @@
+"""The database side: asking which topologies have a row, and hearing that some may have gone."""

@@ -1,0 +1,84 @@
+"""Asking which topologies have a row.
+
+One question covers any number of prefixes, and only those: each is a range of the primary key, so
+its cost follows what is on this host and not the size of the table. A range's upper bound is the
+prefix *as a number* plus one. A last character plus one would not do: linguistic collations put the
+``:`` that follows ``9`` before the digits, and every prefix that ends in 9 would look deleted.
+
+Whatever is not an answer that can be trusted, an error, a missing table, a file that was swapped,
+is raised as :class:`~listener.errors.NoAnswer`.
+"""
+
+from __future__ import annotations
+
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager
+
+import sqlalchemy as sa
+
+from listener.errors import NoAnswer
+from listener.evidence import Answer
+from listener.naming import PREFIX_LENGTH, prefix_of
+
+TABLE = "topologies"
+BATCH = 100
+"""Ranges in one statement: far below every database's limit of parameters or depth."""
+
+_ID = sa.column("id", sa.String)
+_TABLE = sa.table(TABLE, _ID)
+
+
+class Topologies(ABC):
+    """The table of topologies in one database.
+
+    Args:
+        name: how to speak of the database to a person; without a password.
+        clock: seconds, monotonic.
+    """
+
+    def __init__(self, name: str, clock: Callable[[], float] = time.monotonic) -> None:
+        self.name = name
+        self._clock = clock
+
+    def ask(self, prefixes: Iterable[str]) -> Answer:
+        """Which rows begin with any of these prefixes, in one new transaction.
+
+        Without a prefix it tells whether the table can be asked at all.
+
+        Raises:
+            NoAnswer: there is none that can be trusted; it says why and what to do.
+        """
+        asked = sorted(set(prefixes))
+        ids: set[str] = set()
+        with self.reading() as (connection, identity):
+            for start in range(0, len(asked) or 1, BATCH):
+                statement = rows_with(asked[start : start + BATCH])
+                ids.update(str(id_).lower() for id_ in connection.scalars(statement))
+        # A collation that orders otherwise than we think can add rows, never hide one.
+        found = frozenset(id_ for id_ in ids if prefix_of(id_) in asked)
+        return Answer(prefixes=frozenset(asked), ids=found, at=self._clock(), identity=identity)
+
+    @abstractmethod
+    def reading(self) -> AbstractContextManager[tuple[sa.Connection, str]]:
+        """A new transaction, and the identity of the database and table that it reads.
+
+        Every error inside comes out as NoAnswer.
+        """
+
+    def no_answer(self, text: str) -> NoAnswer:
+        """The error that says so of this database."""
+        return NoAnswer(f"--database-url: {self.name} {text}")
+
+
+def rows_with(prefixes: Sequence[str]) -> sa.Select[str]:
+    """The statement for the ids that begin with any of these prefixes."""
+    ranges = [sa.and_(_ID >= prefix, _ID < upper_bound(prefix)) for prefix in prefixes]
+    return sa.select(_ID).select_from(_TABLE).where(sa.or_(sa.false(), *ranges))
+
+
+def upper_bound(prefix: str) -> str:
+    """The least text that sorts behind every id with this prefix, in any collation of ASCII."""
+    following = f"{int(prefix, 16) + 1:0{PREFIX_LENGTH}x}"
+    return following if len(following) == PREFIX_LENGTH else "g"

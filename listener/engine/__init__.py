@@ -1,0 +1,1 @@
+"""The Docker side: the engine's API, and the watch that keeps the index."""

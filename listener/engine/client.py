@@ -1,0 +1,335 @@
+"""The few calls to the Docker Engine that this project needs, and what their answers mean.
+
+The low-level client of the Docker SDK is used throughout: ``client.containers.list()`` inspects
+every container (1,480 ms for 500 of them, where one list request takes 70 ms). Every failure
+becomes one of this package's errors. Nothing is retried here: the callers know how often, and
+whether something has to be asked first.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+import docker
+import docker.errors
+import requests
+import urllib3
+from docker.utils import convert_filters
+
+from listener import naming
+from listener.errors import EngineError, Gone, InProgress, InUse
+from listener.naming import Kind, Labels, Resource
+from listener.reaper import Endpoint
+
+REQUEST_TIMEOUT = 30
+"""Seconds after which a request is given up. The engine goes on with a removal all the same."""
+QUIET = 60.0
+"""Seconds without an event after which the stream is opened anew, to prove that it still speaks."""
+
+EVENT_FILTERS = {"type": ["container", "network"], "event": ["create", "rename", "destroy"]}
+"""What changes who is on this host; health checks alone would add three events each."""
+
+
+class Engine:
+    """One Docker Engine.
+
+    Args:
+        host: ``unix:///…`` or ``tcp://…``.
+        tls: where to find the client's certificates for TLS; None for none.
+        keep_volumes: leave a removed container's anonymous volumes.
+        timeout: of one request, in seconds.
+    """
+
+    def __init__(
+        self,
+        host: str,
+        *,
+        tls: docker.tls.TLSConfig | None = None,
+        keep_volumes: bool = False,
+        timeout: int = REQUEST_TIMEOUT,
+    ) -> None:
+        self.host = host
+        self._tls = tls
+        self._keep_volumes = keep_volumes
+        self._timeout = timeout
+        self._connecting = threading.Lock()
+        self._connected: docker.APIClient | None = None
+        self._known_images: dict[str, Labels] = {}
+
+    def connect(self) -> None:
+        """Reach the engine and agree on a version of the API, anew after it was replaced."""
+        with self._connecting, self._errors():
+            self._connected = docker.APIClient(
+                self.host, version="auto", tls=self._tls or False, timeout=self._timeout
+            )
+
+    @property
+    def api(self) -> docker.APIClient:
+        """The SDK's low-level client; reaches the engine when first used."""
+        if self._connected is None:
+            self.connect()
+        assert self._connected is not None  # noqa: S101 - connect() raises otherwise
+        return self._connected
+
+    def now(self) -> float:
+        """The engine's own time, in seconds since the epoch, cut to whole seconds."""
+        with self._errors():
+            answer = self.api.get(f"{self.api.base_url}/_ping", timeout=self._timeout)
+            answer.raise_for_status()
+            return parsedate_to_datetime(answer.headers["Date"]).timestamp()
+
+    def resources(self) -> list[Resource]:
+        """Everything on this host that belongs to a topology: two list requests."""
+        with self._errors():
+            found = [self._container(summary) for summary in self.api.containers(all=True)]
+            found += [_network(attributes) for attributes in self.api.networks()]
+        return [resource for resource in found if resource is not None]
+
+    def read(self, resource: Resource) -> Resource | None:
+        """The resource as the engine knows it now; None if it is none of ours.
+
+        Raises:
+            Gone: the engine does not know it.
+        """
+        with self._errors():
+            if resource.kind is Kind.NETWORK:
+                return _network(self.api.inspect_network(resource.id))
+            attributes = self.api.inspect_container(resource.id)
+            labels = attributes["Config"].get("Labels") or {}
+            return naming.container(
+                attributes["Id"],
+                attributes["Name"].removeprefix("/"),
+                labels,
+                self._image_labels(attributes.get("Image"), labels),
+                _epoch(attributes.get("Created")),
+            )
+
+    def attached(self, networks: Sequence[Resource]) -> Mapping[str, Sequence[Endpoint]]:
+        """By network id: every container on it, in one list request.
+
+        A container that is stopped, or was never started, keeps its reference to a network, which
+        an inspect of the network does not show; one that was never started knows it by name only.
+        """
+        by_name = {network.name: network.id for network in networks}
+        ids = set(by_name.values())
+        found: dict[str, list[Endpoint]] = {}
+        with self._errors():
+            filters = {"network": [*ids, *by_name]}
+            for summary in self.api.containers(all=True, filters=filters):
+                for name, endpoint in (summary["NetworkSettings"]["Networks"] or {}).items():
+                    network_id = endpoint.get("NetworkID") or by_name.get(name)
+                    if network_id in ids:
+                        found.setdefault(network_id, []).append(self._endpoint(summary))
+        return found
+
+    def endpoints(self, network: Resource) -> Sequence[Endpoint]:
+        """The endpoints that the network lists: of running containers, and stale ones."""
+        found = []
+        with self._errors():
+            listed = self.api.inspect_network(network.id).get("Containers") or {}
+            for key, endpoint in listed.items():
+                name = endpoint.get("Name") or ""
+                stale = key.startswith("ep-")
+                # A running container shows no labels here, so it passes for one that stays.
+                found.append(Endpoint(name if stale else key, name, ours=not stale, stale=stale))
+        return found
+
+    def disconnect(self, network: Resource, endpoint: Endpoint) -> None:
+        """Take a container off a network; one that is not on it any more is fine."""
+        with contextlib.suppress(Gone), self._errors():
+            self.api.disconnect_container_from_network(
+                endpoint.container, network.id, force=endpoint.stale
+            )
+
+    def remove(self, resource: Resource) -> None:
+        """Remove a container with its anonymous volumes, or a network, by id.
+
+        Raises:
+            Gone: it was gone already.
+            InProgress: it is being removed.
+            InUse: the network still has endpoints.
+        """
+        with self._errors():
+            if resource.kind is Kind.NETWORK:
+                self.api.remove_network(resource.id)
+            else:
+                self.api.remove_container(resource.id, v=not self._keep_volumes, force=True)
+
+    def events(self, since: float, quiet: float = QUIET) -> EventStream:
+        """Subscribe to what appears, is renamed and goes.
+
+        Args:
+            since: replay from here on, in seconds since the epoch, as far as the engine kept it.
+            quiet: end the stream after so many seconds without a byte.
+        """
+        api = self.api
+        with self._errors():
+            answer = api.get(
+                f"{api.base_url}/v{api.api_version}/events",
+                params={
+                    "since": f"{since:.9f}",
+                    "filters": convert_filters(EVENT_FILTERS),
+                },
+                stream=True,
+                timeout=(self._timeout, quiet),
+            )
+            answer.raise_for_status()
+            return EventStream(answer)
+
+    def _container(self, summary: Mapping[str, Any]) -> Resource | None:
+        return naming.container(
+            summary["Id"], *self._marks(summary), created=summary.get("Created")
+        )
+
+    def _endpoint(self, summary: Mapping[str, Any]) -> Endpoint:
+        name, labels, image_labels = self._marks(summary)
+        ours = naming.carries_marks(name, labels, image_labels)
+        return Endpoint(summary["Id"], name, ours=ours)
+
+    def _marks(self, summary: Mapping[str, Any]) -> tuple[str, Labels, Labels | None]:
+        labels = summary.get("Labels") or {}
+        try:
+            image_labels = self._image_labels(summary.get("ImageID"), labels)
+        except EngineError:
+            image_labels = None  # one image that cannot be read must not spoil the whole list
+        return naming.own_name(summary.get("Names")), labels, image_labels
+
+    def _image_labels(self, image: str | None, labels: Labels) -> Labels:
+        """The labels of a container's image, asked for once an image and only if they matter.
+
+        An image's id is a digest of its content, so its labels never change. Those of an image
+        that is gone may all have been inherited: none of the container's counts then.
+        """
+        if not naming.may_inherit(labels):
+            return {}
+        if not image:
+            return labels
+        if image not in self._known_images:
+            try:
+                with self._errors():
+                    image_: Any = self.api.inspect_image(image)  # type: ignore[no-untyped-call]
+                    config = image_.get("Config") or {}
+            except Gone:
+                return labels
+            self._known_images[image] = config.get("Labels") or {}
+        return self._known_images[image]
+
+    @contextlib.contextmanager
+    def _errors(self) -> Iterator[None]:
+        """Turns whatever the SDK and the layers below raise into this package's errors."""
+        try:
+            yield
+        except docker.errors.NotFound as error:
+            raise Gone(_reason(error)) from error
+        except docker.errors.APIError as error:
+            if error.status_code == requests.codes.conflict:
+                raise InProgress(_reason(error)) from error
+            if error.status_code == requests.codes.forbidden:
+                raise InUse(_reason(error)) from error
+            raise EngineError(_reason(error)) from error
+        except (
+            docker.errors.DockerException,
+            requests.RequestException,
+            urllib3.exceptions.HTTPError,
+            OSError,
+        ) as error:
+            raise EngineError(self._unreachable(error)) from error
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise EngineError(self._no_engine()) from error
+
+    def _unreachable(self, error: BaseException) -> str:
+        where = f"--docker-host: {self.host}"
+        for cause in _causes(error):
+            match cause:
+                case FileNotFoundError():
+                    return f"{where} does not exist; is the Docker Engine running?"
+                case PermissionError():
+                    return (
+                        f"{where} may not be used by uid {os.geteuid()};"
+                        " run as a member of the socket's group"
+                    )
+                case ConnectionRefusedError():
+                    return f"{where} refuses connections; is the Docker Engine running?"
+                case TimeoutError() | requests.Timeout() | urllib3.exceptions.TimeoutError():
+                    return f"{where} does not answer in time"
+                case ConnectionResetError() | BrokenPipeError():
+                    return f"{where} closed the connection"
+                case socket.gaierror():
+                    return f"{where} names a host that is not known"
+                case OSError() if type(cause) is OSError:
+                    return f"{where} cannot be reached: {cause.strerror or cause}"
+        return self._no_engine()
+
+    def _no_engine(self) -> str:
+        return f"--docker-host: {self.host} does not answer like a Docker Engine"
+
+
+class EventStream:
+    """A subscription: bytes as they arrive, until it is closed or breaks."""
+
+    def __init__(self, answer: requests.Response) -> None:
+        self._answer = answer
+        # A socket of our own to shut the connection down with, from any thread: closing the answer
+        # would wait for the thread that reads it.
+        self._socket = socket.socket(fileno=os.dup(answer.raw.fileno()))
+
+    def __iter__(self) -> Iterator[bytes]:
+        """Blocks; ends when the stream does, or was quiet for too long.
+
+        Raises:
+            EngineError: the stream broke.
+        """
+        try:
+            yield from self._answer.raw.stream(None, decode_content=True)
+        except urllib3.exceptions.ReadTimeoutError:
+            return
+        except (urllib3.exceptions.HTTPError, OSError) as error:
+            raise EngineError(f"the event stream broke: {error}") from error
+        finally:
+            self._answer.close()
+
+    def close(self) -> None:
+        """End it; a reader that blocks returns."""
+        with contextlib.suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)
+        self._socket.close()
+
+
+def _network(attributes: Mapping[str, Any]) -> Resource | None:
+    return naming.network(
+        attributes["Id"],
+        attributes["Name"],
+        driver=attributes.get("Driver"),
+        scope=attributes.get("Scope"),
+        labels=attributes.get("Labels"),
+        created=_epoch(attributes.get("Created")),
+    )
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    """An error and everything it was made from, the root last."""
+    while error is not None:
+        yield error
+        inner = (arg for arg in error.args if isinstance(arg, BaseException))
+        error = next(inner, None) or error.__cause__ or error.__context__
+
+
+def _reason(error: docker.errors.APIError) -> str:
+    text = error.explanation
+    if isinstance(text, bytes):
+        text = text.decode(errors="replace")
+    return f"{' '.join(str(text or 'the engine gave no reason').split())} ({error.status_code})"
+
+
+def _epoch(text: object) -> float | None:
+    """Seconds since the epoch of a time in the engine's RFC 3339 form, None if it is none."""
+    with contextlib.suppress(ValueError):
+        return datetime.fromisoformat(str(text)).timestamp()
+    return None

@@ -1,0 +1,164 @@
+"""Keeping the index in step with the engine: subscribe, list, replay, follow.
+
+:meth:`Watch.connect` subscribes a few seconds into the past and only then lists, because the
+engine sends the head of its answer before the subscription is in place. What arrived meanwhile is
+replayed on top of the listing: an id is never used twice and the last event about one is its last
+state, so replaying what the listing already shows does no harm.
+
+The engine buffers 1,024 events for a subscriber. After that each operation on the whole host waits
+100 ms for us, so the stream is read on a thread that does nothing else, and everything else happens
+on the thread that runs :meth:`Watch.follow`. That thread is the only one that writes events and
+listings into the index; whoever wants a listing asks it through :meth:`Watch.relist`.
+
+Every end of the stream leads back to ``connect`` and with that to a listing: a cut, a restart of
+the daemon, and a minute of silence as well, which is how a half-open connection is found out.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Mapping
+from queue import SimpleQueue
+from typing import Any, Final
+
+from loguru import logger
+
+from listener import naming
+from listener.engine.client import QUIET, Engine, EventStream
+from listener.errors import EngineError
+from listener.index import PrefixIndex
+from listener.naming import Resource
+
+OVERLAP = 5.0
+"""Seconds of the past to replay; more than one, for the engine tells its time in whole seconds."""
+
+
+class _Marker:
+    """Something in the inbox that is no bytes."""
+
+
+RELIST: Final = _Marker()
+END: Final = _Marker()
+
+
+class Watch:
+    """The subscription to one engine.
+
+    Args:
+        engine: the Docker Engine.
+        index: what it keeps.
+        appeared: called with each prefix that a container or network has just appeared under.
+        listed: called after the index was replaced by a listing.
+        quiet: seconds of silence after which the stream is opened anew.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        index: PrefixIndex,
+        *,
+        appeared: Callable[[str], None],
+        listed: Callable[[], None],
+        quiet: float = QUIET,
+    ) -> None:
+        self._engine = engine
+        self._index = index
+        self._appeared = appeared
+        self._listed = listed
+        self._quiet = quiet
+        self._inbox: SimpleQueue[bytes | _Marker] = SimpleQueue()
+        self._stream: EventStream | None = None
+
+    def connect(self) -> None:
+        """Subscribe, then list.
+
+        Raises:
+            EngineError: the engine cannot be reached, or refuses.
+        """
+        self._engine.connect()
+        stream = self._engine.events(self._engine.now() - OVERLAP, self._quiet)
+        self._stream, self._inbox = stream, SimpleQueue()
+        threading.Thread(
+            target=self._read, args=(stream, self._inbox), name="docker-events", daemon=True
+        ).start()
+        try:
+            self._list()
+        except BaseException:
+            self.close()
+            raise
+
+    def follow(self) -> None:
+        """Replay, then follow, until the stream ends.
+
+        Raises:
+            EngineError: a listing failed, or the stream brought something that is no event.
+        """
+        rest = b""
+        try:
+            while (item := self._inbox.get()) is not END:
+                if isinstance(item, bytes):
+                    *lines, rest = (rest + item).split(b"\n")
+                    for line in lines:
+                        self._apply(line)
+                else:
+                    self._list()
+        finally:
+            self.close()
+
+    def relist(self) -> None:
+        """Ask for a listing soon; without a connection the next one begins with it anyway."""
+        self._inbox.put(RELIST)
+
+    def close(self) -> None:
+        """End the stream, and with it :meth:`follow`; from any thread."""
+        if self._stream is not None:
+            self._stream.close()
+
+    def _read(self, stream: EventStream, inbox: SimpleQueue[bytes | _Marker]) -> None:
+        try:
+            for chunk in stream:
+                inbox.put(chunk)
+        except EngineError as error:
+            logger.debug("{}", error)
+        finally:
+            inbox.put(END)
+
+    def _list(self) -> None:
+        resources = self._engine.resources()
+        self._index.replace(resources)
+        self._listed()
+
+    def _apply(self, line: bytes) -> None:
+        if not line.strip():
+            return
+        try:
+            event = json.loads(line)
+            id_, attributes = event["Actor"]["ID"], event["Actor"]["Attributes"] or {}
+            name = str(attributes.get("name", ""))
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise EngineError("the event stream brought something that is no event") from error
+        if event.get("Action") == "destroy":
+            self._index.discard(id_)
+        else:
+            self._put(id_, _resource(event, id_, name, attributes))
+
+    def _put(self, id_: str, resource: Resource | None) -> None:
+        known = self._index.get(id_)
+        if resource is None:
+            self._index.discard(id_)  # renamed away from a name that was its only mark
+        elif known is None or known.name != resource.name:
+            self._index.put(resource)
+            for prefix in resource.prefixes:
+                self._appeared(prefix)
+
+
+def _resource(
+    event: Mapping[str, Any], id_: str, name: str, attributes: Mapping[str, object]
+) -> Resource | None:
+    """What an event tells of its object: all of a container's labels, and the name of either."""
+    created = event.get("time") if event.get("Action") == "create" else None
+    if event.get("Type") == "network":
+        driver = attributes.get("type")
+        return naming.network(id_, name, driver=driver, scope=event.get("scope"), created=created)
+    return naming.container(id_, name, attributes, image_labels=None, created=created)

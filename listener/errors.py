@@ -1,0 +1,49 @@
+"""Everything that can go wrong and is worth a sentence.
+
+Each class knows the exit status that the command line gives it, so that the mapping from cause to
+status stands in one place. The text of an error is one sentence for a person: what is wrong, named
+by the option it came from, and what to do about it.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class ReaperError(Exception):
+    """The root of this package's errors."""
+
+    exit_status: ClassVar[int] = 1
+
+
+class ConfigurationError(ReaperError):
+    """An option, variable or file holds something that cannot be used; retrying is useless."""
+
+    exit_status = 2
+
+
+class NoAnswer(ReaperError):
+    """The database gave no answer that may be trusted: an error, a missing table, a wrong file.
+
+    It is never to be read as "no such row": the reconciler removes nothing on it.
+    """
+
+    exit_status = 3
+
+
+class EngineError(ReaperError):
+    """The Docker Engine could not be reached, or refused a request."""
+
+    exit_status = 3
+
+
+class Gone(EngineError):
+    """The engine knows no such object (404): somebody removed it already."""
+
+
+class InUse(EngineError):
+    """Something that must stay is attached to the network."""
+
+
+class InProgress(EngineError):
+    """Somebody, perhaps an earlier request of ours, is removing the object just now (409)."""

@@ -1,0 +1,202 @@
+"""One prefix: look, ask, judge, reap.
+
+This is the only place where a removal is decided, and it decides from the state at that moment:
+first what the index holds, then what the database answers about the owners of just that, then what
+the evidence makes of the answer. What led here, an event, a hint or a timer, has no say.
+
+:meth:`Reconciler.screen` does the first three steps for many prefixes in one question, so that a
+commit which may concern any of them costs a single query; what it finds orphaned is reconciled
+prefix by prefix.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from listener.evidence import Answer, Evidence, State, Verdict
+from listener.index import PrefixIndex
+from listener.naming import Resource
+from listener.reaper import Permit, Removal, Result
+
+FRESH = 1.0
+"""For how many seconds an answer may justify the start of a removal."""
+
+
+class Reap(Protocol):
+    """Removes resources, asking the permit before each attempt."""
+
+    def __call__(self, doomed: Iterable[Resource], permit: Permit) -> Sequence[Removal]:
+        """Returns what became of each."""
+
+
+@dataclass(frozen=True, slots=True)
+class Screening:
+    """Where many prefixes stand; a prefix with several resources can be in more than one place.
+
+    Attributes:
+        live: prefixes with a row.
+        orphans: by prefix, what is to be removed.
+        waiting: by prefix, for how many seconds its absence has to last on.
+        held: by prefix, why it is held.
+        token: releases exactly what is held.
+    """
+
+    live: frozenset[str]
+    orphans: Mapping[str, Sequence[Resource]]
+    waiting: Mapping[str, float]
+    held: Mapping[str, str]
+    token: str
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What came of one prefix.
+
+    Attributes:
+        removals: what became of each resource that was to be removed.
+        evidence: by resource id, on which evidence.
+        wait: look again after so many seconds; None when there is no need.
+        held: something of it is held.
+    """
+
+    removals: Sequence[Removal] = ()
+    evidence: Mapping[str, str] = field(default_factory=dict)
+    wait: float | None = None
+    held: bool = False
+
+    @property
+    def unfinished(self) -> bool:
+        """Something that was to go is still there, so the prefix has to be tried again."""
+        return self.pending or bool(self.errors)
+
+    @property
+    def pending(self) -> bool:
+        """Another look will do: a removal is under way, or an owner was corrected."""
+        return any(r.result in (Result.PENDING, Result.MISTAKEN) for r in self.removals)
+
+    @property
+    def errors(self) -> list[str]:
+        """Why what is still there is, one sentence each."""
+        return [
+            f"{removal.resource}: {removal.error}"
+            for removal in self.removals
+            if removal.result in (Result.PENDING, Result.FAILED)
+        ]
+
+
+class Reconciler:
+    """Decides, from what the index holds and the database answers.
+
+    Args:
+        index: what is on this host.
+        ask: which rows begin with any of these prefixes; raises NoAnswer.
+        evidence: weighs the answers.
+        reap: removes.
+        clock: seconds, monotonic; the same as the answers'.
+        engine_now: for a single sweep, the engine's time; see :meth:`Evidence.weigh`.
+    """
+
+    def __init__(
+        self,
+        *,
+        index: PrefixIndex,
+        ask: Callable[[Iterable[str]], Answer],
+        evidence: Evidence,
+        reap: Reap,
+        clock: Callable[[], float],
+        engine_now: float | None = None,
+    ) -> None:
+        self._index = index
+        self._ask = ask
+        self._evidence = evidence
+        self._reap = reap
+        self._clock = clock
+        self._engine_now = engine_now
+        # The workers share the evidence; a question is asked outside the lock.
+        self._lock = threading.Lock()
+
+    def screen(self, prefixes: Iterable[str] | None = None) -> Screening:
+        """Where these prefixes stand, or all of this host's; removes nothing.
+
+        Raises:
+            NoAnswer: the database gave no answer that can be trusted.
+        """
+        present = self._index.prefixes()
+        chosen = present if prefixes is None else present & frozenset(prefixes)
+        held_by_prefix = {prefix: self._index.resources(prefix) for prefix in chosen}
+        resources = {r.id: r for rs in held_by_prefix.values() for r in rs}
+        answer, verdicts = self._judge(resources.values())
+        orphans: dict[str, list[Resource]] = {}
+        waiting: dict[str, float] = {}
+        held: dict[str, str] = {}
+        for prefix, members in held_by_prefix.items():
+            for resource in members:
+                verdict = verdicts[resource.id]
+                if verdict.state is State.ORPHAN:
+                    orphans.setdefault(prefix, []).append(resource)
+                elif verdict.state is State.WAITING:
+                    waiting[prefix] = max(waiting.get(prefix, 0.0), verdict.wait)
+                elif verdict.state is State.HELD:
+                    held[prefix] = verdict.evidence
+        return Screening(
+            live=frozenset(prefix for prefix in held_by_prefix if answer.live(prefix)),
+            orphans=orphans,
+            waiting=waiting,
+            held=held,
+            token=self._evidence.token(held) if held else "",
+        )
+
+    def reconcile(self, prefix: str) -> Outcome:
+        """Remove what is orphaned of this prefix.
+
+        Raises:
+            NoAnswer: the database gave no answer that can be trusted; nothing was removed.
+        """
+        resources = self._index.resources(prefix)
+        if not resources:
+            return Outcome()
+        answer, verdicts = self._judge(resources)
+        states = {verdict.state for verdict in verdicts.values()}
+        doomed = [r for r in resources if verdicts[r.id].state is State.ORPHAN]
+        removals = self._reap(doomed, self._permit(doomed, answer)) if doomed else ()
+        for removal in removals:
+            if removal.result in (Result.REMOVED, Result.GONE):
+                self._index.discard(removal.resource.id)
+            elif removal.result is Result.MISTAKEN:
+                self._index.discard(removal.resource.id)
+                if removal.found is not None:
+                    self._index.put(removal.found)
+        return Outcome(
+            removals=removals,
+            evidence={r.id: verdicts[r.id].evidence for r in doomed},
+            wait=max(v.wait for v in verdicts.values()) if State.WAITING in states else None,
+            held=State.HELD in states,
+        )
+
+    def _judge(self, resources: Collection[Resource]) -> tuple[Answer, dict[str, Verdict]]:
+        answer = self._ask({prefix for r in resources for prefix in r.prefixes})
+        with self._lock:
+            self._evidence.observe(answer, resources)
+            return answer, {
+                r.id: self._evidence.weigh(r, answer, self._engine_now) for r in resources
+            }
+
+    def _permit(self, doomed: Collection[Resource], answer: Answer) -> Permit:
+        """Judges by ``answer`` while it is fresh, and by a new one from then on."""
+        asked_at = answer.at
+        allowed = {resource.id for resource in doomed}
+        asking = threading.Lock()
+
+        def permit(resource: Resource, *, fresh: bool) -> bool:
+            nonlocal asked_at, allowed
+            with asking:
+                if fresh or self._clock() - asked_at >= FRESH:
+                    answer, verdicts = self._judge(doomed)
+                    asked_at = answer.at
+                    allowed = {id_ for id_, v in verdicts.items() if v.state is State.ORPHAN}
+                return resource.id in allowed
+
+        return permit

@@ -1,0 +1,446 @@
+"""The wiring: one sweep, or a listener that goes on.
+
+A listener is five kinds of thread round the decision path, each named and kept alive: the watch
+(with its reader) keeps the index, the feed hints, a timer asks for sweeps, workers take prefixes
+from the queue and reconcile them, and a pool does their requests to the engine. Besides prefixes
+the queue knows one more key, :data:`EVERYTHING`, for "any prefix may have gone": it is screened in
+one question, at most ten times a second, and what turns out orphaned is queued by its prefix.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Collection, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Final, Self, TypeVar
+
+import docker.errors
+import docker.tls
+from loguru import logger
+from tenacity import (
+    RetryCallState,
+    RetryError,
+    Retrying,
+    retry_if_exception_type,
+    retry_if_result,
+    sleep_using_event,
+    stop_after_attempt,
+    stop_after_delay,
+    stop_when_event_set,
+    wait_random_exponential,
+)
+
+from listener.database.feeds import Feed
+from listener.database.feeds.poll import PollFeed
+from listener.database.feeds.sqlite import SqliteFeed
+from listener.database.sqlite import SqliteTopologies
+from listener.database.urls import open_topologies
+from listener.engine.client import Engine
+from listener.engine.watch import Watch
+from listener.errors import ConfigurationError, NoAnswer, ReaperError
+from listener.evidence import Answer, Evidence
+from listener.health import Link
+from listener.index import PrefixIndex
+from listener.reaper import Reaper
+from listener.reconciler import Outcome, Reconciler, Screening
+from listener.report import Report
+from listener.settings import Settings
+from listener.telemetry.logs import RemovalLog
+from listener.workqueue import WorkQueue
+
+EVERYTHING: Final = "*"
+"""The queue's key for "any prefix may have gone"."""
+SCREEN_SPACING = 0.1
+"""Seconds between two screenings; the first of a series is not delayed."""
+RECONNECT_WAIT = wait_random_exponential(multiplier=0.1, max=5.0)
+RECONNECT_PAUSE = 0.05
+"""Seconds before a stream that ended is opened again, so that one that always ends costs little."""
+
+
+def sweep(
+    settings: Settings,
+    *,
+    dry_run: bool = False,
+    prefixes: Collection[str] | None = None,
+    confirm: str = "",
+) -> Report:
+    """One full sweep: list, ask, remove what is orphaned.
+
+    Args:
+        settings: where Docker and the database are.
+        dry_run: remove nothing, and report what would have been removed.
+        prefixes: look at these only.
+        confirm: the token that releases what is held.
+
+    Raises:
+        ConfigurationError: an option cannot be used, or the token is not the one of what is held.
+        EngineError: Docker could not be reached within ``settings.timeout``.
+        NoAnswer: the database could not.
+    """
+    started = time.monotonic()
+    engine, topologies = _sides(settings)
+    index = PrefixIndex(only=prefixes)
+    evidence = Evidence(settings.grace)
+    with ThreadPoolExecutor(settings.workers, "remove") as pool:
+        reconciler = Reconciler(
+            index=index,
+            ask=topologies.ask,
+            evidence=evidence,
+            reap=Reaper(engine, pool, settings.workers).reap,
+            clock=time.monotonic,
+            engine_now=_reach(engine.now, settings.timeout),
+        )
+        _reach(lambda: topologies.ask(()), settings.timeout)
+        index.replace(engine.resources())
+        screening = reconciler.screen()
+        if confirm:
+            if not evidence.release(screening.held, confirm):
+                now = (
+                    f"is held: its token is {screening.token}" if screening.held else "is not held"
+                )
+                raise ConfigurationError(f"--confirm: {confirm} does not fit what {now}")
+            screening = reconciler.screen()
+        report = Report.of(screening, dry_run=dry_run)
+        if not dry_run:
+            _remove(screening.orphans, reconciler, report, settings)
+    report.duration_ms = round((time.monotonic() - started) * 1000, 1)
+    return report
+
+
+def _remove(
+    orphans: Collection[str], reconciler: Reconciler, report: Report, settings: Settings
+) -> None:
+    """Reconcile these prefixes side by side; what is pending is looked at a few times more."""
+    log = RemovalLog()
+
+    def look(prefix: str) -> Outcome:
+        outcome = reconciler.reconcile(prefix)
+        log.write(prefix, outcome)
+        report.add(outcome.removals)
+        return outcome
+
+    def reconcile(prefix: str) -> list[str]:
+        retrying = Retrying(
+            retry=retry_if_result(lambda outcome: outcome.pending),
+            wait=RECONNECT_WAIT,
+            stop=stop_after_attempt(5),
+            retry_error_callback=lambda state: state.outcome and state.outcome.result(),
+        )
+        try:
+            return retrying(look, prefix).errors
+        except NoAnswer as error:
+            return [f"topology {prefix}: {error}"]
+
+    with ThreadPoolExecutor(settings.workers, "reconcile") as pool:
+        for errors in pool.map(reconcile, orphans):
+            report.errors += errors
+    for names in (report.containers_removed, report.networks_removed, report.errors):
+        names.sort()
+
+
+class Listener:
+    """Removes what belongs to a topology as soon as its row disappears, until it is stopped.
+
+    Args:
+        settings: where Docker and the database are.
+        prefixes: look at these only.
+
+    Raises:
+        ConfigurationError: an option cannot be used.
+    """
+
+    def __init__(self, settings: Settings, *, prefixes: Collection[str] | None = None) -> None:
+        self._settings = settings
+        self._engine, self._topologies = _sides(settings)
+        self._index = PrefixIndex(only=prefixes)
+        self._queue = WorkQueue()
+        self._wake = threading.Condition()  # guards the queue
+        self._stop = threading.Event()
+        self._ready = threading.Event()
+        self._threads: list[threading.Thread] = []
+        self._removals = ThreadPoolExecutor(settings.workers, "remove")
+        self._docker = Link("Docker")
+        self._database = Link("the database")
+        self._log = RemovalLog()
+        self._held: dict[str, str] = {}
+        self._fresh_list = threading.Event()
+        self._screened_at = 0.0
+        self._watch = Watch(self._engine, self._index, appeared=self._appeared, listed=self._listed)
+        self._feed = _feed(settings, self._topologies)
+        self._reconciler = Reconciler(
+            index=self._index,
+            ask=self._ask,
+            evidence=Evidence(settings.grace),
+            reap=Reaper(self._engine, self._removals, settings.workers).reap,
+            clock=time.monotonic,
+        )
+
+    def start(self) -> None:
+        """Start listening and return at once; what cannot be reached is waited for."""
+        loops = [
+            ("watch", lambda: self._keep(self._docker, self._watch.connect, self._watch.follow)),
+            ("feed", lambda: self._keep(self._database, self._feed.connect, self._follow_feed)),
+            ("timer", self._keep_time),
+        ]
+        loops += [(f"reconcile-{n}", self._work) for n in range(self._settings.workers)]
+        for name, loop in loops:
+            thread = threading.Thread(target=self._supervise, args=(loop,), name=name, daemon=True)
+            self._threads.append(thread)
+            thread.start()
+        logger.bind(event="started").info(
+            "listening to {} and {} ({})",
+            self._settings.docker_host,
+            self._topologies.name,
+            self._feed.name,
+        )
+
+    def sweep_now(self) -> None:
+        """Ask for a full sweep: a new listing, then a question about everything in it."""
+        self._watch.relist()
+
+    def stop(self, timeout: float = 2.0) -> bool:
+        """Stop listening; a removal that the engine has begun is left to it.
+
+        Returns:
+            Whether every thread ended within ``timeout`` seconds.
+        """
+        deadline = time.monotonic() + timeout
+        self._stop.set()
+        self._watch.close()
+        self._removals.shutdown(wait=False, cancel_futures=True)
+        with self._wake:
+            self._wake.notify_all()
+        for thread in self._threads:
+            thread.join(max(0.0, deadline - time.monotonic()))
+        return not any(thread.is_alive() for thread in self._threads)
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Block until it is stopped; returns False if ``timeout`` seconds passed first."""
+        return self._stop.wait(timeout)
+
+    def wait_ready(self, timeout: float | None = None) -> bool:
+        """Block until the first sweep is done; False if ``timeout`` seconds passed first."""
+        return self._ready.wait(timeout)
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    # What wakes it. Nothing here decides anything.
+
+    def _appeared(self, prefix: str) -> None:
+        self._add(prefix, hasten=True)
+
+    def _listed(self) -> None:
+        self._docker.succeeded()
+        self._fresh_list.set()
+        self._look_at_everything()
+
+    def _follow_feed(self) -> None:
+        self._feed.follow(self._look_at_everything, self._stop)
+
+    def _look_at_everything(self) -> None:
+        spacing = self._screened_at + SCREEN_SPACING - time.monotonic()
+        self._add(EVERYTHING, max(0.0, spacing), hasten=True)
+
+    def _keep_time(self) -> None:
+        while not self._stop.wait(self._settings.sweep_interval):
+            self.sweep_now()
+
+    def _add(self, key: str, delay: float = 0.0, *, hasten: bool = False) -> None:
+        with self._wake:
+            self._queue.add(key, time.monotonic() + delay, hasten=hasten)
+            self._wake.notify()
+
+    # Keeping a connection, and keeping a thread.
+
+    def _keep(self, link: Link, connect: Callable[[], None], follow: Callable[[], None]) -> None:
+        """Connect with growing pauses, follow until the connection ends, and so on."""
+
+        def say(state: RetryCallState) -> None:
+            if state.outcome is not None:
+                link.failed(state.outcome.exception())
+
+        retrying = Retrying(
+            retry=retry_if_exception_type(ReaperError),
+            wait=RECONNECT_WAIT,
+            stop=stop_when_event_set(self._stop),
+            sleep=sleep_using_event(self._stop),
+            before_sleep=say,
+        )
+        while not self._stop.is_set():
+            try:
+                retrying(connect)
+                follow()
+            except RetryError:
+                return
+            except ReaperError as error:
+                logger.debug("{}: {}", link.name, error)
+            self._stop.wait(RECONNECT_PAUSE)
+
+    def _supervise(self, loop: Callable[[], None]) -> None:
+        """Run a loop until the end; a defect in it is logged, and the loop started again."""
+        while not self._stop.is_set():
+            try:
+                loop()
+            except Exception:
+                if not self._stop.is_set():
+                    logger.exception("a loop failed and is started again")
+                    self._stop.wait(1.0)
+
+    # The work.
+
+    def _work(self) -> None:
+        while (key := self._take()) is not None:
+            finished = False
+            try:
+                finished = self._screen() if key == EVERYTHING else self._reconcile(key)
+            finally:
+                with self._wake:
+                    if finished:
+                        self._queue.done(key)
+                    else:
+                        self._queue.retry(key, time.monotonic())
+                    self._wake.notify()
+
+    def _take(self) -> str | None:
+        with self._wake:
+            while not self._stop.is_set():
+                now = time.monotonic()
+                if (key := self._queue.take(now)) is not None:
+                    return key
+                due = self._queue.next_due()
+                self._wake.wait(None if due is None else due - now)
+        return None
+
+    def _ask(self, prefixes: Iterable[str]) -> Answer:
+        if self._stop.is_set():
+            raise NoAnswer("the listener is stopping")
+        try:
+            answer = self._topologies.ask(prefixes)
+        except NoAnswer as error:
+            self._database.failed(error)
+            raise
+        self._database.succeeded()
+        return answer
+
+    def _screen(self) -> bool:
+        self._screened_at = time.monotonic()
+        # A listing is the proof that Docker is there: what failed for want of it goes on at once.
+        fresh_list = self._fresh_list.is_set()
+        self._fresh_list.clear()
+        try:
+            screening = self._reconciler.screen()
+        except NoAnswer:
+            if fresh_list:
+                self._fresh_list.set()
+            return False
+        for prefix in screening.orphans:
+            self._add(prefix, hasten=fresh_list)
+        for prefix, wait in screening.waiting.items():
+            self._add(prefix, wait)
+        self._say_held(screening)
+        if fresh_list and not self._ready.is_set():
+            self._ready.set()
+            logger.bind(event="ready").info(
+                "ready: {} live topologies on this host, {} to remove",
+                len(screening.live),
+                len(screening.orphans),
+            )
+        return True
+
+    def _say_held(self, screening: Screening) -> None:
+        if screening.held == self._held:
+            return
+        self._held = dict(screening.held)
+        for reason in sorted(set(self._held.values())):
+            prefixes = sorted(prefix for prefix, why in self._held.items() if why == reason)
+            logger.bind(event="held", prefix=" ".join(prefixes), token=screening.token).error(
+                "held and not removed, because {}: {}; if these topologies are to go, run"
+                " topology-reaper sweep --confirm {}",
+                reason,
+                ", ".join(prefixes),
+                screening.token,
+            )
+
+    def _reconcile(self, prefix: str) -> bool:
+        try:
+            outcome = self._reconciler.reconcile(prefix)
+        except NoAnswer:
+            self._add(EVERYTHING)  # once the database answers again, this one is among them
+            return True
+        self._log.write(prefix, outcome)
+        if outcome.wait is not None:
+            self._add(prefix, outcome.wait)
+        if outcome.held:
+            self._look_at_everything()
+        return not outcome.unfinished
+
+
+Value = TypeVar("Value")
+
+
+def _reach(call: Callable[[], Value], timeout: float) -> Value:
+    """Try until it answers; the last error is raised once ``timeout`` seconds have passed."""
+
+    def say(state: RetryCallState) -> None:
+        if state.attempt_number == 1 and state.outcome is not None:
+            logger.warning("waiting up to {:g} s: {}", timeout, state.outcome.exception())
+
+    retrying = Retrying(
+        retry=retry_if_exception_type(ReaperError),
+        wait=RECONNECT_WAIT,
+        stop=stop_after_delay(timeout),
+        before_sleep=say,
+        reraise=True,
+    )
+    return retrying(call)
+
+
+def _sides(settings: Settings) -> tuple[Engine, SqliteTopologies]:
+    """Docker and the database, neither reached yet.
+
+    Raises:
+        ConfigurationError: an option cannot be used.
+    """
+    first, *others = settings.databases
+    if others:
+        raise ConfigurationError("--database-url: only one database can be watched; give one")
+    return open_engine(settings), open_topologies(first)
+
+
+def open_engine(settings: Settings) -> Engine:
+    """The Docker Engine, not reached yet.
+
+    Raises:
+        ConfigurationError: the certificates for TLS cannot be read.
+    """
+    tls = _tls(settings) if settings.docker_host.startswith("tcp://") else None
+    return Engine(settings.docker_host, tls=tls, keep_volumes=settings.keep_volumes)
+
+
+def _tls(settings: Settings) -> docker.tls.TLSConfig | None:
+    if not (settings.docker_tls_verify or settings.docker_cert_path):
+        return None
+    folder = Path(settings.docker_cert_path or Path.home() / ".docker")
+    try:
+        return docker.tls.TLSConfig(
+            client_cert=(str(folder / "cert.pem"), str(folder / "key.pem")),
+            ca_cert=str(folder / "ca.pem"),
+            verify=settings.docker_tls_verify,
+        )
+    except docker.errors.TLSParameterError:
+        raise ConfigurationError(
+            f"the variable DOCKER_CERT_PATH: {folder} lacks ca.pem, cert.pem or key.pem"
+        ) from None
+
+
+def _feed(settings: Settings, topologies: SqliteTopologies) -> Feed:
+    if settings.feed == "poll":
+        return PollFeed(settings.poll_interval)
+    return SqliteFeed(topologies, settings.poll_interval)

@@ -1,0 +1,270 @@
+"""Every option, once: its flag, variable, file key, default, check and help.
+
+A value comes from the command line, else from a ``REAPER_…`` variable, else from the TOML file,
+else from its default; whichever it is, the same check reads it, and an error names the place that
+it came from. :class:`Settings` reads nothing by itself: only :meth:`Settings.from_environment`
+looks at the environment.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import math
+import os
+import tomllib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import docker.errors
+import docker.utils
+
+from listener.errors import ConfigurationError
+
+DEFAULT_DOCKER_HOST = "unix:///var/run/docker.sock"
+
+
+def _seconds(*, zero: bool) -> Callable[[object], float]:
+    def read(value: object) -> float:
+        try:
+            seconds = float(value) if isinstance(value, str | int | float) else math.nan
+        except ValueError:
+            seconds = math.nan
+        if not math.isfinite(seconds) or seconds < 0 or (seconds == 0 and not zero):
+            least = "0 or more" if zero else "more than 0"
+            raise ValueError(f"{value!r} is not a number of seconds of {least}")
+        return seconds
+
+    return read
+
+
+def _count(value: object) -> int:
+    try:
+        count = int(value) if isinstance(value, str | int) else 0
+    except ValueError:
+        count = 0
+    if not 1 <= count <= 64:
+        raise ValueError(f"{value!r} is not a whole number from 1 to 64")
+    return count
+
+
+def _choice(*choices: str) -> Callable[[object], str]:
+    def read(value: object) -> str:
+        for choice in choices:
+            if str(value).lower() == choice.lower():
+                return choice
+        raise ValueError(f"{value!r} is none of {', '.join(choices)}")
+
+    return read
+
+
+def _switch(value: object) -> bool:
+    words = {"true": True, "1": True, "yes": True, "on": True}
+    words |= {"false": False, "0": False, "no": False, "off": False, "": False}
+    try:
+        return words[str(value).lower()]
+    except KeyError:
+        raise ValueError(f"{value!r} is neither true nor false") from None
+
+
+def _urls(value: object) -> tuple[str, ...]:
+    urls = value.split() if isinstance(value, str) else value
+    if not isinstance(urls, list | tuple) or not all(isinstance(url, str) for url in urls):
+        # The value is not repeated: whatever it is, it may hold a password.
+        raise ValueError("this is neither a URL nor a list of URLs")
+    return tuple(urls)
+
+
+def _docker_host(value: object) -> str:
+    try:
+        docker.utils.parse_host(str(value))
+    except docker.errors.DockerException:
+        raise ValueError(
+            f"{value!r} is no address of a Docker Engine; write unix:///path or tcp://host:port"
+        ) from None
+    return str(value) or DEFAULT_DOCKER_HOST
+
+
+def _option(
+    default: object,
+    help_: str,
+    read: Callable[[object], object],
+    *,
+    metavar: str | None = None,
+    variables: tuple[str, ...] = (),
+    flag: bool = True,
+) -> Any:
+    metadata = {
+        "help": help_,
+        "read": read,
+        "metavar": metavar,
+        "variables": variables,
+        "flag": flag,
+    }
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """How to listen and sweep. Times are in seconds.
+
+    Raises:
+        ConfigurationError: a value cannot be used; it names the option.
+    """
+
+    database_url: tuple[str, ...] | str = _option(
+        (),
+        "The database that holds the topologies, as an SQLAlchemy URL, for example"
+        " sqlite:////var/lib/decnet/decnet.db.",
+        _urls,
+        metavar="URL",
+    )
+    docker_host: str = _option(
+        DEFAULT_DOCKER_HOST,
+        "The Docker Engine. Without it DOCKER_HOST counts, with the SDK's variables for TLS.",
+        _docker_host,
+        metavar="HOST",
+        variables=("DOCKER_HOST",),
+    )
+    docker_tls_verify: bool = _option(
+        False,
+        "Whether to verify the engine's certificate.",
+        bool,
+        variables=("DOCKER_TLS_VERIFY",),
+        flag=False,
+    )
+    docker_cert_path: str = _option(
+        "",
+        "The folder with ca.pem, cert.pem and key.pem.",
+        str,
+        variables=("DOCKER_CERT_PATH",),
+        flag=False,
+    )
+    feed: str = _option(
+        "auto",
+        "How to hear of a deletion: push, poll, or auto for push where it can be had.",
+        _choice("auto", "push", "poll"),
+        metavar="auto|push|poll",
+    )
+    poll_interval: float = _option(
+        1.0, "Seconds between two questions while polling.", _seconds(zero=False), metavar="SECONDS"
+    )
+    sweep_interval: float = _option(
+        300.0, "Seconds between two full sweeps.", _seconds(zero=False), metavar="SECONDS"
+    )
+    grace: float = _option(
+        30.0,
+        "Seconds for which a row that was never seen must be absent before that counts.",
+        _seconds(zero=True),
+        metavar="SECONDS",
+    )
+    keep_volumes: bool = _option(
+        False, "Leave the anonymous volumes of removed containers.", _switch
+    )
+    workers: int = _option(4, "How many removals are under way at once.", _count, metavar="NUMBER")
+    timeout: float = _option(
+        30.0,
+        "Seconds for which a one-shot command tries to reach Docker and the database.",
+        _seconds(zero=True),
+        metavar="SECONDS",
+    )
+    log_level: str = _option(
+        "INFO",
+        "The least level that is logged.",
+        _choice("TRACE", "DEBUG", "INFO", "WARNING", "ERROR"),
+        metavar="LEVEL",
+    )
+    log_format: str = _option(
+        "text",
+        "Log for people or as one JSON object a line.",
+        _choice("text", "json"),
+        metavar="text|json",
+    )
+
+    def __post_init__(self) -> None:
+        for option in dataclasses.fields(self):
+            value = _read(option, getattr(self, option.name), flag_of(option.name))
+            object.__setattr__(self, option.name, value)
+
+    @property
+    def databases(self) -> tuple[str, ...]:
+        """The URLs; at least one.
+
+        Raises:
+            ConfigurationError: there is none.
+        """
+        if not self.database_url:
+            raise ConfigurationError(
+                "--database-url: no database was given; name the one that holds the topologies,"
+                " for example sqlite:////var/lib/decnet/decnet.db"
+            )
+        return tuple(self.database_url)
+
+    @classmethod
+    def from_environment(
+        cls,
+        environment: Mapping[str, str] | None = None,
+        *,
+        flags: Mapping[str, object] | None = None,
+        config: Path | None = None,
+    ) -> Settings:
+        """Settings from flags, then variables, then a TOML file, then the defaults.
+
+        Args:
+            environment: the variables; ``os.environ`` without it.
+            flags: what was given on the command line, by the option's name.
+            config: a TOML file.
+
+        Raises:
+            ConfigurationError: a value, or the file, cannot be used.
+        """
+        environment = os.environ if environment is None else environment
+        flags = {} if flags is None else flags
+        file = {} if config is None else _load(config)
+        values: dict[str, Any] = {}
+        for option in dataclasses.fields(cls):
+            name = option.name
+            variables = [f"REAPER_{name.upper()}"] if option.metadata["flag"] else []
+            variables += option.metadata["variables"]
+            given: list[tuple[str, object]] = [
+                (f"the variable {v}", environment[v]) for v in variables if environment.get(v)
+            ]
+            if name in flags:
+                given.insert(0, (flag_of(name), flags[name]))
+            if name in file:
+                given.append((f"{name} in {config}", file[name]))
+            if given:
+                source, value = given[0]
+                values[name] = _read(option, value, source)
+        return cls(**values)
+
+
+def flag_of(name: str) -> str:
+    """The flag of the option with this name."""
+    return "--" + name.replace("_", "-")
+
+
+def _read(option: dataclasses.Field[Any], value: object, source: str) -> object:
+    try:
+        return option.metadata["read"](value)
+    except ValueError as error:
+        raise ConfigurationError(f"{source}: {error}") from None
+
+
+def _load(config: Path) -> dict[str, object]:
+    try:
+        with config.open("rb") as file:
+            values = tomllib.load(file)
+    except OSError as error:
+        raise ConfigurationError(f"--config: {config} cannot be read: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"--config: {config} is not TOML: {error}") from error
+    names = [option.name for option in dataclasses.fields(Settings) if option.metadata["flag"]]
+    for key in values:
+        if key not in names:
+            near = difflib.get_close_matches(key, names, n=1)
+            hint = f"; did you mean {near[0]}?" if near else f"; there are {', '.join(names)}"
+            raise ConfigurationError(f"--config: {config} has an unknown key {key}{hint}")
+    return values

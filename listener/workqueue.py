@@ -1,0 +1,97 @@
+"""A queue of keys to look at: each at most once, never twice at the same time, after a delay.
+
+Modelled on the work queue of Kubernetes' client-go. A key is *which prefix to look at* and nothing
+else, so any number of reasons to look at it are one entry. Adding a key that waits is nothing,
+adding one in work runs it once more afterwards. A key that failed waits longer each time, with
+jitter, and adding it does not cut that short: a removal that is refused for ever is retried ever
+more rarely, however busy the database is. News about the key itself, such as a container that has
+just appeared, may hasten it.
+
+The queue has no clock, lock or thread of its own. The caller passes the time in (seconds on any
+clock that never goes back) and guards it where threads share it.
+"""
+
+from __future__ import annotations
+
+import heapq
+import random
+from collections.abc import Callable
+
+
+class WorkQueue:
+    """Keys, each with the time from which it may be taken.
+
+    Args:
+        backoff_min: the delay after a first failure, in seconds, before jitter.
+        backoff_max: the longest delay, in seconds.
+        jitter: returns a number in [0, 1); a delay is shortened by up to half of itself.
+    """
+
+    def __init__(
+        self,
+        *,
+        backoff_min: float = 0.2,
+        backoff_max: float = 60.0,
+        jitter: Callable[[], float] = random.random,
+    ) -> None:
+        self._backoff_min = backoff_min
+        self._backoff_max = backoff_max
+        self._jitter = jitter
+        self._due: dict[str, float] = {}
+        self._heap: list[tuple[float, str]] = []
+        self._in_work: dict[str, float | None] = {}
+        self._failures: dict[str, int] = {}
+
+    def add(self, key: str, due: float, *, hasten: bool = False) -> None:
+        """Look at ``key`` from ``due`` on; once more after its work if it is in work.
+
+        Args:
+            key: what to look at.
+            due: from when on.
+            hasten: bring a key that waits for longer forward to ``due``.
+        """
+        if key in self._in_work:
+            again = self._in_work[key]
+            self._in_work[key] = due if again is None else min(again, due)
+        elif key not in self._due or (hasten and due < self._due[key]):
+            self._schedule(key, due)
+
+    def take(self, now: float) -> str | None:
+        """The next key whose time has come, now in work until :meth:`done` or :meth:`retry`."""
+        due = self.next_due()
+        if due is None or due > now:
+            return None
+        _, key = heapq.heappop(self._heap)
+        del self._due[key]
+        self._in_work[key] = None
+        return key
+
+    def done(self, key: str) -> None:
+        """The work on ``key`` ended well; its failures are forgotten."""
+        self._failures.pop(key, None)
+        again = self._in_work.pop(key)
+        if again is not None:
+            self._schedule(key, again)
+
+    def retry(self, key: str, now: float) -> float:
+        """The work on ``key`` failed; returns the delay in seconds until it is tried again."""
+        del self._in_work[key]
+        failures = self._failures.get(key, 0)
+        self._failures[key] = failures + 1
+        delay = min(self._backoff_max, self._backoff_min * 2.0 ** min(failures, 30))
+        delay *= 1.0 - self._jitter() / 2
+        self._schedule(key, now + delay)
+        return delay
+
+    def next_due(self) -> float | None:
+        """When the next key can be taken; None when none waits."""
+        while self._heap and self._due.get(self._heap[0][1]) != self._heap[0][0]:
+            heapq.heappop(self._heap)  # brought forward since: this is its old place
+        return self._heap[0][0] if self._heap else None
+
+    def __len__(self) -> int:
+        return len(self._due) + len(self._in_work)
+
+    def _schedule(self, key: str, due: float) -> None:
+        self._due[key] = due
+        heapq.heappush(self._heap, (due, key))
