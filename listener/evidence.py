@@ -151,7 +151,8 @@ class Evidence:
         if engine_now is None:
             lasted = answer.at - self._absent_since[owner]
         else:
-            lasted = engine_now - resource.created if resource.created is not None else 0.0
+            # The engine tells its time in whole seconds, so an age can come out negative.
+            lasted = max(0.0, engine_now - (resource.created or engine_now))
         if lasted < self._grace:
             return Verdict(State.WAITING, "its row is absent, the grace runs", self._grace - lasted)
         return Verdict(State.ORPHAN, f"absent for more than the grace of {self._grace:g} s")

@@ -7,7 +7,7 @@ the caller's *permit* is asked: it knows whether the database's answer is still 
 again where it is not.
 
 What the engine no longer knows was removed by somebody else, which is as good; but only what it
-removed at our request is reported as removed.
+removed at our request, and then no longer knew when it was looked up, is reported as removed.
 """
 
 from __future__ import annotations
@@ -196,8 +196,7 @@ class Reaper:
         raise AssertionError("unreachable: the last attempt returns or raises")
 
     def _remove_container(self, container: Resource, again: bool) -> Result:  # noqa: ARG002
-        self._engine.remove(container)
-        return Result.REMOVED
+        return self._remove(container)
 
     def _remove_network(self, network: Resource, attached: Sequence[Endpoint]) -> Result:
         endpoints = {endpoint.container: endpoint for endpoint in attached}
@@ -208,5 +207,12 @@ class Reaper:
                 raise InUse(f"{network} is in use by container {endpoint.name!r}, which stays")
         for endpoint in endpoints.values():
             self._engine.disconnect(network, endpoint)
-        self._engine.remove(network)
-        return Result.REMOVED
+        return self._remove(network)
+
+    def _remove(self, resource: Resource) -> Result:
+        self._engine.remove(resource)
+        try:
+            self._engine.read(resource)
+        except Gone:
+            return Result.REMOVED  # by us, and the engine itself says that it is gone
+        raise InProgress("the engine still knows it after it was removed")

@@ -126,13 +126,13 @@ class Reconciler:
         """
         present = self._index.prefixes()
         chosen = present if prefixes is None else present & frozenset(prefixes)
-        held_by_prefix = {prefix: self._index.resources(prefix) for prefix in chosen}
-        resources = {r.id: r for rs in held_by_prefix.values() for r in rs}
+        by_prefix = {prefix: self._index.resources(prefix) for prefix in chosen}
+        resources = {r.id: r for members in by_prefix.values() for r in members}
         answer, verdicts = self._judge(resources.values())
         orphans: dict[str, list[Resource]] = {}
         waiting: dict[str, float] = {}
         held: dict[str, str] = {}
-        for prefix, members in held_by_prefix.items():
+        for prefix, members in by_prefix.items():
             for resource in members:
                 verdict = verdicts[resource.id]
                 if verdict.state is State.ORPHAN:
@@ -142,7 +142,7 @@ class Reconciler:
                 elif verdict.state is State.HELD:
                     held[prefix] = verdict.evidence
         return Screening(
-            live=frozenset(prefix for prefix in held_by_prefix if answer.live(prefix)),
+            live=frozenset(p for p, members in by_prefix.items() if members and answer.live(p)),
             orphans=orphans,
             waiting=waiting,
             held=held,

@@ -238,6 +238,7 @@ class Listener:
 
     def _listed(self) -> None:
         self._docker.succeeded()
+        logger.bind(event="listed").debug("listed: {} resources of topologies", len(self._index))
         self._fresh_list.set()
         self._look_at_everything()
 

@@ -74,7 +74,8 @@ class SqliteTopologies(Topologies):
             NoAnswer: there is no such file, or not the one that was there before.
             sqlite3.Error: SQLite cannot open it.
         """
-        found = self._find()
+        found = self._first_seen or self._find()
+        self._check_file(found)
         connection = sqlite3.connect(
             f"{self.path.as_uri()}?mode=rw",
             uri=True,
@@ -82,19 +83,26 @@ class SqliteTopologies(Topologies):
             isolation_level=None,
             check_same_thread=False,
         )
-        connection.execute("PRAGMA query_only = ON")
-        self.check_file(found)
+        try:
+            connection.execute("PRAGMA query_only = ON")
+            self._check_file(found)
+        except BaseException:
+            connection.close()
+            raise
         self._first_seen = found
         return connection
 
-    def check_file(self, expected: tuple[int, int] | None = None) -> None:
+    def check_file(self) -> None:
         """See that the path still names the file that it named first.
 
         Raises:
             NoAnswer: it does not.
         """
-        expected = expected or self._first_seen
-        if expected is not None and self._find() != expected:
+        if self._first_seen is not None:
+            self._check_file(self._first_seen)
+
+    def _check_file(self, expected: tuple[int, int]) -> None:
+        if self._find() != expected:
             raise self.no_answer(
                 "is not the file that it was; put the old one back, or restart the listener"
                 " if this one is right"

@@ -1,0 +1,1 @@
+"""Against a private real Docker Engine."""

@@ -1,0 +1,239 @@
+"""A row is deleted by another process, and its topology is gone; everything else stays."""
+
+from __future__ import annotations
+
+import docker
+
+from tests.engine.conftest import Run
+from tests.support.decnet import Topology, deploy, new_id, steps
+from tests.support.process import eventually
+from tests.support.proxy import FaultProxy
+from tests.support.rows import Rows
+
+
+def gone(api: docker.APIClient, *topologies: Topology) -> None:
+    """Wait until nothing of these topologies is left."""
+    for topology in topologies:
+        eventually(
+            lambda t=topology: not t.remaining(api),  # type: ignore[misc]
+            f"all of {topology.prefix} is gone",
+        )
+
+
+def container(api: docker.APIClient, name: str, **how: object) -> str:
+    """Create a container that sleeps."""
+    created = api.create_container(
+        how.pop("image", "busybox"), ["sleep", "1000000"], name=name, **how
+    )  # type: ignore[arg-type]
+    return str(created["Id"])
+
+
+def exists(api: docker.APIClient, *ids: str) -> bool:
+    """Whether all of these containers and networks exist."""
+    listed = [*api.containers(all=True), *api.networks()]
+    return set(ids) <= {entry["Id"] for entry in listed}
+
+
+def test_everything_of_a_deleted_topology_goes_and_nothing_else(
+    api: docker.APIClient, rows: Rows, run: Run, proxy: FaultProxy
+) -> None:
+    doomed, live, torn_down = new_id(), new_id(), new_id()
+    rows.insert(doomed, live)
+    rows.insert(torn_down, status="torn_down")
+    listener = run(host=proxy.host)
+    listener.start()
+    orphan = deploy(api, doomed, decky_numbers=(1, 2))
+    staying = [
+        deploy(api, live, decky_numbers=(3, 4)),
+        deploy(api, torn_down, decky_numbers=(5, 6)),
+    ]
+    lan = orphan.networks[f"decnet_t_{orphan.prefix}_lan1"]
+
+    api.commit(next(iter(orphan.services.values())), "evidence")
+    own = {"Labels": {"com.docker.compose.project": f"decnet-topo-{orphan.prefix}"}}
+    api.commit(container(api, "plain"), "built", conf=own)
+    bystanders = [
+        container(api, "analyst-commit", image="evidence"),
+        container(api, "analyst-build", image="built"),
+        api.create_network(f"xdecnet_t_{orphan.prefix}_lan")["Id"],
+        api.create_network(f"decnet_t_{orphan.prefix}x_lan")["Id"],
+        api.create_network(f"decnet_t_{orphan.prefix.upper()}F_lan".replace("F_", "_"))["Id"],
+        api.create_network(f"DECNET_T_{orphan.prefix}_lan")["Id"],
+    ]
+    tcpdump = container(api, "tcpdump")
+    stopped = container(api, "stopped")
+    never_started = container(api, "never-started")
+    for foreign in (tcpdump, stopped, never_started):
+        api.connect_container_to_network(foreign, lan)
+        bystanders.append(foreign)
+    api.start(tcpdump)
+    api.start(stopped)
+    api.kill(stopped)
+    proxy.clear()
+
+    rows.delete(doomed)
+    gone(api, orphan)
+
+    lists = [r.path for r in proxy.requests if "/containers/json" in r.path]
+    assert len(lists) == 1, lists
+    assert "filters=" in lists[0]
+    assert not [r.path for r in proxy.requests if r.path.split("?")[0].endswith("/networks")]
+    print([f"{r.method} {r.path.split('?')[0]}" for r in proxy.requests])
+    for topology in staying:
+        topology.assert_intact(api)
+    assert exists(api, *bystanders)
+    assert api.inspect_container(tcpdump)["State"]["Running"]
+    for foreign in (stopped, never_started):
+        api.start(foreign)
+        assert api.inspect_container(foreign)["State"]["Running"]
+    removed = {line["name"] for line in listener.await_log("removed", count=8)}
+    assert removed == {*orphan.networks, *orphan.bases, *orphan.services}
+    assert not listener.logged("failed")
+    assert listener.stop() == 0
+
+
+def test_of_two_topologies_with_one_prefix_only_what_the_dead_one_surely_owns_goes(
+    api: docker.APIClient, rows: Rows, run: Run
+) -> None:
+    live = new_id()
+    dead = new_id(live[:8])
+    rows.insert(live, dead)
+    staying = deploy(api, live, decky_numbers=(1, 2))
+    labels = {
+        "decnet.topology.id": dead,
+        "com.docker.compose.project": f"decnet-topo-{dead[:8]}",
+    }
+    labelled = [
+        container(api, f"decnet_t_{dead[:8]}_decky-003", labels=labels),
+        container(api, "decky-003-ssh", labels=labels),
+    ]
+    unlabelled = container(api, f"decnet_t_{dead[:8]}_decky-004")
+    run().start()
+
+    rows.delete(dead)
+
+    for id_ in labelled:
+        eventually(lambda id_=id_: not exists(api, id_), f"{id_} is gone")  # type: ignore[misc]
+    staying.assert_intact(api)
+    assert exists(api, unlabelled)
+
+
+def test_prefixes_that_end_in_each_digit_are_judged_rightly(
+    api: docker.APIClient, rows: Rows, run: Run
+) -> None:
+    stems = {digit: new_id()[:7] + digit for digit in "0123456789abcdef"}
+    stems["all f"] = "ffffffff"
+    doomed = [new_id(prefix) for prefix in stems.values()]
+    live = [new_id(new_id()[:7] + digit) for digit in "0123456789abcdef"]
+    rows.insert(*doomed, *live)
+
+    def lan(topology_id: str) -> str:
+        return str(api.create_network(f"decnet_t_{topology_id[:8]}_lan1")["Id"])
+
+    orphaned, staying = [lan(id_) for id_ in doomed], [lan(id_) for id_ in live]
+    listener = run()
+    listener.start()
+
+    rows.delete(*doomed)
+
+    listener.await_log("removed", count=len(doomed))
+    assert {line["id"] for line in listener.logged("removed")} == set(orphaned)
+    assert exists(api, *staying)
+
+
+def test_what_a_deploy_creates_after_the_deletion_goes_too(
+    api: docker.APIClient, rows: Rows, run: Run
+) -> None:
+    doomed = new_id()
+    rows.insert(doomed)
+    listener = run("--sweep-interval", "100000")
+    listener.start()
+    orphan = Topology(doomed)
+    # DECNET makes the networks first; from the first base on the deletion races with its deploy.
+    deploying = steps(api, doomed, into=orphan, start=False)
+    first = [next(deploying) for _ in range(3)][-1]
+    rows.delete(doomed)
+    eventually(lambda: not exists(api, orphan.bases[first]), "the first base is gone")
+    late = {
+        "decnet.topology.id": doomed,
+        "com.docker.compose.project": f"decnet-topo-{doomed[:8]}",
+    }
+    for number in range(5):
+        late_one = container(api, f"decky-00{number}-late", labels=late)
+        eventually(lambda id_=late_one: not exists(api, id_), "the late one is gone")  # type: ignore[misc]
+    gone(api, orphan)
+
+
+def test_a_container_that_compose_renamed_is_gone(
+    api: docker.APIClient, rows: Rows, run: Run
+) -> None:
+    doomed = new_id()
+    rows.insert(doomed)
+    orphan = deploy(api, doomed)
+    run().start()
+    base, service = next(iter(orphan.bases.items())), next(iter(orphan.services.items()))
+    for name, id_ in (base, service):
+        api.rename(id_, f"0123456789ab_{name}")
+    rows.delete(doomed)
+    gone(api, orphan)
+
+
+def test_a_row_that_is_deleted_and_inserted_again_loses_nothing(
+    api: docker.APIClient, rows: Rows, run: Run
+) -> None:
+    doomed, returning = new_id(), new_id()
+    rows.insert(doomed, returning)
+    staying = deploy(api, returning, decky_numbers=(3, 4))
+    orphan = deploy(api, doomed)
+    run().start()
+    sql = "INSERT OR REPLACE INTO topologies VALUES (?, 'again', 'active')"
+    for _ in range(20):
+        rows.execute(sql, returning)  # a deletion and an insertion in one transaction
+    rows.delete(doomed)
+    gone(api, orphan)
+    staying.assert_intact(api)
+
+
+def test_named_volumes_stay_and_anonymous_ones_with_keep_volumes(
+    api: docker.APIClient, rows: Rows, run: Run
+) -> None:
+    doomed = new_id()
+    rows.insert(doomed)
+    orphan = deploy(api, doomed)
+    volumes, orphan.volumes = orphan.volumes, []
+    mounted = api.create_host_config(binds=["evidence:/evidence"])
+    labels = {"decnet.topology.id": doomed}
+    container(api, "decky-009-ssh", labels=labels, host_config=mounted)
+    run("--keep-volumes").start()
+    rows.delete(doomed)
+    gone(api, orphan)
+    assert {"evidence", *volumes} <= {volume["Name"] for volume in api.volumes()["Volumes"]}
+
+
+def test_polling_hears_of_a_deletion_too(api: docker.APIClient, rows: Rows, run: Run) -> None:
+    doomed = new_id()
+    rows.insert(doomed)
+    orphan = deploy(api, doomed)
+    run("--feed", "poll", "--poll-interval", "0.1").start()
+    rows.delete(doomed)
+    gone(api, orphan)
+
+
+def test_a_protected_container_stays_and_keeps_its_endpoint(
+    api: docker.APIClient, rows: Rows, run: Run
+) -> None:
+    doomed = new_id()
+    rows.insert(doomed)
+    orphan = deploy(api, doomed)
+    name, lan = next(iter(orphan.networks.items()))
+    protected = container(api, "guard", labels={"topology-reaper.protect": "true"})
+    api.connect_container_to_network(protected, lan)
+    api.start(protected)
+    listener = run()
+    listener.start()
+    rows.delete(doomed)
+    eventually(lambda: orphan.remaining(api) == [name], "all but the guard's network is gone")
+    listener.await_log("failed")
+    assert name in api.inspect_container(protected)["NetworkSettings"]["Networks"]
+    api.remove_container(protected, force=True)
+    gone(api, orphan)

@@ -1,0 +1,1 @@
+"""Tools of the tests: they know the world from its description, never from `listener`."""

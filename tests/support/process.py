@@ -1,0 +1,121 @@
+"""The listener as its own process, run as an operator runs it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any, Self
+
+PATIENCE = 90.0
+"""Seconds until a test stops waiting for what should long have happened."""
+
+
+def eventually(condition: Callable[[], bool], what: str, patience: float = PATIENCE) -> None:
+    """Wait until the condition holds; fail, saying what did not happen."""
+    deadline = time.monotonic() + patience
+    while not condition():
+        assert time.monotonic() < deadline, f"never: {what}"
+        time.sleep(0.02)
+
+
+def environment() -> dict[str, str]:
+    """Ours, without anything that names an engine or a database."""
+    foreign = ("DOCKER_", "REAPER_", "DECNET_")
+    return {k: v for k, v in os.environ.items() if not k.startswith(foreign)}
+
+
+def command(*arguments: str) -> list[str]:
+    """The command line of topology-reaper."""
+    return [sys.executable, "-m", "listener", *arguments]
+
+
+def call(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run a one-shot command to its end."""
+    return subprocess.run(
+        command(*arguments), env=environment(), capture_output=True, text=True, timeout=PATIENCE
+    )
+
+
+class ListenerProcess(AbstractContextManager["ListenerProcess"]):
+    """``topology-reaper run``; its log is read as it comes.
+
+    Args:
+        host: the engine.
+        database: the SQLite file.
+        options: more of the command line.
+    """
+
+    def __init__(self, host: str, database: Path, *options: str) -> None:
+        self._arguments = (
+            *("run", "--docker-host", host, "--database-url", f"sqlite:///{database}"),
+            *("--log-format", "json", "--log-level", "DEBUG", "--grace", "1", *options),
+        )
+        self.lines: list[dict[str, Any]] = []
+        self.process: subprocess.Popen[str] | None = None
+        self._changed = threading.Condition()
+
+    def start(self, *, wait: bool = True) -> None:
+        """Start it (again), and wait until it is ready."""
+        ready = len(self.logged("ready"))
+        process = subprocess.Popen(
+            command(*self._arguments), env=environment(), stderr=subprocess.PIPE, text=True
+        )
+        self.process = process
+        threading.Thread(target=self._read, args=(process,), daemon=True).start()
+        if wait:
+            self.await_log("ready", count=ready + 1)
+
+    def logged(self, event: str) -> list[dict[str, Any]]:
+        """The log lines of this event so far."""
+        with self._changed:
+            return [line for line in self.lines if line.get("event") == event]
+
+    def await_log(self, event: str, count: int = 1) -> list[dict[str, Any]]:
+        """Wait until so many lines of this event were logged."""
+        with self._changed:
+            enough = self._changed.wait_for(
+                lambda: sum(line.get("event") == event for line in self.lines) >= count, PATIENCE
+            )
+            assert enough, f"never logged {count} times: {event}; the log: {self.lines[-20:]}"
+        return self.logged(event)
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send it a signal."""
+        assert self.process is not None
+        self.process.send_signal(number)
+
+    def kill(self) -> None:
+        """End it at once, as a crash would."""
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
+
+    def stop(self) -> int:
+        """End it as an operator would; returns its exit status."""
+        self.signal(signal.SIGTERM)
+        assert self.process is not None
+        return self.process.wait(PATIENCE)
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.kill()
+
+    def _read(self, process: subprocess.Popen[str]) -> None:
+        assert process.stderr is not None
+        for text in process.stderr:
+            line = json.loads(text) if text.startswith("{") else {"message": text}
+            with self._changed:
+                self.lines.append(line)
+                self._changed.notify_all()
+        process.stderr.close()
