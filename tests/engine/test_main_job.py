@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import docker
+from private_engine import PrivateEngine
 
-from tests.engine.conftest import Run
+from tests.engine.conftest import Run, connect
 from tests.support.decnet import Topology, deploy, new_id, steps
 from tests.support.process import eventually
 from tests.support.proxy import FaultProxy
@@ -37,7 +38,7 @@ def exists(api: docker.APIClient, *ids: str) -> bool:
 def test_everything_of_a_deleted_topology_goes_and_nothing_else(
     api: docker.APIClient, rows: Rows, run: Run, proxy: FaultProxy
 ) -> None:
-    doomed, live, torn_down = new_id(), new_id(), new_id()
+    doomed, live, torn_down = new_id("ab" + new_id()[:6]), new_id(), new_id()
     rows.insert(doomed, live)
     rows.insert(torn_down, status="torn_down")
     listener = run(host=proxy.host)
@@ -57,7 +58,7 @@ def test_everything_of_a_deleted_topology_goes_and_nothing_else(
         container(api, "analyst-build", image="built"),
         api.create_network(f"xdecnet_t_{orphan.prefix}_lan")["Id"],
         api.create_network(f"decnet_t_{orphan.prefix}x_lan")["Id"],
-        api.create_network(f"decnet_t_{orphan.prefix.upper()}F_lan".replace("F_", "_"))["Id"],
+        api.create_network(f"decnet_t_{orphan.prefix.upper()}_lan")["Id"],
         api.create_network(f"DECNET_T_{orphan.prefix}_lan")["Id"],
     ]
     tcpdump = container(api, "tcpdump")
@@ -237,3 +238,19 @@ def test_a_protected_container_stays_and_keeps_its_endpoint(
     assert name in api.inspect_container(protected)["NetworkSettings"]["Networks"]
     api.remove_container(protected, force=True)
     gone(api, orphan)
+
+
+def test_an_overlay_network_of_a_matching_name_stays(rows: Rows, run: Run) -> None:
+    with PrivateEngine() as swarm:
+        api = connect(swarm)
+        api.init_swarm(advertise_addr="127.0.0.1")
+        doomed = new_id()
+        rows.insert(doomed)
+        overlay = f"decnet_t_{doomed[:8]}_wide"
+        api.create_network(overlay, driver="overlay", attachable=True)
+        orphan = deploy(api, doomed)
+        run(host=swarm.host).start()
+        rows.delete(doomed)
+        gone(api, orphan)
+        assert [network["Name"] for network in api.networks(names=[overlay])] == [overlay]
+        api.close()

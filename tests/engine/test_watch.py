@@ -1,0 +1,177 @@
+"""Subscribe, list, replay, follow: nothing in between is missed, and silence is noticed."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import docker
+import pytest
+
+from listener.engine.client import Engine
+from listener.engine.watch import Watch
+from listener.index import PrefixIndex
+from listener.naming import Resource
+from tests.support.decnet import new_id
+from tests.support.process import PATIENCE, eventually
+from tests.support.proxy import Action, FaultProxy, Request, stall
+
+
+class RecordingIndex(PrefixIndex):
+    """Remembers the names of what was put into it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.put_names: list[str] = []
+
+    def put(self, resource: Resource) -> None:
+        """Remember and put."""
+        self.put_names.append(resource.name)
+        super().put(resource)
+
+
+def watching(proxy: FaultProxy, quiet: float = PATIENCE) -> tuple[Watch, RecordingIndex]:
+    """A watch behind the proxy, not connected yet."""
+    index = RecordingIndex()
+    engine = Engine(proxy.host)
+    watch = Watch(engine, index, appeared=lambda _: None, listed=lambda: None, quiet=quiet)
+    return watch, index
+
+
+@contextmanager
+def following(watch: Watch) -> Iterator[threading.Thread]:
+    """Follow in a thread until the end of the block."""
+    thread = threading.Thread(target=watch.follow)
+    thread.start()
+    try:
+        yield thread
+    finally:
+        watch.close()
+        thread.join(PATIENCE)
+        assert not thread.is_alive()
+
+
+def names(index: PrefixIndex) -> set[str]:
+    """The names of everything in an index."""
+    return {r.name for prefix in index.prefixes() for r in index.resources(prefix)}
+
+
+def lan(suffix: str = "lan1") -> str:
+    """The name of a network of a new topology."""
+    return f"decnet_t_{new_id()[:8]}_{suffix}"
+
+
+def test_what_happens_while_the_list_is_under_way_is_replayed(
+    api: docker.APIClient, proxy: FaultProxy
+) -> None:
+    asked, answered = threading.Event(), threading.Event()
+
+    def hold_the_list(request: Request) -> Action | None:
+        if request.path.split("?")[0].endswith("/networks"):
+            asked.set()
+            return stall(answered, response=True)
+        return None
+
+    going, staying, coming = lan(), lan(), lan()
+    ids = {name: api.create_network(name)["Id"] for name in (going, staying)}
+    proxy.hook = hold_the_list
+    watch, index = watching(proxy)
+    connecting = threading.Thread(target=watch.connect)
+    connecting.start()
+    assert asked.wait(PATIENCE)
+    eventually(lambda: any(r.is_stream for r in proxy.requests), "it subscribed before it listed")
+    api.remove_network(ids[going])
+    api.create_network(coming)
+    answered.set()
+    connecting.join(PATIENCE)
+    with following(watch):
+        eventually(lambda: names(index) == {staying, coming}, "the index shows what there is")
+
+
+def test_a_rename_moves_a_container_and_a_foreign_one_is_not_kept(
+    api: docker.APIClient, proxy: FaultProxy
+) -> None:
+    watch, index = watching(proxy)
+    watch.connect()
+    first, second = lan("decky-001"), lan("decky-001")
+    with following(watch):
+        api.create_container("busybox", ["sleep", "9"], name="foreign")
+        id_ = api.create_container("busybox", ["sleep", "9"], name=first)["Id"]
+        eventually(lambda: names(index) == {first}, "it appeared")
+        api.rename(id_, second)
+        eventually(lambda: names(index) == {second}, "it moved")
+        assert index.prefixes() == {second[9:17]}
+        api.rename(id_, "out-of-sight")
+        eventually(lambda: not index.prefixes(), "its name was its only mark")
+        api.rename(id_, first)
+        eventually(lambda: names(index) == {first}, "it is back")
+        api.remove_container(id_)
+        eventually(lambda: not index.prefixes(), "it is gone")
+
+
+@pytest.mark.parametrize("healthy", [True, False])
+def test_health_checks_are_filtered_by_the_engine(
+    api: docker.APIClient, proxy: FaultProxy, healthy: bool
+) -> None:
+    command = ["CMD", "true" if healthy else "false"]
+    check = docker.types.Healthcheck(test=command, interval=100_000_000, retries=1)
+    watch, _ = watching(proxy)
+    watch.connect()
+    lines: list[bytes] = []
+    watch._apply = lines.append  # type: ignore[method-assign]
+    with following(watch):
+        id_ = api.create_container("busybox", ["sleep", "99"], healthcheck=check)["Id"]
+        api.start(id_)
+        wanted = "healthy" if healthy else "unhealthy"
+        eventually(
+            lambda: api.inspect_container(id_)["State"]["Health"]["Status"] == wanted, wanted
+        )
+        api.remove_container(id_, force=True)
+        eventually(lambda: any(b'"destroy"' in line for line in lines), "it is gone")
+    assert len([line for line in lines if id_.encode() in line]) == 2, "create and destroy"
+
+
+def test_the_stream_is_read_however_busy_the_rest_is(
+    api: docker.APIClient, proxy: FaultProxy
+) -> None:
+    # More than the 1,024 events that the engine buffers, before anybody looks at one.
+    watch, index = watching(proxy)
+    watch.connect()
+    prefix = new_id()[:8]
+    id_ = api.create_container("busybox", ["sleep", "9"], name=f"decnet_t_{prefix}_0")["Id"]
+    for number in range(1, 1500):
+        api.rename(id_, f"decnet_t_{prefix}_{number}")
+    with following(watch):
+        eventually(lambda: names(index) == {f"decnet_t_{prefix}_1499"}, "the last name is known")
+    seen = [name for name in index.put_names if prefix in name]
+    assert seen == [f"decnet_t_{prefix}_{number}" for number in range(1500)]
+
+
+def test_a_connection_that_went_silent_is_given_up_and_found_anew(
+    api: docker.APIClient, proxy: FaultProxy
+) -> None:
+    watch, index = watching(proxy, quiet=0.5)
+    watch.connect()
+    proxy.freeze()
+    name = lan()
+    api.create_network(name)
+    watch.follow()  # returns: half-open, it would be silent for ever
+    assert not index.prefixes()
+    watch.connect()
+    assert names(index) == {name}
+    watch.close()
+
+
+def test_a_listing_on_request_mends_what_events_did_not_tell(
+    api: docker.APIClient, proxy: FaultProxy
+) -> None:
+    watch, index = watching(proxy)
+    watch.connect()
+    name = lan()
+    api.create_network(name)
+    with following(watch):
+        eventually(lambda: names(index) == {name}, "it appeared")
+        index.replace([])
+        watch.relist()
+        eventually(lambda: names(index) == {name}, "it is listed")
