@@ -36,6 +36,7 @@ from listener.database.feeds import Feed
 from listener.database.feeds.poll import PollFeed
 from listener.database.feeds.sqlite import SqliteFeed
 from listener.database.sqlite import SqliteTopologies
+from listener.database.topologies import Topologies
 from listener.database.urls import open_topologies
 from listener.engine.client import Engine
 from listener.engine.watch import Watch
@@ -403,7 +404,7 @@ def _reach(call: Callable[[], Value], timeout: float) -> Value:
     return retrying(call)
 
 
-def _sides(settings: Settings) -> tuple[Engine, SqliteTopologies]:
+def _sides(settings: Settings) -> tuple[Engine, Topologies]:
     """Docker and the database, neither reached yet.
 
     Raises:
@@ -441,7 +442,9 @@ def _tls(settings: Settings) -> docker.tls.TLSConfig | None:
         ) from None
 
 
-def _feed(settings: Settings, topologies: SqliteTopologies) -> Feed:
-    if settings.feed == "poll":
-        return PollFeed(settings.poll_interval)
-    return SqliteFeed(topologies, settings.poll_interval)
+def _feed(settings: Settings, topologies: Topologies) -> Feed:
+    if settings.feed != "poll" and isinstance(topologies, SqliteTopologies):
+        return SqliteFeed(topologies, settings.poll_interval)
+    if settings.feed == "push":
+        raise ConfigurationError("--feed: push is to be had from SQLite only; use auto or poll")
+    return PollFeed(settings.poll_interval)

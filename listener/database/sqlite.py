@@ -18,7 +18,7 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
-from listener.database.topologies import TABLE, Topologies
+from listener.database.topologies import TABLE, Reading, Topologies, table
 from listener.errors import ConfigurationError
 
 BUSY_TIMEOUT = 5.0
@@ -50,21 +50,19 @@ class SqliteTopologies(Topologies):
         )
 
     @contextmanager
-    def reading(self) -> Iterator[tuple[sa.Connection, str]]:
-        """A new transaction, and the identity of the database and table that it reads."""
+    def reading(self) -> Iterator[Reading]:
+        """A new transaction; every error inside comes out as NoAnswer."""
         self.check_file()
         try:
             with self._engine.connect() as connection:
                 connection.exec_driver_sql("BEGIN")
                 version = connection.exec_driver_sql("PRAGMA schema_version").scalar_one()
                 device, inode = self._first_seen or (0, 0)
-                yield connection, f"{self.path} {device}:{inode} schema {version}"
-        except sa.exc.DBAPIError as error:
+                identity = f"{self.path} {device}:{inode} schema {version}"
+                yield Reading(connection, identity, table())
+        except (sa.exc.SQLAlchemyError, sqlite3.Error) as error:
             self.check_file()
-            raise self.no_answer(_remedy(str(error.orig))) from error
-        except sqlite3.Error as error:
-            self.check_file()
-            raise self.no_answer(_remedy(str(error))) from error
+            raise self.no_answer(_remedy(str(getattr(error, "orig", error)))) from error
         self.check_file()
 
     def connect(self) -> sqlite3.Connection:

@@ -15,6 +15,8 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from uuid import UUID
 
 import sqlalchemy as sa
 
@@ -26,8 +28,29 @@ TABLE = "topologies"
 BATCH = 100
 """Ranges in one statement: far below every database's limit of parameters or depth."""
 
-_ID = sa.column("id", sa.String)
-_TABLE = sa.table(TABLE, _ID)
+_LEAST, _GREATEST = "-0000-0000-0000-000000000000", "-ffff-ffff-ffff-ffffffffffff"
+
+
+def table(
+    id_type: type[sa.String] | type[sa.Uuid[UUID]] = sa.String, schema: str | None = None
+) -> sa.TableClause:
+    """The table of topologies, with the one column that is ever asked for."""
+    return sa.table(TABLE, sa.column("id", id_type), schema=schema)
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """A transaction in which the table may be asked.
+
+    Attributes:
+        connection: in the transaction.
+        identity: of the database and of the table's incarnation.
+        table: what to ask.
+    """
+
+    connection: sa.Connection
+    identity: str
+    table: sa.TableClause
 
 
 class Topologies(ABC):
@@ -52,30 +75,35 @@ class Topologies(ABC):
         """
         asked = sorted(set(prefixes))
         ids: set[str] = set()
-        with self.reading() as (connection, identity):
+        with self.reading() as reading:
             for start in range(0, len(asked) or 1, BATCH):
-                statement = rows_with(asked[start : start + BATCH])
-                ids.update(str(id_).lower() for id_ in connection.scalars(statement))
+                statement = rows_with(asked[start : start + BATCH], reading.table)
+                ids.update(str(id_).lower() for id_ in reading.connection.scalars(statement))
         # A collation that orders otherwise than we think can add rows, never hide one.
         found = frozenset(id_ for id_ in ids if prefix_of(id_) in asked)
-        return Answer(prefixes=frozenset(asked), ids=found, at=self._clock(), identity=identity)
+        return Answer(
+            prefixes=frozenset(asked), ids=found, at=self._clock(), identity=reading.identity
+        )
 
     @abstractmethod
-    def reading(self) -> AbstractContextManager[tuple[sa.Connection, str]]:
-        """A new transaction, and the identity of the database and table that it reads.
-
-        Every error inside comes out as NoAnswer.
-        """
+    def reading(self) -> AbstractContextManager[Reading]:
+        """A new transaction; every error inside comes out as NoAnswer."""
 
     def no_answer(self, text: str) -> NoAnswer:
         """The error that says so of this database."""
         return NoAnswer(f"--database-url: {self.name} {text}")
 
 
-def rows_with(prefixes: Sequence[str]) -> sa.Select[str]:
+def rows_with(prefixes: Sequence[str], topologies: sa.TableClause) -> sa.Select[str]:
     """The statement for the ids that begin with any of these prefixes."""
-    ranges = [sa.and_(_ID >= prefix, _ID < upper_bound(prefix)) for prefix in prefixes]
-    return sa.select(_ID).select_from(_TABLE).where(sa.or_(sa.false(), *ranges))
+    id_ = topologies.c.id
+    ranges = [
+        id_.between(UUID(prefix + _LEAST), UUID(prefix + _GREATEST))
+        if isinstance(id_.type, sa.Uuid)
+        else sa.and_(id_ >= prefix, id_ < upper_bound(prefix))
+        for prefix in prefixes
+    ]
+    return sa.select(id_).where(sa.or_(sa.false(), *ranges))
 
 
 def upper_bound(prefix: str) -> str:

@@ -1,0 +1,158 @@
+"""Topologies on a database server: PostgreSQL, MySQL or MariaDB.
+
+Each question is a new READ COMMITTED transaction: a pooled connection in an older snapshot would go
+on answering "no such row". In the same transaction the server says who it is and whether its answer
+is the truth. A replica may lag behind, and row-level security hides rows; both would look like
+deletions. The table is named with the schema that it was first found in, for another table of that
+name may come first on the search path tomorrow.
+"""
+
+from __future__ import annotations
+
+import time
+from abc import abstractmethod
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import ClassVar
+from uuid import UUID
+
+import sqlalchemy as sa
+
+from listener.database.topologies import TABLE, Reading, Topologies, table
+from listener.errors import NoAnswer
+
+CONNECT_TIMEOUT = 10
+"""Seconds until a server that does not answer is given up."""
+READ_TIMEOUT = 30
+"""Seconds until an answer that does not come is given up."""
+POOL_SIZE = 4
+
+
+class ServerTopologies(Topologies):
+    """The table on one server; there is a class for each kind of server.
+
+    Args:
+        url: with a synchronous driver.
+        clock: seconds, monotonic.
+    """
+
+    connect_arguments: ClassVar[Mapping[str, object]]
+
+    def __init__(self, url: sa.URL, clock: Callable[[], float] = time.monotonic) -> None:
+        where = f"{url.host or 'the local socket'}{f':{url.port}' if url.port else ''}"
+        super().__init__(f"the database {url.database or url.username or ''!r} on {where}", clock)
+        self._where = f"{url.get_backend_name()} {where}/{url.database or ''}"
+        self._schema: str | None = None
+        self._engine = sa.create_engine(
+            url,
+            isolation_level="READ COMMITTED",
+            pool_size=POOL_SIZE,
+            pool_pre_ping=True,
+            connect_args=dict(self.connect_arguments),
+        )
+
+    @contextmanager
+    def reading(self) -> Iterator[Reading]:
+        """A new transaction, and what it reads."""
+        try:
+            with self._engine.connect() as connection:
+                schema, id_type, identity = self._look(connection, self._schema)
+                self._schema = schema
+                yield Reading(
+                    connection, f"{self._where} {schema} {identity}", table(id_type, schema)
+                )
+        except sa.exc.SQLAlchemyError as error:
+            raise self.no_answer(f"gave no answer: {_first_line(error)}") from error
+
+    @abstractmethod
+    def _look(
+        self, connection: sa.Connection, schema: str | None
+    ) -> tuple[str, type[sa.String] | type[sa.Uuid[UUID]], str]:
+        """The table's schema, the type of its id, and who server and table are.
+
+        Args:
+            connection: in the transaction that will be asked.
+            schema: where the table was found before; None to find it.
+
+        Raises:
+            NoAnswer: what the server would answer may not be the truth.
+        """
+
+    def _no_table(self) -> NoAnswer:
+        return self.no_answer(f"has no table {TABLE!r}; is it DECNET's database?")
+
+    def _replica(self) -> NoAnswer:
+        return self.no_answer("is a replica, which may lag behind; give the primary's URL")
+
+
+class PostgresTopologies(ServerTopologies):
+    """The table in PostgreSQL."""
+
+    connect_arguments: ClassVar[Mapping[str, object]] = {
+        "connect_timeout": CONNECT_TIMEOUT,
+        "application_name": "topology-reaper",
+    }
+
+    _WHO = sa.text(
+        """
+        SELECT n.nspname, c.oid, a.atttypid = 'uuid'::regtype, pg_is_in_recovery(),
+               row_security_active(c.oid), s.system_identifier, k.timeline_id
+        FROM pg_class c
+        JOIN pg_namespace n ON n.oid = c.relnamespace
+        LEFT JOIN pg_attribute a ON a.attrelid = c.oid AND a.attname = 'id'
+        CROSS JOIN pg_control_system() s
+        CROSS JOIN pg_control_checkpoint() k
+        WHERE c.oid = to_regclass(:name)
+        """
+    )
+
+    def _look(
+        self, connection: sa.Connection, schema: str | None
+    ) -> tuple[str, type[sa.String] | type[sa.Uuid[UUID]], str]:
+        quote = connection.dialect.identifier_preparer.quote_identifier
+        name = TABLE if schema is None else f"{quote(schema)}.{TABLE}"
+        row = connection.execute(self._WHO, {"name": name}).one_or_none()
+        if row is None:
+            raise self._no_table()
+        found, oid, is_uuid, replica, hidden, system, timeline = row
+        if replica:
+            raise self._replica()
+        if hidden:
+            raise self.no_answer(
+                "hides rows from this user by row-level security; give a role with BYPASSRLS"
+            )
+        return found, sa.Uuid if is_uuid else sa.String, f"{system}/{timeline} table {oid}"
+
+
+class MysqlTopologies(ServerTopologies):
+    """The table in MySQL or MariaDB."""
+
+    connect_arguments: ClassVar[Mapping[str, object]] = {
+        "connect_timeout": CONNECT_TIMEOUT,
+        "read_timeout": READ_TIMEOUT,
+    }
+
+    _WHO = sa.text(
+        """
+        SELECT table_schema, create_time, @@global.read_only, @@global.server_id
+        FROM information_schema.tables
+        WHERE table_schema = COALESCE(:schema, DATABASE()) AND table_name = :name
+        """
+    )
+
+    def _look(
+        self, connection: sa.Connection, schema: str | None
+    ) -> tuple[str, type[sa.String] | type[sa.Uuid[UUID]], str]:
+        parameters = {"schema": schema, "name": TABLE}
+        row = connection.execute(self._WHO, parameters).one_or_none()
+        if row is None:
+            raise self._no_table()
+        found, created, read_only, server = row
+        if str(read_only).upper() not in ("0", "OFF"):
+            raise self._replica()
+        return found, sa.String, f"server {server} table of {created}"
+
+
+def _first_line(error: sa.exc.SQLAlchemyError) -> str:
+    """What the server or the driver said, in one line."""
+    return str(getattr(error, "orig", error)).strip().partition("\n")[0]
