@@ -10,8 +10,9 @@ or log sinks.
 """
 
 from listener.errors import ConfigurationError, EngineError, NoAnswer, ReaperError
+from listener.oneshot import sweep
 from listener.report import Report
-from listener.service import Listener, sweep
+from listener.service import Listener
 from listener.settings import Settings
 
 __all__ = [

@@ -20,7 +20,8 @@ from listener import demo as demonstration
 from listener import naming
 from listener.database import sqlite
 from listener.errors import ConfigurationError, ReaperError
-from listener.service import Listener, sweep
+from listener.oneshot import sweep
+from listener.service import Listener
 from listener.settings import Settings, flag_of
 from listener.telemetry import logs
 

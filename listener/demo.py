@@ -28,8 +28,9 @@ from listener import naming
 from listener.database import sqlite
 from listener.engine.client import EVENT_FILTERS, Engine
 from listener.errors import EngineError, ReaperError
-from listener.service import Listener, open_engine
+from listener.service import Listener
 from listener.settings import Settings
+from listener.sides import open_engine
 
 PATIENCE = 60.0
 """Seconds after which the demo gives up."""

@@ -1,6 +1,6 @@
-"""The wiring: one sweep, or a listener that goes on.
+"""The listener: it wires the parts, keeps them alive, and stops them.
 
-A listener is five kinds of thread round the decision path, each named and kept alive: the watch
+It is five kinds of thread round the decision path, each named and kept alive: the watch
 (with its reader) keeps the index, the feed hints, a timer asks for sweeps, workers take prefixes
 from the queue and reconcile them, and a pool does their requests to the engine. Besides prefixes
 the queue knows one more key, :data:`EVERYTHING`, for "any prefix may have gone": it is screened in
@@ -13,41 +13,28 @@ import threading
 import time
 from collections.abc import Callable, Collection, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
-from typing import Final, Self, TypeVar
+from typing import Final, Self
 
-import docker.errors
-import docker.tls
 from loguru import logger
 from tenacity import (
     RetryCallState,
     RetryError,
     Retrying,
     retry_if_exception_type,
-    retry_if_result,
     sleep_using_event,
-    stop_after_attempt,
-    stop_after_delay,
     stop_when_event_set,
     wait_random_exponential,
 )
 
-from listener.database.feeds import Feed
-from listener.database.feeds.poll import PollFeed
-from listener.database.feeds.sqlite import SqliteFeed
-from listener.database.sqlite import SqliteTopologies
-from listener.database.topologies import Topologies
-from listener.database.urls import open_topologies
-from listener.engine.client import Engine
 from listener.engine.watch import Watch
-from listener.errors import ConfigurationError, NoAnswer, ReaperError
+from listener.errors import NoAnswer, ReaperError
 from listener.evidence import Answer, Evidence
 from listener.health import Link
 from listener.index import PrefixIndex
 from listener.reaper import Reaper
-from listener.reconciler import Outcome, Reconciler, Screening
-from listener.report import Report
+from listener.reconciler import Reconciler, Screening
 from listener.settings import Settings
+from listener.sides import choose_feed, open_sides
 from listener.telemetry.logs import RemovalLog
 from listener.workqueue import WorkQueue
 
@@ -58,87 +45,6 @@ SCREEN_SPACING = 0.1
 RECONNECT_WAIT = wait_random_exponential(multiplier=0.1, max=5.0)
 RECONNECT_PAUSE = 0.05
 """Seconds before a stream that ended is opened again, so that one that always ends costs little."""
-
-
-def sweep(
-    settings: Settings,
-    *,
-    dry_run: bool = False,
-    prefixes: Collection[str] | None = None,
-    confirm: str = "",
-) -> Report:
-    """One full sweep: list, ask, remove what is orphaned.
-
-    Args:
-        settings: where Docker and the database are.
-        dry_run: remove nothing, and report what would have been removed.
-        prefixes: look at these only.
-        confirm: the token that releases what is held.
-
-    Raises:
-        ConfigurationError: an option cannot be used, or the token is not the one of what is held.
-        EngineError: Docker could not be reached within ``settings.timeout``.
-        NoAnswer: the database could not.
-    """
-    started = time.monotonic()
-    engine, topologies = _sides(settings)
-    index = PrefixIndex(only=prefixes)
-    evidence = Evidence(settings.grace)
-    with ThreadPoolExecutor(settings.workers, "remove") as pool:
-        reconciler = Reconciler(
-            index=index,
-            ask=topologies.ask,
-            evidence=evidence,
-            reap=Reaper(engine, pool, settings.workers).reap,
-            clock=time.monotonic,
-            engine_now=_reach(engine.now, settings.timeout),
-        )
-        _reach(lambda: topologies.ask(()), settings.timeout)
-        index.replace(engine.resources())
-        screening = reconciler.screen()
-        if confirm:
-            if not evidence.release(screening.held, confirm):
-                now = (
-                    f"is held: its token is {screening.token}" if screening.held else "is not held"
-                )
-                raise ConfigurationError(f"--confirm: {confirm} does not fit what {now}")
-            screening = reconciler.screen()
-        report = Report.of(screening, dry_run=dry_run)
-        if not dry_run:
-            _remove(screening.orphans, reconciler, report, settings)
-    report.duration_ms = round((time.monotonic() - started) * 1000, 1)
-    return report
-
-
-def _remove(
-    orphans: Collection[str], reconciler: Reconciler, report: Report, settings: Settings
-) -> None:
-    """Reconcile these prefixes side by side; what is pending is looked at a few times more."""
-    log = RemovalLog()
-
-    def look(prefix: str) -> Outcome:
-        outcome = reconciler.reconcile(prefix)
-        log.write(prefix, outcome)
-        report.add(outcome.removals)
-        return outcome
-
-    def reconcile(prefix: str) -> list[str]:
-        retrying = Retrying(
-            retry=retry_if_result(lambda outcome: outcome.pending),
-            wait=RECONNECT_WAIT,
-            stop=stop_after_attempt(5),
-            retry_error_callback=lambda state: state.outcome and state.outcome.result(),
-        )
-        try:
-            return retrying(look, prefix).errors
-        except NoAnswer as error:
-            return [f"topology {prefix}: {error}"]
-
-    with ThreadPoolExecutor(settings.workers, "reconcile") as pool:
-        for errors in pool.map(reconcile, orphans):
-            report.errors += errors
-    for names in (report.containers_removed, report.networks_removed, report.errors):
-        names.sort()
 
 
 class Listener:
@@ -154,7 +60,7 @@ class Listener:
 
     def __init__(self, settings: Settings, *, prefixes: Collection[str] | None = None) -> None:
         self._settings = settings
-        self._engine, self._topologies = _sides(settings)
+        self._engine, self._topologies = open_sides(settings)
         self._index = PrefixIndex(only=prefixes)
         self._queue = WorkQueue()
         self._wake = threading.Condition()  # guards the queue
@@ -169,7 +75,7 @@ class Listener:
         self._fresh_list = threading.Event()
         self._screened_at = 0.0
         self._watch = Watch(self._engine, self._index, appeared=self._appeared, listed=self._listed)
-        self._feed = _feed(settings, self._topologies)
+        self._feed = choose_feed(settings, self._topologies)
         self._reconciler = Reconciler(
             index=self._index,
             ask=self._ask,
@@ -382,69 +288,3 @@ class Listener:
         if outcome.held:
             self._look_at_everything()
         return not outcome.unfinished
-
-
-Value = TypeVar("Value")
-
-
-def _reach(call: Callable[[], Value], timeout: float) -> Value:
-    """Try until it answers; the last error is raised once ``timeout`` seconds have passed."""
-
-    def say(state: RetryCallState) -> None:
-        if state.attempt_number == 1 and state.outcome is not None:
-            logger.warning("waiting up to {:g} s: {}", timeout, state.outcome.exception())
-
-    retrying = Retrying(
-        retry=retry_if_exception_type(ReaperError),
-        wait=RECONNECT_WAIT,
-        stop=stop_after_delay(timeout),
-        before_sleep=say,
-        reraise=True,
-    )
-    return retrying(call)
-
-
-def _sides(settings: Settings) -> tuple[Engine, Topologies]:
-    """Docker and the database, neither reached yet.
-
-    Raises:
-        ConfigurationError: an option cannot be used.
-    """
-    first, *others = settings.databases
-    if others:
-        raise ConfigurationError("--database-url: only one database can be watched; give one")
-    return open_engine(settings), open_topologies(first)
-
-
-def open_engine(settings: Settings) -> Engine:
-    """The Docker Engine, not reached yet.
-
-    Raises:
-        ConfigurationError: the certificates for TLS cannot be read.
-    """
-    tls = _tls(settings) if settings.docker_host.startswith("tcp://") else None
-    return Engine(settings.docker_host, tls=tls, keep_volumes=settings.keep_volumes)
-
-
-def _tls(settings: Settings) -> docker.tls.TLSConfig | None:
-    if not (settings.docker_tls_verify or settings.docker_cert_path):
-        return None
-    folder = Path(settings.docker_cert_path or Path.home() / ".docker")
-    try:
-        return docker.tls.TLSConfig(
-            client_cert=(str(folder / "cert.pem"), str(folder / "key.pem")),
-            ca_cert=str(folder / "ca.pem"),
-            verify=settings.docker_tls_verify,
-        )
-    except docker.errors.TLSParameterError:
-        raise ConfigurationError(
-            f"the variable DOCKER_CERT_PATH: {folder} lacks ca.pem, cert.pem or key.pem"
-        ) from None
-
-
-def _feed(settings: Settings, topologies: Topologies) -> Feed:
-    if settings.feed != "poll" and isinstance(topologies, SqliteTopologies):
-        return SqliteFeed(topologies, settings.poll_interval)
-    if settings.feed == "push":
-        raise ConfigurationError("--feed: push is to be had from SQLite only; use auto or poll")
-    return PollFeed(settings.poll_interval)

@@ -1,0 +1,138 @@
+"""One full sweep: list, ask, remove what is orphaned, report.
+
+The decision path is the listener's own; only what surrounds it differs. There is no time to watch a
+row's absence last, so the age of a resource stands for it, and instead of a queue each prefix is
+looked at a few times while a removal is pending.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Collection
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+from loguru import logger
+from tenacity import (
+    RetryCallState,
+    Retrying,
+    retry_if_exception_type,
+    retry_if_result,
+    stop_after_attempt,
+    stop_before_delay,
+    wait_random_exponential,
+)
+
+from listener.errors import ConfigurationError, NoAnswer, ReaperError
+from listener.evidence import Evidence
+from listener.index import PrefixIndex
+from listener.reaper import Reaper
+from listener.reconciler import Outcome, Reconciler
+from listener.report import Report
+from listener.settings import Settings
+from listener.sides import open_sides
+from listener.telemetry.logs import RemovalLog
+
+LOOKS = 5
+"""How often a prefix is looked at while a removal of it is pending."""
+WAIT = wait_random_exponential(multiplier=0.1, max=5.0)
+
+Value = TypeVar("Value")
+
+
+def sweep(
+    settings: Settings,
+    *,
+    dry_run: bool = False,
+    prefixes: Collection[str] | None = None,
+    confirm: str = "",
+) -> Report:
+    """One full sweep: list, ask, remove what is orphaned.
+
+    Args:
+        settings: where Docker and the database are.
+        dry_run: remove nothing, and report what would have been removed.
+        prefixes: look at these only.
+        confirm: the token that releases what is held.
+
+    Raises:
+        ConfigurationError: an option cannot be used, or the token is not the one of what is held.
+        EngineError: Docker could not be reached within ``settings.timeout``.
+        NoAnswer: the database could not.
+    """
+    started = time.monotonic()
+    engine, topologies = open_sides(settings)
+    index = PrefixIndex(only=prefixes)
+    evidence = Evidence(settings.grace)
+    with ThreadPoolExecutor(settings.workers, "remove") as pool:
+        reconciler = Reconciler(
+            index=index,
+            ask=topologies.ask,
+            evidence=evidence,
+            reap=Reaper(engine, pool, settings.workers).reap,
+            clock=time.monotonic,
+            engine_now=_reach(engine.now, settings.timeout),
+        )
+        _reach(lambda: topologies.ask(()), settings.timeout)
+        index.replace(engine.resources())
+        screening = reconciler.screen()
+        if confirm:
+            if not evidence.release(screening.held, confirm):
+                now = (
+                    f"is held: its token is {screening.token}" if screening.held else "is not held"
+                )
+                raise ConfigurationError(f"--confirm: {confirm} does not fit what {now}")
+            screening = reconciler.screen()
+        report = Report.of(screening, dry_run=dry_run)
+        if not dry_run:
+            _remove(screening.orphans, reconciler, report, settings)
+    report.duration_ms = round((time.monotonic() - started) * 1000, 1)
+    return report
+
+
+def _remove(
+    orphans: Collection[str], reconciler: Reconciler, report: Report, settings: Settings
+) -> None:
+    """Reconcile these prefixes side by side; what is pending is looked at a few times more."""
+    log = RemovalLog()
+
+    def look(prefix: str) -> Outcome:
+        outcome = reconciler.reconcile(prefix)
+        log.write(prefix, outcome)
+        report.add(outcome.removals)
+        return outcome
+
+    def reconcile(prefix: str) -> list[str]:
+        retrying = Retrying(
+            retry=retry_if_result(lambda outcome: outcome.pending),
+            wait=WAIT,
+            stop=stop_after_attempt(LOOKS),
+            retry_error_callback=lambda state: state.outcome and state.outcome.result(),
+        )
+        try:
+            return retrying(look, prefix).errors
+        except NoAnswer as error:
+            return [f"topology {prefix}: {error}"]
+
+    with ThreadPoolExecutor(settings.workers, "reconcile") as pool:
+        for errors in pool.map(reconcile, orphans):
+            report.errors += errors
+    for names in (report.containers_removed, report.networks_removed, report.errors):
+        names.sort()
+
+
+def _reach(call: Callable[[], Value], timeout: float) -> Value:
+    """Try until it answers; the last error is raised once ``timeout`` seconds have passed."""
+
+    def say(state: RetryCallState) -> None:
+        if state.attempt_number == 1 and state.outcome is not None:
+            logger.warning("waiting up to {:g} s: {}", timeout, state.outcome.exception())
+
+    retrying = Retrying(
+        retry=retry_if_exception_type(ReaperError),
+        wait=WAIT,
+        stop=stop_before_delay(timeout),
+        before_sleep=say,
+        reraise=True,
+    )
+    return retrying(call)
