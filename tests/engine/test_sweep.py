@@ -14,7 +14,7 @@ from listener import Listener, Settings
 from tests.engine.conftest import Run, connect
 from tests.support.decnet import Topology, deploy, new_id
 from tests.support.process import PATIENCE, call, eventually
-from tests.support.proxy import FaultProxy, answer
+from tests.support.proxy import Action, FaultProxy
 from tests.support.rows import Rows
 
 KEYS = {
@@ -155,16 +155,22 @@ def test_a_younger_resource_than_the_grace_is_left_by_a_single_sweep(
     live.assert_intact(api)
 
 
-def test_a_signal_and_the_timer_find_what_no_event_told(
-    api: docker.APIClient, live: Topology, run: Run, proxy: FaultProxy
+@pytest.mark.parametrize("interval", ["100000", "0.5"], ids=["signal", "timer"])
+def test_a_sweep_finds_what_no_event_told(
+    api: docker.APIClient, live: Topology, rows: Rows, run: Run, proxy: FaultProxy, interval: str
 ) -> None:
-    deaf = '{"Type": "network", "Action": "create", "Actor": {"ID": "1", "Attributes": {}}}\n'
-    proxy.hook = lambda request: answer(200, deaf) if request.is_stream else None
-    listener = run("--sweep-interval", "100000", host=proxy.host)
+    mute = Action(reply=b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+    proxy.hook = lambda request: mute if request.is_stream else None
+    listener = run("--sweep-interval", interval, host=proxy.host)
     listener.start()
-    orphan = deploy(api, new_id(), decky_numbers=(5, 6))
-    listener.signal(signal.SIGUSR1)
-    eventually(lambda: not orphan.remaining(api), "the signal's sweep found it")
+    doomed = new_id()
+    rows.insert(doomed)
+    orphan = deploy(api, doomed, decky_numbers=(5, 6))
+    rows.delete(doomed)
+    if interval == "100000":
+        orphan.assert_intact(api)
+        listener.signal(signal.SIGUSR1)
+    eventually(lambda: not orphan.remaining(api), "the sweep found it")
     live.assert_intact(api)
 
 
