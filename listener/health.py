@@ -18,7 +18,7 @@ class Link:
         self.name = name
         self._lock = threading.Lock()
         self._up = False
-        self._reason = ""
+        self._reason: str | None = None
 
     @property
     def up(self) -> bool:
@@ -29,7 +29,7 @@ class Link:
         """It was reached."""
         with self._lock:
             if not self._up:
-                self._up, self._reason = True, ""
+                self._up, self._reason = True, None
                 logger.bind(event="up", side=self.name).info("{} is up", self.name)
 
     def failed(self, reason: object) -> None:
