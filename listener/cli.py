@@ -19,7 +19,7 @@ import click
 from listener import demo as demonstration
 from listener import naming
 from listener.database import sqlite
-from listener.errors import ConfigurationError, ReaperError
+from listener.errors import ConfigurationError, ReaperError, presentable
 from listener.oneshot import sweep
 from listener.service import Listener
 from listener.settings import Settings, flag_of
@@ -38,16 +38,20 @@ def main() -> None:
         click.echo(error.ctx.get_help())
         status = USAGE
     except click.ClickException as error:
-        click.echo(f"topology-reaper: {error.format_message()}", err=True)
+        _say(error.format_message())
         status = USAGE
     except ReaperError as error:
-        click.echo(f"topology-reaper: {error}", err=True)
+        _say(error)
         status = error.exit_status
     except (click.Abort, KeyboardInterrupt):
         status = 128 + signal.SIGINT
     except BrokenPipeError:
         status = 0  # whoever read the output has seen enough of it
     sys.exit(status)
+
+
+def _say(error: object) -> None:
+    click.echo(f"topology-reaper: {presentable(error)}", err=True)
 
 
 def _with_settings(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -147,6 +151,8 @@ def sweep_command(
 @click.argument("path", type=click.Path(path_type=Path))
 def init_db(path: Path) -> None:
     """Create a SQLite database with an empty table of topologies; PATH must not exist yet."""
+    if "?" in str(path):
+        raise ConfigurationError("init-db: a URL cannot name a path with a ? in it; choose another")
     sqlite.create(path)
     click.echo(f"created {path}; use it with --database-url sqlite:///{path.absolute()}")
 
@@ -165,5 +171,6 @@ def demo(docker_host: str | None, image: str) -> None:
     A database of its own and names of its own: nothing else on the host is looked at.
     """
     logs.set_up("WARNING", "text")
+    signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))  # and clean up
     flags = {"docker_host": docker_host} if docker_host else {}
     demonstration.run(Settings.from_environment(flags=flags), image, click.echo)

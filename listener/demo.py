@@ -132,7 +132,7 @@ def _deploy(api: docker.APIClient, topology: _Topology, image: str) -> None:
     for name in lans:
         topology.networks[name] = api.create_network(name, driver="bridge")["Id"]
 
-    def start(name: str, labels: dict[str, str], network: str) -> str:
+    def start(into: dict[str, str], name: str, labels: dict[str, str], network: str) -> str:
         labels[naming.ID_LABEL] = topology.id
         labels[naming.PROJECT_LABEL] = naming.project(topology.prefix)
         host = api.create_host_config(
@@ -141,22 +141,22 @@ def _deploy(api: docker.APIClient, topology: _Topology, image: str) -> None:
         created = api.create_container(
             image, ["sleep", "1000000"], name=name, labels=labels, host_config=host
         )
-        api.start(created["Id"])
-        return str(created["Id"])
+        into[name] = created["Id"]
+        api.start(into[name])
+        return into[name]
 
     # Service containers carry no prefix in their names; a part of it keeps two demos apart.
     for decky in (f"demo-{topology.prefix[:4]}-001", f"demo-{topology.prefix[:4]}-002"):
         name = naming.network_name(topology.prefix, decky)
         labels = {naming.DECKY_LABEL: decky, naming.ROLE_LABEL: "base"}
-        topology.bases[name] = base = start(name, labels, lans[0])
+        base = start(topology.bases, name, labels, lans[0])
         for service in ("ssh", "http"):
             labels = {
                 naming.DECKY_LABEL: decky,
                 naming.SERVICE_LABEL: "true",
                 naming.SERVICE_NAME_LABEL: service,
             }
-            name = f"{decky}-{service}"
-            topology.services[name] = start(name, labels, f"container:{base}")
+            start(topology.services, f"{decky}-{service}", labels, f"container:{base}")
     api.connect_container_to_network(next(iter(topology.bases.values())), lans[1])
 
 

@@ -7,7 +7,10 @@ by the option it came from, and what to do about it.
 
 from __future__ import annotations
 
+import re
 from typing import ClassVar
+
+_CREDENTIALS = re.compile(r"(?<=:/)\S*@")
 
 
 class ReaperError(Exception):
@@ -41,9 +44,18 @@ class Gone(EngineError):
     """The engine knows no such object (404): somebody removed it already."""
 
 
+class TimedOut(EngineError):
+    """The engine did not answer in time; it may still be doing what it was asked."""
+
+
 class InUse(EngineError):
     """Something that must stay is attached to the network."""
 
 
 class InProgress(EngineError):
     """Somebody, perhaps an earlier request of ours, is removing the object just now (409)."""
+
+
+def presentable(text: object) -> str:
+    """A text as one line, without what stands where a URL has its user and password."""
+    return _CREDENTIALS.sub("/…@", " ".join(str(text).split()))

@@ -33,7 +33,7 @@ class Answer:
     Attributes:
         prefixes: what was asked about.
         ids: the ids of all rows that begin with one of them.
-        at: when the answer came, in seconds on a monotonic clock.
+        at: when the question was asked, in seconds on a monotonic clock; it is never younger.
         identity: of the database and of the table's incarnation.
     """
 

@@ -6,6 +6,8 @@ import threading
 
 from loguru import logger
 
+from listener.errors import presentable
+
 
 class Link:
     """The state of one side, Docker or a database. Safe to use from several threads.
@@ -34,10 +36,10 @@ class Link:
 
     def failed(self, reason: object) -> None:
         """It was not; the same reason is said once."""
-        text = str(reason)
+        text = presentable(reason)
         with self._lock:
             if text != self._reason:
                 self._up, self._reason = False, text
                 logger.bind(event="down", side=self.name, error=text).error(
-                    "{} is not to be used, nothing is removed until it is: {}", self.name, text
+                    "{} cannot be used; nothing is removed until it can: {}", self.name, text
                 )

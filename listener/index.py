@@ -43,6 +43,7 @@ class PrefixIndex:
             self._by_id.clear()
             self._by_prefix.clear()
             for resource in resources:
+                self._discard(resource.id)  # should a listing name one twice
                 self._put(resource)
 
     def get(self, id_: str) -> Resource | None:

@@ -176,7 +176,8 @@ def carries_marks(name: str, labels: Labels, image_labels: Labels | None) -> boo
 
 def may_inherit(labels: Labels) -> bool:
     """Whether a container has labels that make its image's labels worth a look."""
-    return PROJECT_LABEL in labels or any(label.startswith(_MARK) for label in labels)
+    project_name = str(labels.get(PROJECT_LABEL, ""))
+    return project_name.startswith("decnet-topo-") or any(key.startswith(_MARK) for key in labels)
 
 
 def network_name(prefix: str, lan: str) -> str:

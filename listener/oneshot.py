@@ -62,7 +62,7 @@ def sweep(
     """
     started = time.monotonic()
     engine, topologies = open_sides(settings)
-    index = PrefixIndex(only=prefixes)
+    index = PrefixIndex()
     evidence = Evidence(settings.grace)
     with ThreadPoolExecutor(settings.workers, "remove") as pool:
         reconciler = Reconciler(
@@ -75,14 +75,19 @@ def sweep(
         )
         _reach(lambda: topologies.ask(()), settings.timeout)
         index.replace(engine.resources())
-        screening = reconciler.screen()
+        screening = reconciler.screen(prefixes)
         if confirm:
-            if not evidence.release(screening.held, confirm):
-                now = (
-                    f"is held: its token is {screening.token}" if screening.held else "is not held"
+            # A listener may hold what a sweep, which has seen no other table before, would not.
+            absent = {*screening.held, *screening.waiting, *screening.orphans}
+            if not absent:
+                raise ConfigurationError(
+                    "--confirm: nothing is held, so there is nothing to confirm"
                 )
-                raise ConfigurationError(f"--confirm: {confirm} does not fit what {now}")
-            screening = reconciler.screen()
+            if not any(evidence.release(s, confirm) for s in (screening.held, absent)):
+                raise ConfigurationError(
+                    f"--confirm: {confirm} does not fit what is held; look again with --dry-run"
+                )
+            screening = reconciler.screen(prefixes)
         report = Report.of(screening, dry_run=dry_run)
         if not dry_run:
             _remove(screening.orphans, reconciler, report, settings)

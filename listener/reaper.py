@@ -12,7 +12,7 @@ removed at our request, and then no longer knew when it was looked up, is report
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
 from dataclasses import dataclass
 from enum import StrEnum
@@ -20,7 +20,7 @@ from typing import Protocol
 
 from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_random_exponential
 
-from listener.errors import EngineError, Gone, InProgress, InUse, NoAnswer
+from listener.errors import EngineError, Gone, InProgress, InUse, NoAnswer, TimedOut
 from listener.naming import Kind, Resource, Stage
 
 ATTEMPTS = 3
@@ -124,54 +124,47 @@ class Reaper:
     def reap(self, doomed: Iterable[Resource], permit: Permit) -> list[Removal]:
         """Remove all of it, as far as it can be; never raises for a single resource."""
         stages: dict[Stage, list[Resource]] = {stage: [] for stage in Stage}
-        for resource in doomed:
-            stages[resource.stage].append(resource)
+        for one in doomed:
+            stages[one.stage].append(one)
         networks = list(stages[Stage.NETWORK])
-        attached: Mapping[str, Sequence[Endpoint]] | EngineError | None = None
+        attached: Mapping[str, Sequence[Endpoint]] | None = None
         running: dict[Future[Removal], Resource] = {}
         removals: list[Removal] = []
 
-        def start(stage: Stage, remove: Callable[[Resource, bool], Result]) -> bool:
-            if stages[stage]:
-                resource = stages[stage].pop(0)
-                running[self._pool.submit(self._attempt, resource, permit, remove)] = resource
-                return True
-            return False
-
-        def remove_network(network: Resource, again: bool) -> Result:
-            known = attached
-            if again or isinstance(known, EngineError) or known is None:
-                known = self._engine.attached([network])
-            return self._remove_network(network, known.get(network.id, ()))
-
-        def start_next() -> bool:
-            nonlocal attached
-            if start(Stage.BASE, self._remove_container):
-                return True
-            if stages[Stage.NETWORK] and not any(r.stage is Stage.BASE for r in running.values()):
-                if attached is None:
-                    try:
-                        attached = self._engine.attached(networks)
-                    except EngineError as error:
-                        attached = error  # each network looks for itself, and retries
-                return start(Stage.NETWORK, remove_network)
-            return start(Stage.SERVICE, self._remove_container)
+        def next_resource() -> Resource | None:
+            holding = any(resource.stage is Stage.BASE for resource in running.values())
+            for stage in Stage:
+                if stages[stage] and not (stage is Stage.NETWORK and holding):
+                    return stages[stage].pop(0)
+            return None
 
         while True:
-            while len(running) < self._width and start_next():
-                pass
+            while len(running) < self._width and (resource := next_resource()):
+                if resource.kind is Kind.NETWORK and attached is None:
+                    attached = self._attached(networks)
+                endpoints = attached.get(resource.id) if attached is not None else None
+                job = self._pool.submit(self._attempt, resource, permit, endpoints)
+                running[job] = resource
             if not running:
                 return removals
             finished, _ = wait(running, return_when=FIRST_COMPLETED)
-            for future in finished:
-                del running[future]
-                removals.append(future.result())
+            for job in finished:
+                del running[job]
+                removals.append(job.result())
+
+    def _attached(self, networks: Sequence[Resource]) -> Mapping[str, Sequence[Endpoint]]:
+        """What is on each of these networks, by one request; nothing known if that failed."""
+        try:
+            found = self._engine.attached(networks)
+        except EngineError:
+            return {}  # each network looks for itself then, and retries
+        return {network.id: found.get(network.id, ()) for network in networks}
 
     def _attempt(
-        self, resource: Resource, permit: Permit, remove: Callable[[Resource, bool], Result]
+        self, resource: Resource, permit: Permit, attached: Sequence[Endpoint] | None
     ) -> Removal:
         retrying = Retrying(
-            retry=retry_if_exception(lambda e: isinstance(e, EngineError) and type(e) is not Gone),
+            retry=retry_if_exception(_may_heal),
             stop=stop_after_attempt(ATTEMPTS),
             wait=RETRY_WAIT,
             reraise=True,
@@ -180,39 +173,61 @@ class Reaper:
             for attempt in retrying:
                 again = attempt.retry_state.attempt_number > 1
                 with attempt:
-                    if not permit(resource, fresh=again or resource.kind is Kind.NETWORK):
-                        return Removal(resource, Result.SPARED)
-                    if not resource.settled:
-                        read = self._engine.read(resource)
-                        if read is None or read.owners != resource.owners:
-                            return Removal(resource, Result.MISTAKEN, found=read)
-                    return Removal(resource, remove(resource, again))
+                    return self._remove(resource, permit, None if again else attached, again)
         except Gone:
             return Removal(resource, Result.GONE)
-        except InProgress as error:
+        except (InProgress, TimedOut) as error:
             return Removal(resource, Result.PENDING, str(error))
         except (EngineError, NoAnswer) as error:
             return Removal(resource, Result.FAILED, str(error))
         raise AssertionError("unreachable: the last attempt returns or raises")
 
-    def _remove_container(self, container: Resource, again: bool) -> Result:  # noqa: ARG002
-        return self._remove(container)
+    def _remove(
+        self,
+        resource: Resource,
+        permit: Permit,
+        attached: Sequence[Endpoint] | None,
+        again: bool,
+    ) -> Removal:
+        """One attempt: look first, for looking takes time; then the permit; then act at once."""
+        if not resource.settled:
+            read = self._engine.read(resource)
+            if read is None or read.owners != resource.owners:
+                return Removal(resource, Result.MISTAKEN, found=read)
+        is_network = resource.kind is Kind.NETWORK
+        endpoints = self._endpoints(resource, attached) if is_network else ()
+        if not permit(resource, fresh=again or is_network):
+            return Removal(resource, Result.SPARED)
+        for endpoint in endpoints:
+            self._engine.disconnect(resource, endpoint)
+            if not permit(resource, fresh=False):
+                return Removal(resource, Result.SPARED)
+        self._engine.remove(resource)
+        try:
+            self._engine.read(resource)
+        except Gone:
+            return Removal(resource, Result.REMOVED)  # the engine itself says that it is gone
+        raise InProgress("the engine still knows it after it was removed")
 
-    def _remove_network(self, network: Resource, attached: Sequence[Endpoint]) -> Result:
+    def _endpoints(
+        self, network: Resource, attached: Sequence[Endpoint] | None
+    ) -> Iterable[Endpoint]:
+        """Everything that is on a network.
+
+        Raises:
+            InUse: something of it has to stay.
+        """
+        if attached is None:
+            attached = self._engine.attached([network]).get(network.id, ())
         endpoints = {endpoint.container: endpoint for endpoint in attached}
         for endpoint in self._engine.endpoints(network):
             endpoints.setdefault(endpoint.container, endpoint)
         for endpoint in endpoints.values():
             if endpoint.ours:
-                raise InUse(f"{network} is in use by container {endpoint.name!r}, which stays")
-        for endpoint in endpoints.values():
-            self._engine.disconnect(network, endpoint)
-        return self._remove(network)
+                raise InUse(f"container {endpoint.name!r}, which stays, is on it")
+        return endpoints.values()
 
-    def _remove(self, resource: Resource) -> Result:
-        self._engine.remove(resource)
-        try:
-            self._engine.read(resource)
-        except Gone:
-            return Result.REMOVED  # by us, and the engine itself says that it is gone
-        raise InProgress("the engine still knows it after it was removed")
+
+def _may_heal(error: BaseException) -> bool:
+    """Whether another attempt makes sense now; after a time-out the engine still works at it."""
+    return isinstance(error, EngineError) and not isinstance(error, Gone | TimedOut)

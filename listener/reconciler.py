@@ -121,14 +121,16 @@ class Reconciler:
     def screen(self, prefixes: Iterable[str] | None = None) -> Screening:
         """Where these prefixes stand, or all of this host's; removes nothing.
 
+        Everything on the host is asked about: what is alive vouches for the database.
+
         Raises:
             NoAnswer: the database gave no answer that can be trusted.
         """
-        present = self._index.prefixes()
-        chosen = present if prefixes is None else present & frozenset(prefixes)
-        by_prefix = {prefix: self._index.resources(prefix) for prefix in chosen}
+        by_prefix = {prefix: self._index.resources(prefix) for prefix in self._index.prefixes()}
         resources = {r.id: r for members in by_prefix.values() for r in members}
         answer, verdicts = self._judge(resources.values())
+        if prefixes is not None:
+            by_prefix = {prefix: by_prefix.get(prefix, ()) for prefix in prefixes}
         orphans: dict[str, list[Resource]] = {}
         waiting: dict[str, float] = {}
         held: dict[str, str] = {}

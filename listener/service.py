@@ -2,9 +2,10 @@
 
 It is five kinds of thread round the decision path, each named and kept alive: the watch
 (with its reader) keeps the index, the feed hints, a timer asks for sweeps, workers take prefixes
-from the queue and reconcile them, and a pool does their requests to the engine. Besides prefixes
-the queue knows one more key, :data:`EVERYTHING`, for "any prefix may have gone": it is screened in
-one question, at most ten times a second, and what turns out orphaned is queued by its prefix.
+from the queue and reconcile them, and a pool does their requests to the engine. A hint
+that any topology may have gone is a key too, :data:`EVERYTHING`, in a queue of its own: a thread
+that never waits for Docker screens all prefixes in one question, at most ten times a second, and
+what turns out orphaned is queued by its prefix.
 """
 
 from __future__ import annotations
@@ -44,7 +45,10 @@ SCREEN_SPACING = 0.1
 """Seconds between two screenings; the first of a series is not delayed."""
 RECONNECT_WAIT = wait_random_exponential(multiplier=0.1, max=5.0)
 RECONNECT_PAUSE = 0.05
-"""Seconds before a stream that ended is opened again, so that one that always ends costs little."""
+"""Seconds before a connection that ended is made again; doubled while it does not last."""
+STABLE = 1.0
+"""A connection that lasted for so many seconds is made again without delay; also the longest
+pause."""
 
 
 class Listener:
@@ -62,12 +66,14 @@ class Listener:
         self._settings = settings
         self._engine, self._topologies = open_sides(settings)
         self._index = PrefixIndex(only=prefixes)
-        self._queue = WorkQueue()
-        self._wake = threading.Condition()  # guards the queue
+        self._prefixes = WorkQueue()
+        self._screenings = WorkQueue()
+        self._wake = threading.Condition()  # guards both queues
         self._stop = threading.Event()
         self._ready = threading.Event()
         self._threads: list[threading.Thread] = []
-        self._removals = ThreadPoolExecutor(settings.workers, "remove")
+        # Twice as many as one topology may take: one that hangs must not stop the others.
+        self._removals = ThreadPoolExecutor(2 * settings.workers, "remove")
         self._docker = Link("Docker")
         self._database = Link("the database")
         self._log = RemovalLog()
@@ -91,7 +97,11 @@ class Listener:
             ("feed", lambda: self._keep(self._database, self._feed.connect, self._follow_feed)),
             ("timer", self._keep_time),
         ]
-        loops += [(f"reconcile-{n}", self._work) for n in range(self._settings.workers)]
+        loops += [("screen", lambda: self._work(self._screenings, self._screen))]
+        loops += [
+            (f"reconcile-{n}", lambda: self._work(self._prefixes, self._reconcile))
+            for n in range(self._settings.workers)
+        ]
         for name, loop in loops:
             thread = threading.Thread(target=self._supervise, args=(loop,), name=name, daemon=True)
             self._threads.append(thread)
@@ -116,7 +126,7 @@ class Listener:
         deadline = time.monotonic() + timeout
         self._stop.set()
         self._watch.close()
-        self._removals.shutdown(wait=False, cancel_futures=True)
+        self._removals.shutdown(wait=False)  # what is queued there is refused by its permit
         with self._wake:
             self._wake.notify_all()
         for thread in self._threads:
@@ -141,7 +151,7 @@ class Listener:
     # What wakes it. Nothing here decides anything.
 
     def _appeared(self, prefix: str) -> None:
-        self._add(prefix, hasten=True)
+        self._add(self._prefixes, prefix, hasten=True)
 
     def _listed(self) -> None:
         self._docker.succeeded()
@@ -154,16 +164,16 @@ class Listener:
 
     def _look_at_everything(self) -> None:
         spacing = self._screened_at + SCREEN_SPACING - time.monotonic()
-        self._add(EVERYTHING, max(0.0, spacing), hasten=True)
+        self._add(self._screenings, EVERYTHING, max(0.0, spacing), hasten=True)
 
     def _keep_time(self) -> None:
         while not self._stop.wait(self._settings.sweep_interval):
             self.sweep_now()
 
-    def _add(self, key: str, delay: float = 0.0, *, hasten: bool = False) -> None:
+    def _add(self, queue: WorkQueue, key: str, delay: float = 0.0, *, hasten: bool = False) -> None:
         with self._wake:
-            self._queue.add(key, time.monotonic() + delay, hasten=hasten)
-            self._wake.notify()
+            queue.add(key, time.monotonic() + delay, hasten=hasten)
+            self._wake.notify_all()
 
     # Keeping a connection, and keeping a thread.
 
@@ -181,15 +191,18 @@ class Listener:
             sleep=sleep_using_event(self._stop),
             before_sleep=say,
         )
-        while not self._stop.is_set():
+        pause = 0.0
+        while not self._stop.wait(pause):
             try:
                 retrying(connect)
+                connected = time.monotonic()
                 follow()
             except RetryError:
                 return
             except ReaperError as error:
                 logger.debug("{}: {}", link.name, error)
-            self._stop.wait(RECONNECT_PAUSE)
+            lasted = time.monotonic() - connected
+            pause = min(max(2 * pause, RECONNECT_PAUSE), STABLE) if lasted < STABLE else 0.0
 
     def _supervise(self, loop: Callable[[], None]) -> None:
         """Run a loop until the end; a defect in it is logged, and the loop started again."""
@@ -203,26 +216,27 @@ class Listener:
 
     # The work.
 
-    def _work(self) -> None:
-        while (key := self._take()) is not None:
+    def _work(self, queue: WorkQueue, handle: Callable[[str], bool]) -> None:
+        """Take keys and handle them; what is not finished is tried again later."""
+        while (key := self._take(queue)) is not None:
             finished = False
             try:
-                finished = self._screen() if key == EVERYTHING else self._reconcile(key)
+                finished = handle(key)
             finally:
                 with self._wake:
                     if finished:
-                        self._queue.done(key)
+                        queue.done(key)
                     else:
-                        self._queue.retry(key, time.monotonic())
-                    self._wake.notify()
+                        queue.retry(key, time.monotonic())
+                    self._wake.notify_all()
 
-    def _take(self) -> str | None:
+    def _take(self, queue: WorkQueue) -> str | None:
         with self._wake:
             while not self._stop.is_set():
                 now = time.monotonic()
-                if (key := self._queue.take(now)) is not None:
+                if (key := queue.take(now)) is not None:
                     return key
-                due = self._queue.next_due()
+                due = queue.next_due()
                 self._wake.wait(None if due is None else due - now)
         return None
 
@@ -237,7 +251,7 @@ class Listener:
         self._database.succeeded()
         return answer
 
-    def _screen(self) -> bool:
+    def _screen(self, _everything: str) -> bool:
         self._screened_at = time.monotonic()
         # A listing is the proof that Docker is there: what failed for want of it goes on at once.
         fresh_list = self._fresh_list.is_set()
@@ -249,9 +263,9 @@ class Listener:
                 self._fresh_list.set()
             return False
         for prefix in screening.orphans:
-            self._add(prefix, hasten=fresh_list)
+            self._add(self._prefixes, prefix, hasten=fresh_list)
         for prefix, wait in screening.waiting.items():
-            self._add(prefix, wait)
+            self._add(self._prefixes, prefix, wait)
         self._say_held(screening)
         if fresh_list and not self._ready.is_set():
             self._ready.set()
@@ -277,14 +291,16 @@ class Listener:
             )
 
     def _reconcile(self, prefix: str) -> bool:
+        if not self._docker.up:
+            return True  # nothing can be removed; the listing that ends this brings it back
         try:
             outcome = self._reconciler.reconcile(prefix)
         except NoAnswer:
-            self._add(EVERYTHING)  # once the database answers again, this one is among them
+            self._look_at_everything()  # once there is an answer again, this one is part of it
             return True
-        self._log.write(prefix, outcome)
+        self._log.write(prefix, outcome, stopping=self._stop.is_set())
         if outcome.wait is not None:
-            self._add(prefix, outcome.wait)
+            self._add(self._prefixes, prefix, outcome.wait)
         if outcome.held:
             self._look_at_everything()
         return not outcome.unfinished

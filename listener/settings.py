@@ -16,7 +16,7 @@ import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 import docker.errors
 import docker.utils
@@ -26,15 +26,25 @@ from listener.errors import ConfigurationError
 DEFAULT_DOCKER_HOST = "unix:///var/run/docker.sock"
 
 
-def _seconds(*, zero: bool) -> Callable[[object], float]:
+LONGEST = 31_536_000.0
+"""The longest time that can be given, in seconds: a year."""
+SHORTEST = 0.01
+"""The shortest interval, in seconds."""
+
+
+def _is_number(value: object) -> TypeGuard[str | int | float]:
+    """A number, or a text that may be one; true and false are none."""
+    return isinstance(value, str | int | float) and not isinstance(value, bool)
+
+
+def _seconds(least: float) -> Callable[[object], float]:
     def read(value: object) -> float:
         try:
-            seconds = float(value) if isinstance(value, str | int | float) else math.nan
+            seconds = float(value) if _is_number(value) else math.nan
         except ValueError:
             seconds = math.nan
-        if not math.isfinite(seconds) or seconds < 0 or (seconds == 0 and not zero):
-            least = "0 or more" if zero else "more than 0"
-            raise ValueError(f"{value!r} is not a number of seconds of {least}")
+        if not (least <= seconds <= LONGEST):
+            raise ValueError(f"{value!r} is not a number of seconds from {least:g} to {LONGEST:g}")
         return seconds
 
     return read
@@ -42,7 +52,7 @@ def _seconds(*, zero: bool) -> Callable[[object], float]:
 
 def _count(value: object) -> int:
     try:
-        count = int(value) if isinstance(value, str | int) else 0
+        count = int(value) if _is_number(value) and not isinstance(value, float) else 0
     except ValueError:
         count = 0
     if not 1 <= count <= 64:
@@ -78,13 +88,16 @@ def _urls(value: object) -> tuple[str, ...]:
 
 
 def _docker_host(value: object) -> str:
+    host = str(value) or DEFAULT_DOCKER_HOST
     try:
-        docker.utils.parse_host(str(value))
-    except docker.errors.DockerException:
+        docker.utils.parse_host(host)
+    except (docker.errors.DockerException, ValueError):
+        host = ""
+    if not host.startswith(("unix://", "tcp://")):
         raise ValueError(
             f"{value!r} is no address of a Docker Engine; write unix:///path or tcp://host:port"
-        ) from None
-    return str(value) or DEFAULT_DOCKER_HOST
+        )
+    return host
 
 
 def _option(
@@ -149,25 +162,27 @@ class Settings:
         metavar="auto|push|poll",
     )
     poll_interval: float = _option(
-        1.0, "Seconds between two questions while polling.", _seconds(zero=False), metavar="SECONDS"
+        1.0, "Seconds between two questions while polling.", _seconds(SHORTEST), metavar="SECONDS"
     )
     sweep_interval: float = _option(
-        300.0, "Seconds between two full sweeps.", _seconds(zero=False), metavar="SECONDS"
+        300.0, "Seconds between two full sweeps.", _seconds(SHORTEST), metavar="SECONDS"
     )
     grace: float = _option(
         30.0,
         "Seconds for which a row that was never seen must be absent before that counts.",
-        _seconds(zero=True),
+        _seconds(0),
         metavar="SECONDS",
     )
     keep_volumes: bool = _option(
         False, "Leave the anonymous volumes of removed containers.", _switch
     )
-    workers: int = _option(4, "How many removals are under way at once.", _count, metavar="NUMBER")
+    workers: int = _option(
+        4, "How many removals of one topology are under way at once.", _count, metavar="NUMBER"
+    )
     timeout: float = _option(
         30.0,
         "Seconds for which a one-shot command tries to reach Docker and the database.",
-        _seconds(zero=True),
+        _seconds(0),
         metavar="SECONDS",
     )
     log_level: str = _option(
@@ -259,10 +274,16 @@ def _load(config: Path) -> dict[str, object]:
             values = tomllib.load(file)
     except OSError as error:
         raise ConfigurationError(f"--config: {config} cannot be read: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError as error:
+        raise ConfigurationError(f"--config: {config} is not UTF-8 text") from error
+    except tomllib.TOMLDecodeError as error:
         raise ConfigurationError(f"--config: {config} is not TOML: {error}") from error
     names = [option.name for option in dataclasses.fields(Settings) if option.metadata["flag"]]
-    for key in values:
+    for key, value in values.items():
+        if isinstance(value, dict):
+            raise ConfigurationError(
+                f"--config: {config} has a table [{key}]; options stand at the top level"
+            )
         if key not in names:
             near = difflib.get_close_matches(key, names, n=1)
             hint = f"; did you mean {near[0]}?" if near else f"; there are {', '.join(names)}"

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import ssl
 from pathlib import Path
 
-import docker.errors
 import docker.tls
 
 from listener.database.feeds import Feed
@@ -13,7 +14,7 @@ from listener.database.feeds.sqlite import SqliteFeed
 from listener.database.sqlite import SqliteTopologies
 from listener.database.topologies import Topologies
 from listener.database.urls import open_topologies
-from listener.engine.client import Engine
+from listener.engine.client import REQUEST_TIMEOUT, Engine
 from listener.errors import ConfigurationError
 from listener.settings import Settings
 
@@ -36,24 +37,31 @@ def open_engine(settings: Settings) -> Engine:
     Raises:
         ConfigurationError: the certificates for TLS cannot be read.
     """
-    tls = _tls(settings) if settings.docker_host.startswith("tcp://") else None
-    return Engine(settings.docker_host, tls=tls, keep_volumes=settings.keep_volumes)
+    return Engine(
+        settings.docker_host,
+        tls=_tls(settings) if settings.docker_host.startswith("tcp://") else None,
+        keep_volumes=settings.keep_volumes,
+        connect_timeout=min(REQUEST_TIMEOUT, max(1, round(settings.timeout))),
+    )
 
 
 def _tls(settings: Settings) -> docker.tls.TLSConfig | None:
     if not (settings.docker_tls_verify or settings.docker_cert_path):
         return None
-    folder = Path(settings.docker_cert_path or Path.home() / ".docker")
+    # Not Path.home(): a user without a home is no reason to fail in any other way than below.
+    folder = Path(settings.docker_cert_path or os.path.expanduser("~/.docker"))  # noqa: PTH111
+    authority, certificate, key = (str(folder / name) for name in ("ca.pem", "cert.pem", "key.pem"))
     try:
-        return docker.tls.TLSConfig(
-            client_cert=(str(folder / "cert.pem"), str(folder / "key.pem")),
-            ca_cert=str(folder / "ca.pem"),
-            verify=settings.docker_tls_verify,
-        )
-    except docker.errors.TLSParameterError:
+        context = ssl.create_default_context(cafile=authority)
+        context.load_cert_chain(certificate, key)
+    except OSError as error:
         raise ConfigurationError(
-            f"the variable DOCKER_CERT_PATH: {folder} lacks ca.pem, cert.pem or key.pem"
-        ) from None
+            f"the variable DOCKER_CERT_PATH: {folder} has no usable ca.pem, cert.pem and key.pem"
+            f" for TLS: {error.strerror or error}"
+        ) from error
+    return docker.tls.TLSConfig(
+        client_cert=(certificate, key), ca_cert=authority, verify=settings.docker_tls_verify
+    )
 
 
 def choose_feed(settings: Settings, topologies: Topologies) -> Feed:

@@ -1,11 +1,11 @@
 """A queue of keys to look at: each at most once, never twice at the same time, after a delay.
 
 Modelled on the work queue of Kubernetes' client-go. A key is *which prefix to look at* and nothing
-else, so any number of reasons to look at it are one entry. Adding a key that waits is nothing,
-adding one in work runs it once more afterwards. A key that failed waits longer each time, with
-jitter, and adding it does not cut that short: a removal that is refused for ever is retried ever
-more rarely, however busy the database is. News about the key itself, such as a container that has
-just appeared, may hasten it.
+else, so any number of reasons to look at it are one entry, due at the earliest of their times;
+adding a key that is in work runs it once more afterwards. A key that failed waits longer each time,
+with jitter, and adding it does not cut that short: a removal that is refused for ever is retried
+ever more rarely, however busy the database is. Only news about the key itself, such as a container
+that has just appeared, hastens it.
 
 The queue has no clock, lock or thread of its own. The caller passes the time in (seconds on any
 clock that never goes back) and guards it where threads share it.
@@ -40,20 +40,27 @@ class WorkQueue:
         self._due: dict[str, float] = {}
         self._heap: list[tuple[float, str]] = []
         self._in_work: dict[str, float | None] = {}
+        self._hastened: set[str] = set()
         self._failures: dict[str, int] = {}
 
     def add(self, key: str, due: float, *, hasten: bool = False) -> None:
         """Look at ``key`` from ``due`` on; once more after its work if it is in work.
 
+        A key that waits for longer is brought forward, unless it failed.
+
         Args:
             key: what to look at.
             due: from when on.
-            hasten: bring a key that waits for longer forward to ``due``.
+            hasten: bring it forward even though it failed.
         """
         if key in self._in_work:
             again = self._in_work[key]
             self._in_work[key] = due if again is None else min(again, due)
-        elif key not in self._due or (hasten and due < self._due[key]):
+            if hasten:
+                self._hastened.add(key)
+        elif key not in self._due or (
+            due < self._due[key] and (hasten or key not in self._failures)
+        ):
             self._schedule(key, due)
 
     def take(self, now: float) -> str | None:
@@ -69,18 +76,27 @@ class WorkQueue:
     def done(self, key: str) -> None:
         """The work on ``key`` ended well; its failures are forgotten."""
         self._failures.pop(key, None)
+        self._hastened.discard(key)
         again = self._in_work.pop(key)
         if again is not None:
             self._schedule(key, again)
 
     def retry(self, key: str, now: float) -> float:
-        """The work on ``key`` failed; returns the delay in seconds until it is tried again."""
-        del self._in_work[key]
+        """The work on ``key`` failed: it is tried again later, or at once if news came meanwhile.
+
+        Returns:
+            The delay after this failure, in seconds.
+        """
+        again = self._in_work.pop(key)
         failures = self._failures.get(key, 0)
         self._failures[key] = failures + 1
         delay = min(self._backoff_max, self._backoff_min * 2.0 ** min(failures, 30))
         delay *= 1.0 - self._jitter() / 2
-        self._schedule(key, now + delay)
+        due = now + delay
+        if again is not None and key in self._hastened:
+            due = min(due, again)
+        self._hastened.discard(key)
+        self._schedule(key, due)
         return delay
 
     def next_due(self) -> float | None:

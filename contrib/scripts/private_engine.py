@@ -21,7 +21,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import fcntl
 import http.client
 import io
 import os
@@ -41,12 +40,13 @@ from pathlib import Path
 from types import FrameType
 from typing import Self
 
+from debian_packages import PackageError, ensure, system_environment, which
+
 IMAGE = "busybox:latest"
 START_TIMEOUT = 60.0
 STOP_TIMEOUT = 60.0
 
 PACKAGES = {"dockerd": "docker.io", "iptables": "iptables", "busybox": "busybox-static"}
-POLICY = Path("/usr/sbin/policy-rc.d")
 
 # What an engine writes outside its roots: sockets and locks, its identity, containerd's plug-ins.
 COVERED = ("/run", "/etc/docker", "/opt/containerd")
@@ -201,7 +201,7 @@ class PrivateEngine(AbstractContextManager["PrivateEngine"]):
         self.socket.parent.mkdir(parents=True)
         self.directory.chmod(0o711)
         namespaces = ["--fork", "--kill-child", "--pid", "--mount", "--net", "--mount-proc"]
-        init = [sys.executable, "-I", "-S", "-c", HOLDER, _which("busybox") or "busybox", *COVERED]
+        init = [sys.executable, "-I", "-S", "-c", HOLDER, which("busybox") or "busybox", *COVERED]
         with self.log.open("ab") as log:
             self._holder = subprocess.Popen(
                 ["unshare", *namespaces, "--", *init],
@@ -311,70 +311,31 @@ class _UnixConnection(http.client.HTTPConnection):
 
 def _environment() -> dict[str, str]:
     """Ours, without what would reach dockerd from elsewhere, and with system tools in the path."""
-    foreign = ("DOCKER_", "NOTIFY_SOCKET", "LISTEN_")
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
-    return {**kept, "PATH": f"{kept.get('PATH', os.defpath)}:/usr/local/sbin:/usr/sbin:/sbin"}
+    return system_environment("DOCKER_", "NOTIFY_SOCKET", "LISTEN_")
 
 
-def _which(program: str) -> str | None:
-    return shutil.which(program, path=_environment()["PATH"])
-
-
-def _is_missing(program: str) -> bool:
-    found = _which(program)
+def _find(program: str) -> str | None:
+    """Where a program is; of busybox only a static one will do, for the image has no libraries."""
+    found = which(program)
     if found is None or program != "busybox":
-        return found is None
-    # The image has no libraries, so only a static busybox will do.
-    return subprocess.run(["ldd", found], capture_output=True).returncode == 0
+        return found
+    dynamic = subprocess.run(["ldd", found], capture_output=True).returncode == 0
+    return None if dynamic else found
 
 
 def _install_what_is_missing() -> None:
     if os.geteuid() != 0:
         wanted = ", ".join(PACKAGES.values())
         raise EngineError(f"a private Docker Engine is started as root, with {wanted} installed")
-    with Path(__file__).open() as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # engines side by side: one installs, the others wait
-        missing = [package for program, package in PACKAGES.items() if _is_missing(program)]
-        if not missing:
-            return
-        if _which("apt-get") is None:
-            raise EngineError(
-                "a private Docker Engine needs dockerd, iptables and a static busybox: "
-                "install these first (there is no apt-get here to do it)"
-            )
-        print(f"installing {' '.join(missing)} (apt-get)", file=sys.stderr, flush=True)
-        with _no_system_services():
-            apt = ["apt-get", "-qq", "-o", "DPkg::Lock::Timeout=120"]
-            for step in (["update"], ["install", "-y", "--no-install-recommends", *missing]):
-                done = subprocess.run(
-                    [*apt, *step],
-                    env={**_environment(), "DEBIAN_FRONTEND": "noninteractive"},
-                    stdin=subprocess.DEVNULL,
-                    stdout=subprocess.PIPE,
-                    stderr=subprocess.STDOUT,
-                    text=True,
-                )
-                if done.returncode != 0:
-                    raise EngineError(f"apt-get {step[0]} failed:\n{done.stdout.strip()}")
-
-
-@contextlib.contextmanager
-def _no_system_services() -> Iterator[None]:
-    """Keep packages from starting their daemons, in Debian's way; an existing policy stays."""
-    if POLICY.exists():
-        yield
-        return
-    POLICY.write_text("#!/bin/sh\nexit 101\n")
-    POLICY.chmod(0o755)
     try:
-        yield
-    finally:
-        POLICY.unlink(missing_ok=True)
+        ensure(PACKAGES, "a private Docker Engine", find=_find)
+    except PackageError as error:
+        raise EngineError(str(error)) from error
 
 
 def _busybox_tar() -> bytes:
     """A root file system: one static busybox, a link for each of its applets."""
-    busybox = _which("busybox") or "busybox"
+    busybox = which("busybox") or "busybox"
     applets = subprocess.run([busybox, "--list"], capture_output=True, text=True, check=True)
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as tar:

@@ -55,14 +55,21 @@ class ServerTopologies(Topologies):
     def reading(self) -> Iterator[Reading]:
         """A new transaction, and what it reads."""
         try:
-            with self._engine.connect() as connection:
+            with self._connect() as connection:
                 schema, id_type, identity = self._look(connection, self._schema)
                 self._schema = schema
-                yield Reading(
-                    connection, f"{self._where} {schema} {identity}", table(id_type, schema)
-                )
+                identity = f"{self._where} {schema} {identity}"
+                yield Reading(connection, identity, table(id_type, schema))
         except sa.exc.SQLAlchemyError as error:
-            raise self.no_answer(f"gave no answer: {_first_line(error)}") from error
+            raise self.no_answer(error) from error
+
+    def _connect(self) -> sa.Connection:
+        try:
+            return self._engine.connect()
+        except sa.exc.SQLAlchemyError:
+            raise
+        except Exception as error:  # drivers raise anything for what they do not know in a URL
+            raise self.no_answer(error) from error
 
     @abstractmethod
     def _look(
@@ -151,8 +158,3 @@ class MysqlTopologies(ServerTopologies):
         if str(read_only).upper() not in ("0", "OFF"):
             raise self._replica()
         return found, sa.String, f"server {server} table of {created}"
-
-
-def _first_line(error: sa.exc.SQLAlchemyError) -> str:
-    """What the server or the driver said, in one line."""
-    return str(getattr(error, "orig", error)).strip().partition("\n")[0]

@@ -1,9 +1,15 @@
 """Topologies in a SQLite file that another process writes.
 
-A connection keeps answering from the file that it opened, even after another file was put in its
-place, so the device and inode of the path are compared before and after each question with those
-that were seen first. The file is never opened by anything but SQLite: closing any other descriptor
-of it would drop the locks that SQLite holds for the whole process.
+A connection goes on answering from the files that it opened, whatever their names stand for by now:
+after a swap, or with the ``-wal`` and ``-shm`` files deleted under it, it answers old data for ever
+and without an error. So before and after each question the device and inode of all three are
+compared with those that were seen first. Another database file is no answer for good. Another
+``-wal`` or ``-shm`` is none until all our connections are closed, for they share what they hold;
+those opened then see the truth, and since nobody knows what happened in between, the table counts
+as another incarnation.
+
+The files are never opened by anything but SQLite: closing any other descriptor of them would drop
+the locks that SQLite holds for the whole process.
 """
 
 from __future__ import annotations
@@ -11,9 +17,11 @@ from __future__ import annotations
 import os
 import sqlite3
 import stat
+import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 import sqlalchemy as sa
@@ -32,6 +40,18 @@ CREATE TABLE {TABLE} (
 )
 """
 
+_File = tuple[int, int]  # device and inode
+
+
+class _Connection(sqlite3.Connection):
+    """A connection that can be asked whether it is open: one that is closed forgets itself."""
+
+    opened: weakref.WeakSet[_Connection]
+
+    def close(self) -> None:
+        super().close()
+        self.opened.discard(self)
+
 
 class SqliteTopologies(Topologies):
     """The table in one SQLite file.
@@ -44,7 +64,11 @@ class SqliteTopologies(Topologies):
     def __init__(self, path: Path, clock: Callable[[], float] = time.monotonic) -> None:
         self.path = path.absolute()
         super().__init__(f"the SQLite file {self.path}", clock)
-        self._first_seen: tuple[int, int] | None = None
+        self._lock = threading.Lock()  # guards what is known of the files
+        self._database: _File | None = None
+        self._beside: dict[str, _File] = {}
+        self._generation = 0
+        self._opened: weakref.WeakSet[_Connection] = weakref.WeakSet()
         self._engine = sa.create_engine(
             "sqlite://", creator=self.connect, poolclass=sa.pool.QueuePool, pool_size=8
         )
@@ -52,17 +76,17 @@ class SqliteTopologies(Topologies):
     @contextmanager
     def reading(self) -> Iterator[Reading]:
         """A new transaction; every error inside comes out as NoAnswer."""
-        self.check_file()
         try:
+            self.check_file()
             with self._engine.connect() as connection:
                 connection.exec_driver_sql("BEGIN")
                 version = connection.exec_driver_sql("PRAGMA schema_version").scalar_one()
-                device, inode = self._first_seen or (0, 0)
-                identity = f"{self.path} {device}:{inode} schema {version}"
+                device, inode = self._database or (0, 0)
+                identity = f"{self.path} {device}:{inode}.{self._generation} schema {version}"
                 yield Reading(connection, identity, table())
         except (sa.exc.SQLAlchemyError, sqlite3.Error) as error:
             self.check_file()
-            raise self.no_answer(_remedy(str(getattr(error, "orig", error)))) from error
+            raise self.no_answer(error) from error
         self.check_file()
 
     def connect(self) -> sqlite3.Connection:
@@ -72,52 +96,84 @@ class SqliteTopologies(Topologies):
             NoAnswer: there is no such file, or not the one that was there before.
             sqlite3.Error: SQLite cannot open it.
         """
-        found = self._first_seen or self._find()
-        self._check_file(found)
+        self.check_file()
         connection = sqlite3.connect(
             f"{self.path.as_uri()}?mode=rw",
             uri=True,
             timeout=BUSY_TIMEOUT,
             isolation_level=None,
             check_same_thread=False,
+            factory=_Connection,
         )
+        connection.opened = self._opened
+        self._opened.add(connection)
         try:
             connection.execute("PRAGMA query_only = ON")
-            self._check_file(found)
+            self.check_file()
         except BaseException:
             connection.close()
             raise
-        self._first_seen = found
         return connection
 
     def check_file(self) -> None:
-        """See that the path still names the file that it named first.
+        """See that the path still names the files that it named first.
 
         Raises:
             NoAnswer: it does not.
         """
-        if self._first_seen is not None:
-            self._check_file(self._first_seen)
+        with self._lock:
+            found = self._find()
+            if self._database is None:
+                self._database = found
+            elif found != self._database:
+                raise self.no_answer(
+                    "is not the file that it was; put the old one back, or restart the listener if"
+                    " this one is right"
+                )
+            self._check_beside()
 
-    def _check_file(self, expected: tuple[int, int]) -> None:
-        if self._find() != expected:
-            raise self.no_answer(
-                "is not the file that it was; put the old one back, or restart the listener"
-                " if this one is right"
-            )
+    def _check_beside(self) -> None:
+        real = self.path.resolve()
+        for suffix in ("-wal", "-shm"):
+            found: _File | None = None
+            with suppress(FileNotFoundError):
+                status = real.with_name(real.name + suffix).stat()
+                found = status.st_dev, status.st_ino
+            known = self._beside.get(suffix)
+            if known is not None and found != known:
+                self._engine.dispose()
+                if self._opened:
+                    raise self.no_answer(f"lost its {suffix} file; its connections are made anew")
+                self._beside.clear()
+                self._generation += 1
+            if found is not None:
+                self._beside[suffix] = found
 
-    def _find(self) -> tuple[int, int]:
+    def _find(self) -> _File:
         try:
             found = self.path.stat()
         except (FileNotFoundError, NotADirectoryError) as error:
             raise self.no_answer(
                 "does not exist; give DECNET's database, or make one with topology-reaper init-db"
             ) from error
-        except OSError as error:
-            raise self.no_answer(_remedy(str(error.strerror))) from error
+        except (OSError, ValueError) as error:
+            raise self.no_answer(error) from error
         if not stat.S_ISREG(found.st_mode):
-            raise self.no_answer("is a folder or a device; give the file itself")
+            kind = "folder" if stat.S_ISDIR(found.st_mode) else "device"
+            raise self.no_answer(f"is a {kind}; give the file itself")
         return found.st_dev, found.st_ino
+
+    def remedy(self, said: str) -> str:
+        """What SQLite's words mean, as a predicate."""
+        if "no such table" in said:
+            return f"has no table {TABLE!r}; is it DECNET's database?"
+        if "no such column" in said:
+            return f"has a table {TABLE!r} without a column 'id'; is it DECNET's database?"
+        if "not a database" in said:
+            return "is not a SQLite database"
+        if "unable to open" in said or "readonly" in said or "denied" in said:
+            return f"may not be used by uid {os.geteuid()}; run as the file's owner"
+        return super().remedy(said)
 
 
 def create(path: Path) -> None:
@@ -136,15 +192,3 @@ def create(path: Path) -> None:
     with closing(sqlite3.connect(path)) as connection:
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute(SCHEMA)
-
-
-def _remedy(text: str) -> str:
-    if "no such table" in text:
-        return f"has no table {TABLE!r}; is it DECNET's database?"
-    if "no such column" in text:
-        return f"has a table {TABLE!r} without a column 'id'; is it DECNET's database?"
-    if "not a database" in text:
-        return "is not a SQLite database"
-    if "unable to open" in text or "readonly" in text or "denied" in text:
-        return f"may not be used by uid {os.geteuid()}; run as the file's owner"
-    return f"gave no answer: {text}"

@@ -75,23 +75,38 @@ class Topologies(ABC):
         """
         asked = sorted(set(prefixes))
         ids: set[str] = set()
+        at = self._clock()
         with self.reading() as reading:
             for start in range(0, len(asked) or 1, BATCH):
                 statement = rows_with(asked[start : start + BATCH], reading.table)
                 ids.update(str(id_).lower() for id_ in reading.connection.scalars(statement))
         # A collation that orders otherwise than we think can add rows, never hide one.
         found = frozenset(id_ for id_ in ids if prefix_of(id_) in asked)
-        return Answer(
-            prefixes=frozenset(asked), ids=found, at=self._clock(), identity=reading.identity
-        )
+        return Answer(prefixes=frozenset(asked), ids=found, at=at, identity=reading.identity)
 
     @abstractmethod
     def reading(self) -> AbstractContextManager[Reading]:
         """A new transaction; every error inside comes out as NoAnswer."""
 
-    def no_answer(self, text: str) -> NoAnswer:
-        """The error that says so of this database."""
+    def no_answer(self, why: str | Exception) -> NoAnswer:
+        """The error that says so of this database.
+
+        Args:
+            why: a predicate with its remedy, or what the driver raised.
+        """
+        text = why if isinstance(why, str) else self.remedy(_said(why))
         return NoAnswer(f"--database-url: {self.name} {text}")
+
+    def remedy(self, said: str) -> str:
+        """What a driver's words mean, as a predicate."""
+        return f"gave no answer: {said}"
+
+
+def _said(error: Exception) -> str:
+    """What the database or its driver said, in one line."""
+    original = getattr(error, "orig", None) or error
+    text = original.args[-1] if original.args else original
+    return str(text).strip().partition("\n")[0]
 
 
 def rows_with(prefixes: Sequence[str], topologies: sa.TableClause) -> sa.Select[str]:

@@ -3,24 +3,40 @@
 from __future__ import annotations
 
 import importlib.util
+from dataclasses import dataclass
 from pathlib import Path
 
 import sqlalchemy as sa
 
 from listener.database.server import MysqlTopologies, PostgresTopologies, ServerTopologies
 from listener.database.sqlite import SqliteTopologies
+from listener.database.topologies import Topologies
 from listener.errors import ConfigurationError
 
 _EXAMPLE = "write for example sqlite:////var/lib/decnet/decnet.db"
-_SERVERS: dict[str, tuple[str, str, type[ServerTopologies]]] = {
-    "postgresql": ("psycopg", "postgres", PostgresTopologies),
-    "mysql": ("pymysql", "mysql", MysqlTopologies),
-    "mariadb": ("pymysql", "mysql", MysqlTopologies),
+_SQLITE = {"", "pysqlite", "aiosqlite"}
+_POSTGRES = {"", "psycopg", "psycopg2", "asyncpg", "psycopg_async"}
+_MYSQL = {"", "pymysql", "mysqldb", "asyncmy", "aiomysql"}
+
+
+@dataclass(frozen=True)
+class _Server:
+    """What stands behind a scheme."""
+
+    known: set[str]  # the drivers that a URL may name
+    driver: str  # the one that is used
+    extra: str  # what installs it
+    topologies: type[ServerTopologies]
+
+
+_SERVERS = {
+    "postgresql": _Server(_POSTGRES, "psycopg", "postgres", PostgresTopologies),
+    "mysql": _Server(_MYSQL, "pymysql", "mysql", MysqlTopologies),
+    "mariadb": _Server(_MYSQL, "pymysql", "mysql", MysqlTopologies),
 }
-"""By scheme: the driver, the extra that brings it, and the class."""
 
 
-def open_topologies(url: str) -> SqliteTopologies | ServerTopologies:
+def open_topologies(url: str) -> Topologies:
     """The table of topologies behind this URL; nothing is reached yet.
 
     URLs that name an async driver, as DECNET's do, are taken as their synchronous likes.
@@ -31,25 +47,39 @@ def open_topologies(url: str) -> SqliteTopologies | ServerTopologies:
     try:
         parsed = sa.make_url(url)
     except (sa.exc.ArgumentError, ValueError):
-        raise ConfigurationError(f"--database-url: that is no URL; {_EXAMPLE}") from None
-    scheme = parsed.drivername.partition("+")[0]
-    if scheme == "sqlite":
+        raise _error(f"that is no URL; {_EXAMPLE}") from None
+    scheme, _, driver = parsed.drivername.partition("+")
+    server = _SERVERS.get(scheme)
+    known = server.known if server else _SQLITE if scheme == "sqlite" else set()
+    if driver not in known:
+        schemes = ", ".join(["sqlite", *_SERVERS])
+        raise _error(
+            f"the scheme {parsed.drivername!r} is none of {schemes}, alone or with a usual driver;"
+            f" {_EXAMPLE}"
+        )
+    if server is None:
         return _sqlite(parsed)
-    if scheme not in _SERVERS:
-        known = ", ".join(["sqlite", *_SERVERS])
-        raise ConfigurationError(
-            f"--database-url: the scheme {scheme!r} is none of {known}; {_EXAMPLE}"
+    if "@" in (parsed.host or ""):
+        raise _error("the host has an @ in it; write an @ in a password as %40")
+    if not parsed.database:
+        raise _error(f"the URL names no database; write {scheme}://user:password@host/decnet")
+    if not 0 < (parsed.port or 1) < 65536:
+        raise _error(f"there is no port {parsed.port}")
+    if importlib.util.find_spec(server.driver) is None:
+        raise _error(
+            f"the driver for {scheme} is not installed; pip install"
+            f" 'topology-reaper[{server.extra}]'"
         )
-    driver, extra, topologies = _SERVERS[scheme]
-    if importlib.util.find_spec(driver) is None:
-        raise ConfigurationError(
-            f"--database-url: the driver for {scheme} is not installed;"
-            f" pip install 'topology-reaper[{extra}]'"
-        )
-    return topologies(parsed.set(drivername=f"{scheme}+{driver}"))
+    return server.topologies(parsed.set(drivername=f"{scheme}+{server.driver}"))
 
 
 def _sqlite(url: sa.URL) -> SqliteTopologies:
+    if url.host or url.username:
+        raise _error(f"a SQLite URL has no host, and three slashes before the path; {_EXAMPLE}")
     if url.database in (None, "", ":memory:") or url.database.startswith("file:"):
-        raise ConfigurationError(f"--database-url: a SQLite URL needs a path; {_EXAMPLE}")
+        raise _error(f"a SQLite URL needs a path; {_EXAMPLE}")
     return SqliteTopologies(Path(url.database))
+
+
+def _error(text: str) -> ConfigurationError:
+    return ConfigurationError(f"--database-url: {text}")

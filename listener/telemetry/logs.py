@@ -55,9 +55,11 @@ class RemovalLog:
     def __init__(self) -> None:
         self._said: dict[str, str] = {}
 
-    def write(self, prefix: str, outcome: Outcome) -> None:
-        """Log the outcome of one prefix."""
+    def write(self, prefix: str, outcome: Outcome, *, stopping: bool = False) -> None:
+        """Log the outcome of one prefix; while stopping, what is still there is no news."""
         for removal in outcome.removals:
+            if stopping and removal.result is not Result.REMOVED:
+                continue
             line = logger.bind(
                 event=removal.result.value,
                 prefix=prefix,

@@ -31,7 +31,7 @@ def engine(shared_engine: PrivateEngine) -> Iterator[PrivateEngine]:
     api = connect(shared_engine)
     for container in api.containers(all=True):
         api.remove_container(container["Id"], v=True, force=True)
-    api.prune_networks()
+    api.prune_networks()  # type: ignore[no-untyped-call]
     api.prune_volumes()
     api.close()
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import docker
 from private_engine import PrivateEngine
 
@@ -21,12 +23,9 @@ def gone(api: docker.APIClient, *topologies: Topology) -> None:
         )
 
 
-def container(api: docker.APIClient, name: str, **how: object) -> str:
+def container(api: docker.APIClient, name: str, image: str = "busybox", **how: Any) -> str:
     """Create a container that sleeps."""
-    created = api.create_container(
-        how.pop("image", "busybox"), ["sleep", "1000000"], name=name, **how
-    )  # type: ignore[arg-type]
-    return str(created["Id"])
+    return str(api.create_container(image, ["sleep", "1000000"], name=name, **how)["Id"])
 
 
 def exists(api: docker.APIClient, *ids: str) -> bool:

@@ -112,14 +112,14 @@ def test_a_rename_moves_a_container_and_a_foreign_one_is_not_kept(
 
 @pytest.mark.parametrize("healthy", [True, False])
 def test_health_checks_are_filtered_by_the_engine(
-    api: docker.APIClient, proxy: FaultProxy, healthy: bool
+    api: docker.APIClient, proxy: FaultProxy, healthy: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     command = ["CMD", "true" if healthy else "false"]
     check = docker.types.Healthcheck(test=command, interval=100_000_000, retries=1)
     watch, _ = watching(proxy)
     watch.connect()
     lines: list[bytes] = []
-    watch._apply = lines.append  # type: ignore[method-assign]
+    monkeypatch.setattr(watch, "_apply", lines.append)
     with following(watch):
         id_ = api.create_container("busybox", ["sleep", "99"], healthcheck=check)["Id"]
         api.start(id_)

@@ -1,4 +1,4 @@
-"""The topologies table in a SQLite file, written by another process, as DECNET is one.
+"""The topologies table, written by another process, as DECNET is one: SQLite, PostgreSQL, MariaDB.
 
 A child process keeps one connection open and obeys lines of JSON on its standard input, one answer
 line each. So a write costs a pipe's round trip, and its time is known to the microsecond: the
@@ -7,7 +7,9 @@ answer holds `time.monotonic_ns()` as read right after COMMIT, a clock that all 
 
 from __future__ import annotations
 
+import importlib
 import json
+import os
 import sqlite3
 import subprocess
 import sys
@@ -16,28 +18,40 @@ import time
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Self
+from urllib.parse import unquote, urlsplit
 
-SCHEMA = (
-    "CREATE TABLE topologies (id TEXT PRIMARY KEY, name TEXT, status TEXT)",
-    "CREATE TABLE attacks (id INTEGER PRIMARY KEY, detail TEXT)",
-)
 ATTACK = "INSERT INTO attacks (detail) VALUES ('a login')"
+SERVERS = {
+    "postgresql": ("psycopg", "dbname"),
+    "mysql": ("pymysql", "database"),
+    "mariadb": ("pymysql", "database"),
+}
+"""By the scheme of a URL: the driver, and what it calls a database."""
 
 Statement = tuple[str, tuple[Any, ...]]
-BEGIN: Statement = ("BEGIN IMMEDIATE", ())
 
 
 class Rows(AbstractContextManager["Rows"]):
-    """A writer of the file at `path`; every method returns the time of its (last) commit.
+    """A writer of the database; every method returns the time of its (last) commit.
 
-    Errors of SQLite in the child are raised here, as what they are. May be used by several
-    threads, one call at a time; for noise beside other writes use a second `Rows`.
+    Errors in the child are raised here: SQLite's as what they are, a driver's as sqlite3's class
+    of the same name (all follow the DB-API). May be used by several threads, one call at a time;
+    for noise beside other writes use a second `Rows`.
+
+    Args:
+        database: the path of a SQLite file, or an SQLAlchemy URL.
     """
 
-    def __init__(self, path: Path | str) -> None:
+    def __init__(self, database: Path | str) -> None:
+        source = str(database).removeprefix("sqlite:///")
+        server = "://" in source
+        # SERIAL counts by itself in both servers, as INTEGER does in SQLite.
+        self._attack_key = "SERIAL" if server else "INTEGER"
+        self._begin: Statement = ("BEGIN" if server else "BEGIN IMMEDIATE", ())
         self._lock = threading.Lock()
         self._child = subprocess.Popen(
-            [sys.executable, "-I", __file__, str(path)],
+            [sys.executable, "-I", __file__, source],
+            env={name: value for name, value in os.environ.items() if not name.startswith("PG")},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -45,23 +59,29 @@ class Rows(AbstractContextManager["Rows"]):
             start_new_session=True,
         )
 
-    def create_table(self) -> int:
+    def create_table(self, id_type: str = "VARCHAR(36)") -> int:
         """Create `topologies`, and `attacks` for unrelated writes."""
-        return self._commit([BEGIN, *((statement, ()) for statement in SCHEMA)])
+        return self._commit(
+            [
+                self._begin,
+                (f"CREATE TABLE topologies (id {id_type} PRIMARY KEY, name TEXT, status TEXT)", ()),
+                (f"CREATE TABLE attacks (id {self._attack_key} PRIMARY KEY, detail TEXT)", ()),
+            ]
+        )
 
     def insert(self, *ids: str, status: str = "active") -> int:
         """Insert rows in one transaction."""
         sql = "INSERT INTO topologies VALUES (?, ?, ?)"
         rows = ((key, f"topology {key[:8]}", status) for key in ids)
-        return self._commit([BEGIN, *((sql, row) for row in rows)])
+        return self._commit([self._begin, *((sql, row) for row in rows)])
 
     def delete(self, *ids: str) -> int:
         """Delete rows in one transaction."""
         sql = "DELETE FROM topologies WHERE id = ?"
-        return self._commit([BEGIN, *((sql, (key,)) for key in ids)])
+        return self._commit([self._begin, *((sql, (key,)) for key in ids)])
 
     def execute(self, sql: str, *parameters: Any) -> int:
-        """Execute one statement, which commits itself."""
+        """Execute one statement, which commits itself; `?` stands for each parameter."""
         return self._commit([(sql, parameters)])
 
     def noise(self, commits: int, per_second: float | None = None) -> int:
@@ -69,7 +89,7 @@ class Rows(AbstractContextManager["Rows"]):
         return self._commit([(ATTACK, ())], commits, 1 / per_second if per_second else 0.0)
 
     def close(self) -> None:
-        """Close the connection and end the child; the file is left without a lock."""
+        """Close the connection and end the child; a file is left without a lock."""
         self._child.communicate()
 
     def __enter__(self) -> Self:
@@ -95,31 +115,59 @@ class Rows(AbstractContextManager["Rows"]):
         raise getattr(sqlite3, kind, RuntimeError)(message)
 
 
-def serve(path: str) -> None:
+def serve(source: str) -> None:
     """The child: obey until standard input ends."""
-    connection: sqlite3.Connection | None = None
+    connection: Any = None
     for line in sys.stdin:
         answer: int | tuple[str, str]
         try:
-            connection = connection or connect(path)
+            connection = connection or connect(source)
             statements, times, interval = json.loads(line)
             began = time.monotonic()
             for count in range(times):
                 time.sleep(max(0.0, began + count * interval - time.monotonic()))
-                with connection:  # commits what was begun, or rolls it back
-                    for sql, parameters in statements:
-                        connection.execute(sql, parameters)
+                commit(connection, statements)
                 answer = time.monotonic_ns()
         except Exception as error:
-            answer = (type(error).__name__, str(error))
+            names = [kind.__name__ for kind in type(error).__mro__]
+            answer = (next((n for n in names if hasattr(sqlite3, n)), names[0]), str(error))
+            if isinstance(connection, sqlite3.Connection):
+                connection.rollback()
+            elif connection is not None:
+                connection.close()  # perhaps lost; the next line gets a new one
+                connection = None
         print(json.dumps(answer), flush=True)
     if connection is not None:
         connection.close()
 
 
-def connect(path: str) -> sqlite3.Connection:
-    """Like DECNET: WAL mode, transactions begun by hand."""
-    connection = sqlite3.connect(path, timeout=10.0, isolation_level=None)
+def commit(connection: Any, statements: list[Statement]) -> None:
+    """Execute all, and commit what they began."""
+    cursor = connection.cursor()
+    for sql, parameters in statements:
+        if not parameters:
+            cursor.execute(sql)
+        elif isinstance(connection, sqlite3.Connection):
+            cursor.execute(sql, parameters)
+        else:
+            cursor.execute(sql.replace("%", "%%").replace("?", "%s"), parameters)
+    connection.commit()
+
+
+def connect(source: str) -> Any:
+    """A connection without implicit transactions; to SQLite like DECNET's, in WAL mode."""
+    if "://" in source:
+        url = urlsplit(source)
+        driver, database = SERVERS[url.scheme.partition("+")[0]]
+        return importlib.import_module(driver).connect(
+            host=url.hostname,
+            port=url.port,
+            user=unquote(url.username or ""),
+            password=unquote(url.password or ""),
+            autocommit=True,
+            **{database: unquote(url.path[1:])},
+        )
+    connection = sqlite3.connect(source, timeout=10.0, isolation_level=None)
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = NORMAL")
     return connection

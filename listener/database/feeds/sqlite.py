@@ -15,8 +15,9 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Callable
-from contextlib import closing
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, contextmanager
 
 import inotify_simple
 from loguru import logger
@@ -30,7 +31,7 @@ FIRST_PAUSE = 0.001
 LAST_PAUSE = 0.5
 """When the pause has grown to so many seconds, the write was no commit after all, or one that takes
 so long to reach the disk that the regular look will find it."""
-LONGEST_SLEEP = 1.0
+LONGEST_SLEEP = 0.5
 """Seconds after which ``stop`` is looked at in any case."""
 
 _WRITTEN = (
@@ -66,52 +67,72 @@ class SqliteFeed:
         try:
             self._connection = self._database.connect()
         except sqlite3.Error as error:
-            raise self._database.no_answer(f"gave no answer: {error}") from error
+            raise self._database.no_answer(error) from error
+        self._version(self._connection)
 
     def follow(self, hint: Callable[[], None], stop: threading.Event) -> None:
-        """Hint after every commit until ``stop`` is set.
+        """Hint at once and after every commit until ``stop`` is set.
 
         Raises:
             NoAnswer: the file is not the one that it was.
         """
         assert self._connection is not None  # noqa: S101 - connect() comes first
-        with closing(self._connection) as connection, inotify_simple.INotify() as notifier:
-            self._watch(notifier)
+        with closing(self._connection) as connection, self._notifier() as notifier:
             seen = self._version(connection)
             hint()
             pause: float | None = None
+            due = time.monotonic() + self._interval
             while not stop.is_set():
-                woken = self._woken(notifier, pause or self._interval)
+                woken = self._woken(notifier, due - time.monotonic())
+                if not woken and time.monotonic() < due:
+                    continue  # something else was written in that folder
                 version = self._version(connection)
                 if version != seen:
-                    seen, pause = version, None
+                    # Another commit may be on its way already, its wake-up spent on this one.
+                    seen, pause = version, FIRST_PAUSE
                     hint()
                     stop.wait(GATHER)
                 elif woken:
                     pause = FIRST_PAUSE
                 elif pause is not None:
                     pause = pause * 2 if pause < LAST_PAUSE else None
+                due = time.monotonic() + (pause or self._interval)
 
-    def _watch(self, notifier: inotify_simple.INotify) -> None:
-        # The directory and not the file: -wal comes and goes, and the file may be replaced.
-        try:
-            notifier.add_watch(self._database.path.parent, _WRITTEN)
-        except OSError as error:
-            logger.warning(
-                "inotify is not to be had for {}: {}; commits are noticed every {:g} s",
-                self._database.path.parent,
-                error.strerror,
-                self._interval,
-            )
+    @contextmanager
+    def _notifier(self) -> Iterator[inotify_simple.INotify | None]:
+        """Watches the folder, and not the file: -wal comes and goes, and the file may be replaced.
 
-    def _woken(self, notifier: inotify_simple.INotify, sleep: float) -> bool:
-        events = notifier.read(timeout=round(sleep * 1000))
-        return any(event.name.startswith(self._database.path.name) for event in events)
+        Nothing, and a warning, where the system grants no such watch.
+        """
+        folder = self._database.path.resolve().parent
+        with ExitStack() as stack:
+            notifier = None
+            try:
+                notifier = stack.enter_context(inotify_simple.INotify())
+                notifier.add_watch(folder, _WRITTEN)
+            except OSError as error:
+                notifier = None
+                logger.warning(
+                    "commits are noticed every {:g} s only, for inotify cannot watch {}: {}",
+                    self._interval,
+                    folder,
+                    error.strerror,
+                )
+            yield notifier
+
+    def _woken(self, notifier: inotify_simple.INotify | None, sleep: float) -> bool:
+        """Sleep until something is written beside the file; whether it was to the file or -wal."""
+        if notifier is None:
+            time.sleep(max(0.0, sleep))
+            return False
+        name = self._database.path.resolve().name
+        events = notifier.read(timeout=max(0, round(sleep * 1000)))
+        return any(event.name.startswith(name) for event in events)
 
     def _version(self, connection: sqlite3.Connection) -> int:
         self._database.check_file()
         try:
             (version,) = connection.execute("PRAGMA data_version").fetchone()
         except sqlite3.Error as error:
-            raise self._database.no_answer(f"gave no answer: {error}") from error
+            raise self._database.no_answer(error) from error
         return int(version)

@@ -1,0 +1,76 @@
+"""What the command says when nothing is wrong, or nothing was asked."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import sqlite3
+import subprocess
+import sysconfig
+from contextlib import closing
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+
+from listener.settings import Settings
+from tests.cli.command import Command, call
+
+NAMES = [option.name for option in dataclasses.fields(Settings) if option.metadata["flag"]]
+
+
+def test_help_names_every_option_and_its_variable(command: Command) -> None:
+    for result in command.each([call("run", "--help"), call("sweep", "-h")]):
+        assert (result.status, result.err) == (0, "")
+        for name in [*NAMES, "config"]:
+            assert f" --{name.replace('_', '-')} " in result.out
+            assert f"[REAPER_{name.upper()}]" in " ".join(result.out.split())
+
+
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [
+        (["--help"], ["run ", "sweep ", "init-db ", "demo "]),
+        (["init-db", "--help"], ["PATH"]),
+        (["demo", "--help"], ["--docker-host", "--image"]),
+        (["sweep", "--help"], ["--dry-run", "--json", "--prefix", "--confirm"]),
+    ],
+)
+def test_help(command: Command, words: list[str], named: list[str]) -> None:
+    result = command(*words)
+    assert (result.status, result.err) == (0, "")
+    assert result.out.startswith("Usage: topology-reaper")
+    assert [name for name in named if name not in result.out] == []
+
+
+def test_no_words_are_answered_with_help(command: Command) -> None:
+    result = command()
+    assert (result.status, result.out) == (2, command("--help").out)
+
+
+def test_version_from_the_installed_command_and_the_module(command: Command) -> None:
+    script = Path(sysconfig.get_path("scripts"), "topology-reaper")
+    said = subprocess.run([script, "--version"], capture_output=True, text=True, check=True).stdout
+    assert (
+        said == command("--version").out == f"topology-reaper {metadata.version(said.split()[0])}\n"
+    )
+
+
+@pytest.mark.parametrize("name", ["decnet.db", "50% été.db"])
+def test_init_db_makes_a_database_to_sweep_with(command: Command, engine: str, name: str) -> None:
+    made = command("init-db", name)
+    assert (made.status, made.err) == (0, "")
+    assert list(command.files()) == [str(command.folder / name)]
+    with closing(sqlite3.connect(command.folder / name)) as database:
+        assert database.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+        columns = database.execute("PRAGMA table_info(topologies)").fetchall()
+        assert [column[1] for column in columns if column[5]] == ["id"]
+        assert database.execute("SELECT count(*) FROM topologies").fetchone() == (0,)
+    url = f"sqlite:///{command.folder / name}"
+    assert made.out.rstrip().endswith(url)
+    swept = command("sweep", "--json", "--docker-host", engine, "--database-url", url)
+    assert (swept.status, swept.err) == (0, "")
+    report = json.loads(swept.out)
+    keys = "live_prefixes orphan_prefixes containers_removed networks_removed errors held"
+    assert [report[key] for key in keys.split()] == [[]] * 6
+    assert report["dry_run"] is False

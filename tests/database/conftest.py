@@ -1,0 +1,151 @@
+"""Files that another process writes, and a feed that is followed on a thread of its own."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from listener.database.feeds import Feed
+from listener.database.sqlite import SqliteTopologies
+from listener.errors import NoAnswer
+from tests.support.rows import Rows
+
+PATIENCE = 10.0
+"""Seconds after which a condition that is awaited is taken to fail."""
+
+
+@pytest.fixture(autouse=True)
+def _disposed(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Whatever connections are pooled are closed at the end."""
+    engines: list[sa.Engine] = []
+    create_engine = sa.create_engine
+
+    def create(*args: Any, **kwargs: Any) -> sa.Engine:
+        engines.append(create_engine(*args, **kwargs))
+        return engines[-1]
+
+    monkeypatch.setattr(sa, "create_engine", create)
+    yield
+    for engine in engines:
+        engine.dispose()
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """Where the database is, or would be."""
+    return tmp_path / "decnet.db"
+
+
+@pytest.fixture
+def open_rows() -> Iterator[Callable[[Path], Rows]]:
+    """Starts writers, each a process; they end with the test."""
+    writers: list[Rows] = []
+
+    def start(path: Path) -> Rows:
+        writers.append(Rows(path))
+        return writers[-1]
+
+    yield start
+    for writer in writers:
+        writer.close()
+
+
+@pytest.fixture
+def rows(open_rows: Callable[[Path], Rows], path: Path) -> Rows:
+    """A writer of a database with the tables made, in WAL mode."""
+    writer = open_rows(path)
+    writer.create_table()
+    return writer
+
+
+class Looked(SqliteTopologies):
+    """Counts how often the file was looked at."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self.looks = 0
+        self.looked = threading.Condition()
+
+    def check_file(self) -> None:
+        with self.looked:
+            self.looks += 1
+            self.looked.notify_all()
+        super().check_file()
+
+    def await_looks(self, more: int) -> None:
+        """Return after the file was looked at so many times more."""
+        with self.looked:
+            target = self.looks + more
+            assert self.looked.wait_for(lambda: self.looks >= target, PATIENCE)
+
+
+@pytest.fixture
+def database(path: Path) -> Looked:
+    """The file as the listener sees it."""
+    return Looked(path)
+
+
+class Follower:
+    """Follows a feed on a thread of its own and counts its hints."""
+
+    def __init__(self, feed: Feed) -> None:
+        self.stop = threading.Event()
+        self.error: BaseException | None = None
+        self.hints = 0
+        self._hinted = threading.Condition()
+        self._feed = feed
+        feed.connect()
+        self.thread = threading.Thread(target=self._run, daemon=True)
+        self.thread.start()
+
+    def _run(self) -> None:
+        try:
+            self._feed.follow(self._hint, self.stop)
+        except BaseException as error:
+            self.error = error
+            with self._hinted:
+                self._hinted.notify_all()
+
+    def _hint(self) -> None:
+        with self._hinted:
+            self.hints += 1
+            self._hinted.notify_all()
+
+    def await_hints(self, count: int) -> None:
+        """Return once it has hinted so often since its start."""
+        with self._hinted:
+            assert self._hinted.wait_for(lambda: self.hints >= count or self.error, PATIENCE)
+        assert self.error is None, self.error
+        assert self.hints >= count
+
+    def await_end(self) -> NoAnswer:
+        """The error that it ended with."""
+        self.thread.join(PATIENCE)
+        assert isinstance(self.error, NoAnswer), self.error
+        return self.error
+
+    def end(self) -> None:
+        """Stop it; whatever it still does wrong is raised."""
+        self.stop.set()
+        self.thread.join(PATIENCE)
+        assert not self.thread.is_alive()
+
+
+@pytest.fixture
+def follow() -> Iterator[Callable[[Feed], Follower]]:
+    """Follows feeds until the end of the test."""
+    followers: list[Follower] = []
+
+    def start(feed: Feed) -> Follower:
+        followers.append(Follower(feed))
+        followers[-1].await_hints(1)
+        return followers[-1]
+
+    yield start
+    for follower in followers:
+        follower.end()

@@ -1,0 +1,50 @@
+"""The feed that hints by the clock."""
+
+from __future__ import annotations
+
+import threading
+
+from listener.database.feeds.poll import PollFeed
+
+
+class CountedStop(threading.Event):
+    """Counts the waits, and stops itself after some."""
+
+    def __init__(self, after: int) -> None:
+        super().__init__()
+        self.after = after
+        self.waits: list[float | None] = []
+
+    def wait(self, timeout: float | None = None) -> bool:
+        self.waits.append(timeout)
+        if len(self.waits) == self.after:
+            self.set()
+        return self.is_set()
+
+
+def test_it_hints_at_once_and_then_every_interval() -> None:
+    feed, stop = PollFeed(2.5), CountedStop(4)
+    hints: list[int] = []
+    feed.connect()
+    feed.follow(lambda: hints.append(len(stop.waits)), stop)
+    assert hints == [0, 1, 2, 3]
+    assert stop.waits == [2.5] * 4
+    assert feed.name == "poll"
+
+
+def test_stop_ends_it_in_the_middle_of_an_interval() -> None:
+    stop, hinted = threading.Event(), threading.Event()
+    thread = threading.Thread(target=PollFeed(3600.0).follow, args=(hinted.set, stop))
+    thread.start()
+    assert hinted.wait(30.0)
+    stop.set()
+    thread.join(30.0)
+    assert not thread.is_alive()
+
+
+def test_stopped_before_it_starts_it_says_nothing() -> None:
+    stop = threading.Event()
+    stop.set()
+    hints: list[None] = []
+    PollFeed(0.0).follow(lambda: hints.append(None), stop)
+    assert hints == []

@@ -1,0 +1,297 @@
+"""The feed of a SQLite file: a commit of another process is a hint, and nothing else is."""
+
+from __future__ import annotations
+
+import errno
+import sqlite3
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+import inotify_simple
+import pytest
+
+from listener.database.feeds import Feed
+from listener.database.feeds import sqlite as feeds
+from listener.database.feeds.sqlite import SqliteFeed
+from listener.database.sqlite import SqliteTopologies, create
+from listener.errors import NoAnswer
+from tests.support.decnet import new_id
+from tests.support.rows import Rows
+
+from .conftest import PATIENCE, Follower, Looked
+
+Follow = Callable[[Feed], Follower]
+MakeRows = Callable[[Path], Rows]
+SOON = 0.01
+"""An interval for the tests in which the regular look has to find something."""
+
+
+@pytest.fixture
+def only_woken(monkeypatch: pytest.MonkeyPatch, path: Path) -> Callable[[Follower], None]:
+    """The regular look never comes: what is noticed was noticed because inotify woke the feed.
+
+    Returns how to end such a follower before the test is over.
+    """
+    monkeypatch.setattr(feeds, "LONGEST_SLEEP", 10 * PATIENCE)
+
+    def end(follower: Follower) -> None:
+        follower.stop.set()
+        with suppress(OSError):
+            path.with_name(path.name + "-touched").touch()
+        follower.end()
+
+    return end
+
+
+def test_it_hints_at_once_before_anything_was_written(
+    database: Looked, rows: Rows, follow: Follow
+) -> None:
+    rows.insert(new_id())
+    follower = follow(SqliteFeed(database, SOON))
+    assert follower.hints == 1
+    assert SqliteFeed.name == "wal"
+
+
+@pytest.mark.parametrize("mode", ["WAL", "DELETE", "TRUNCATE", "PERSIST"])
+def test_a_commit_of_another_process_wakes_it(
+    open_rows: MakeRows,
+    path: Path,
+    database: Looked,
+    follow: Follow,
+    only_woken: Callable[[Follower], None],
+    mode: str,
+) -> None:
+    writer = open_rows(path)
+    writer.execute(f"PRAGMA journal_mode = {mode}")
+    writer.create_table()
+    follower = follow(SqliteFeed(database, 10 * PATIENCE))
+    for count in range(2, 12):
+        before = follower.hints
+        writer.insert(new_id())
+        follower.await_hints(before + 1)
+        assert follower.hints <= count * 3
+    only_woken(follower)
+
+
+def test_every_commit_is_followed_by_a_hint_that_sees_it(
+    database: Looked, rows: Rows, follow: Follow
+) -> None:
+    follower = follow(SqliteFeed(database, SOON))
+    for _ in range(30):
+        row = new_id()
+        rows.insert(row)
+        before = follower.hints
+        rows.delete(row)
+        follower.await_hints(before + 1)
+        assert database.ask([row[:8]]).ids == set()
+
+
+@pytest.mark.parametrize("place", ["beside", "elsewhere"])
+def test_a_file_behind_a_link_wakes_it_too(
+    tmp_path: Path,
+    path: Path,
+    rows: Rows,
+    follow: Follow,
+    only_woken: Callable[[Follower], None],
+    place: str,
+) -> None:
+    folder = tmp_path if place == "beside" else tmp_path / "folder"
+    folder.mkdir(exist_ok=True)
+    link = folder / "link.db"
+    link.symlink_to(path)
+    follower = follow(SqliteFeed(SqliteTopologies(link), 10 * PATIENCE))
+    rows.insert(new_id())
+    try:
+        follower.await_hints(2)
+    finally:
+        (folder / "link.db-touched").touch()  # wakes the feed, wherever it watches
+        only_woken(follower)
+
+
+def test_nothing_hints_while_nobody_writes(
+    database: Looked, rows: Rows, path: Path, follow: Follow
+) -> None:
+    follower = follow(SqliteFeed(database, SOON))
+    database.await_looks(50)
+    for _ in range(20):
+        database.ask(["aaaaaaaa"])  # our own questions are no news
+    for count in range(20):
+        path.with_name(f"{path.name}-{count}").touch()  # wakes it, and is no commit
+    database.await_looks(50)
+    assert follower.hints == 1
+    assert rows.insert(new_id()) > 0
+    follower.await_hints(2)
+
+
+def test_a_transaction_that_is_rolled_back_does_no_harm(
+    database: Looked, rows: Rows, follow: Follow
+) -> None:
+    row = new_id()
+    rows.insert(row)
+    follower = follow(SqliteFeed(database, SOON))
+    for _ in range(5):
+        with pytest.raises(Exception, match="UNIQUE"):
+            rows.insert(new_id(), row)
+    database.await_looks(20)
+    before = follower.hints
+    assert before <= 6
+    rows.delete(row)
+    follower.await_hints(before + 1)
+
+
+@pytest.mark.parametrize(("commits", "per_second"), [(400, 200.0), (3000, None)])
+def test_the_cost_of_unrelated_commits_follows_the_clock_and_not_their_number(
+    database: Looked,
+    rows: Rows,
+    open_rows: MakeRows,
+    path: Path,
+    follow: Follow,
+    commits: int,
+    per_second: float | None,
+) -> None:
+    noise = open_rows(path)
+    noise.noise(1)
+    follower = follow(SqliteFeed(database, 1.0))
+    hints, looks, began = follower.hints, database.looks, time.monotonic()
+    noise.noise(commits, per_second)
+    elapsed = time.monotonic() - began
+    hints, looks = follower.hints - hints, database.looks - looks
+    assert 1 <= hints <= elapsed / feeds.GATHER + 2
+    # Between two hints: one look that sees a write, and few until its commit is visible.
+    assert looks <= 12 * (hints + 2)
+    before = follower.hints
+    rows.insert(new_id())
+    follower.await_hints(before + 1)
+
+
+@pytest.mark.parametrize("writes_beside", [0, 30])
+def test_a_commit_that_shows_later_than_its_write_is_not_missed(
+    database: Looked,
+    rows: Rows,
+    follow: Follow,
+    only_woken: Callable[[Follower], None],
+    monkeypatch: pytest.MonkeyPatch,
+    writes_beside: int,
+) -> None:
+    """The write wakes it before the commit shows; meanwhile a log beside it may be written to."""
+    version, read = SqliteFeed._version, inotify_simple.INotify.read
+    first: list[int] = []
+    visible: list[float] = []  # from when on the commit shows
+    noise = [inotify_simple.Event(1, 2, 0, "decnet.log")] * writes_beside
+
+    def late(self: SqliteFeed, connection: sqlite3.Connection) -> int:
+        found = version(self, connection)
+        first.append(found)
+        if found != first[0] and not visible:
+            visible.append(time.monotonic() + 0.1)
+        return found if not visible or time.monotonic() >= visible[0] else first[0]
+
+    def busy(self: inotify_simple.INotify, timeout: int) -> list[inotify_simple.Event]:
+        return [noise.pop()] if visible and noise else list(read(self, timeout=timeout))
+
+    monkeypatch.setattr(SqliteFeed, "_version", late)
+    monkeypatch.setattr(inotify_simple.INotify, "read", busy)
+    follower = follow(SqliteFeed(database, 10 * PATIENCE))
+    rows.insert(new_id())
+    try:
+        follower.await_hints(2)
+    finally:
+        only_woken(follower)
+
+
+@pytest.mark.parametrize("call", ["add_watch", "__init__"])
+def test_without_inotify_the_regular_look_finds_every_commit(
+    database: Looked, rows: Rows, follow: Follow, monkeypatch: pytest.MonkeyPatch, call: str
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(inotify_simple.INotify, call, refuse)
+    follower = follow(SqliteFeed(database, SOON))
+    for count in range(2, 5):
+        rows.insert(new_id())
+        follower.await_hints(count)
+    assert follower.error is None
+
+
+# Files that move.
+
+
+def test_a_file_that_is_moved_away_ends_it(
+    database: Looked, rows: Rows, path: Path, follow: Follow
+) -> None:
+    follower = follow(SqliteFeed(database, SOON))
+    path.rename(path.with_name("away"))
+    assert "does not exist" in str(follower.await_end())
+    assert rows.insert(new_id()) > 0
+
+
+def test_another_file_in_its_place_ends_it_and_is_not_followed_instead(
+    database: Looked, rows: Rows, path: Path, follow: Follow
+) -> None:
+    rows.insert(new_id())
+    database.ask([])
+    feed = SqliteFeed(database, SOON)
+    follower = follow(feed)
+    create(path.with_name("other"))
+    path.with_name("old").hardlink_to(path)
+    path.with_name("other").replace(path)  # at one stroke: it is never absent
+    assert "not the file that it was" in str(follower.await_end())
+    for _ in range(3):
+        with pytest.raises(NoAnswer, match="not the file that it was"):
+            feed.connect()
+    path.with_name("old").replace(path)
+    again = follow(feed)
+    rows.insert(new_id())
+    again.await_hints(2)
+
+
+def test_after_the_file_came_back_it_hints_at_once(
+    database: Looked, rows: Rows, path: Path, follow: Follow
+) -> None:
+    feed = SqliteFeed(database, SOON)
+    follower = follow(feed)
+    path.rename(path.with_name("away"))
+    follower.await_end()
+    with pytest.raises(NoAnswer, match="does not exist"):
+        feed.connect()
+    path.with_name("away").rename(path)
+    rows.insert(new_id())
+    assert follow(feed).hints == 1
+
+
+@pytest.mark.parametrize("content", [None, b"no database at all" * 100])
+def test_what_is_no_database_cannot_be_followed(
+    database: Looked, path: Path, content: bytes | None
+) -> None:
+    if content is not None:
+        path.write_bytes(content)
+    feed = SqliteFeed(database, SOON)
+
+    def try_it() -> None:
+        feed.connect()
+        Follower(feed).await_end()
+        raise NoAnswer("it ended by itself")
+
+    with pytest.raises(NoAnswer):
+        try_it()
+    assert path.exists() == (content is not None)
+
+
+# The end.
+
+
+@pytest.mark.parametrize("busy", [False, True])
+def test_stop_ends_it_without_an_error(
+    database: Looked, rows: Rows, follow: Follow, busy: bool
+) -> None:
+    follower = follow(SqliteFeed(database, 10 * PATIENCE))
+    if busy:
+        rows.noise(100)
+    follower.end()  # though its interval is far longer than our patience
+    assert follower.error is None
+    hints = follower.hints
+    rows.insert(new_id())
+    assert follower.hints == hints

@@ -1,0 +1,481 @@
+"""Asking real SQLite files which topologies have a row."""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import sqlite3
+import threading
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+from hypothesis import given
+from hypothesis import strategies as st
+
+from listener.database.sqlite import SqliteTopologies, create
+from listener.database.topologies import BATCH, rows_with, table, upper_bound
+from listener.errors import ConfigurationError, NoAnswer
+from tests.support.decnet import new_id
+from tests.support.rows import Rows
+
+DIGITS = "0123456789abcdef"
+MakeRows = Callable[[Path], Rows]
+
+
+def live(database: SqliteTopologies, *prefixes: str) -> set[str]:
+    """Those of the prefixes that have a row."""
+    answer = database.ask(prefixes)
+    assert answer.prefixes == set(prefixes)
+    return {prefix for prefix in prefixes if answer.live(prefix)}
+
+
+# Ranges.
+
+
+@pytest.mark.parametrize("digit", DIGITS)
+@pytest.mark.parametrize("stem", ["1234567", "fffffff", "9999999", "0000000", "abcdef9", "12399f9"])
+def test_a_prefix_ending_in_any_digit_is_judged_rightly(
+    database: SqliteTopologies, rows: Rows, stem: str, digit: str
+) -> None:
+    prefix = stem + digit
+    first = f"{prefix}-0000-0000-0000-000000000000"
+    last = f"{prefix}-ffff-ffff-ffff-ffffffffffff"
+    number = int(prefix, 16)
+    neighbours = {f"{n:08x}" for n in (number - 1, number + 1) if 0 <= n < 16**8}
+    rows.insert(*(new_id(neighbour) for neighbour in neighbours))
+    assert database.ask([prefix]).ids == set()
+    assert live(database, prefix, *neighbours) == neighbours
+    rows.insert(first)
+    assert database.ask([prefix]).ids == {first}
+    rows.insert(last)
+    rows.delete(first)
+    assert database.ask([prefix]).ids == {last}
+
+
+@given(st.integers(0, 16**8 - 1))
+def test_the_bound_is_the_next_number_and_no_digit_less(number: int) -> None:
+    prefix = f"{number:08x}"
+    bound = upper_bound(prefix)
+    assert bound > f"{prefix}-ffff-ffff-ffff-ffffffffffff"
+    assert bound == (f"{number + 1:08x}" if number + 1 < 16**8 else "g")
+    assert bound.isalnum()
+
+
+def test_many_prefixes_are_asked_for_in_batches_and_every_one_is_answered(
+    database: SqliteTopologies, rows: Rows
+) -> None:
+    generator = random.Random(1)
+    chosen = sorted({f"{generator.getrandbits(32):08x}" for _ in range(3 * BATCH + 7)})
+    there = chosen[::2]
+    rows.insert(*map(new_id, there))
+    assert live(database, *chosen) == set(there)
+    for count in (BATCH - 1, BATCH, BATCH + 1):
+        assert live(database, *chosen[:count]) == set(there) & set(chosen[:count])
+
+
+def test_two_topologies_with_one_prefix_are_both_answered(
+    database: SqliteTopologies, rows: Rows
+) -> None:
+    one, two = new_id("aaaaaaaa"), new_id("aaaaaaaa")
+    rows.insert(one, two)
+    assert database.ask(["aaaaaaaa"]).ids == {one, two}
+    rows.delete(one)
+    answer = database.ask(["aaaaaaaa"])
+    assert [answer.live(owner) for owner in (one, two, "aaaaaaaa")] == [False, True, True]
+
+
+def test_rows_that_nobody_asked_about_are_not_answered(
+    database: SqliteTopologies, rows: Rows
+) -> None:
+    rows.insert(*(new_id(f"{n:08x}") for n in range(50)))
+    assert live(database, "00000007") == {"00000007"}
+    assert len(database.ask(["00000007"]).ids) == 1
+    assert database.ask([]).ids == set()
+
+
+@pytest.mark.parametrize("status", ["active", "torn_down", "failed", "", None])
+def test_a_row_of_any_status_is_life(database: SqliteTopologies, rows: Rows, status: str) -> None:
+    rows.insert(new_id("aaaaaaaa"), status=status)
+    assert live(database, "aaaaaaaa") == {"aaaaaaaa"}
+
+
+@pytest.mark.parametrize("declaration", ["TEXT COLLATE NOCASE PRIMARY KEY", "TEXT PRIMARY KEY"])
+def test_a_row_in_capitals_is_life_wherever_the_database_finds_it(
+    open_rows: MakeRows, path: Path, database: SqliteTopologies, declaration: str
+) -> None:
+    writer = open_rows(path)
+    writer.execute(f"CREATE TABLE topologies (id {declaration})")
+    # With a collation that tells capitals apart, only digits are found under either case.
+    prefix = "aaaaaaaa" if "NOCASE" in declaration else "12345679"
+    row = f"{prefix}-abcd-4000-8000-abcdefabcdef"
+    writer.execute("INSERT INTO topologies VALUES (?)", row.upper())
+    assert database.ask([prefix]).ids == {row}
+    assert database.ask([prefix]).live(row)
+
+
+@pytest.mark.parametrize("count", [1, 2, 17, BATCH])
+@pytest.mark.parametrize("analyzed", [False, True])
+def test_a_question_searches_the_primary_key_and_never_scans(
+    rows: Rows, database: SqliteTopologies, count: int, analyzed: bool
+) -> None:
+    generator = random.Random(count)
+    rows.insert(*(new_id() for _ in range(1000)))
+    if analyzed:
+        rows.execute("ANALYZE")
+    statement = rows_with([f"{generator.getrandbits(32):08x}" for _ in range(count)], table())
+    with database.reading() as reading:
+        compiled = statement.compile(reading.connection, compile_kwargs={"literal_binds": True})
+        plan = [
+            row[-1] for row in reading.connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {compiled}")
+        ]
+    searches = [step for step in plan if step.startswith("SEARCH topologies USING")]
+    assert len(searches) == count
+    assert all("INDEX sqlite_autoindex_topologies_1 (id>? AND id<?)" in step for step in searches)
+    assert not any("SCAN" in step for step in plan)
+
+
+# What an answer is.
+
+
+def test_one_answer_is_read_from_one_moment(
+    database: SqliteTopologies, rows: Rows, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chosen = [f"{n:08x}" for n in range(BATCH + 1)]
+    rows.insert(*map(new_id, chosen))
+    scalars = sa.Connection.scalars
+    deleted: list[int] = []
+
+    def delete_then_read(self: sa.Connection, statement: sa.Select[str]) -> sa.ScalarResult[str]:
+        found = scalars(self, statement)
+        if not deleted:
+            deleted.append(rows.execute("DELETE FROM topologies"))
+        return found
+
+    monkeypatch.setattr(sa.Connection, "scalars", delete_then_read)
+    assert live(database, *chosen) == set(chosen)
+    assert live(database, *chosen) == set()
+
+
+def test_an_answer_is_no_younger_than_what_it_was_read_from(
+    path: Path, rows: Rows, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows.insert(new_id("aaaaaaaa"))
+    now = [100.0]
+
+    scalars = sa.Connection.scalars
+
+    def read_and_be_stopped(self: sa.Connection, statement: sa.Select[str]) -> sa.ScalarResult[str]:
+        """Read, and then go on a minute later, as a process does that got SIGSTOP."""
+        found = scalars(self, statement)
+        now[0] += 60.0
+        return found
+
+    monkeypatch.setattr(sa.Connection, "scalars", read_and_be_stopped)
+    assert SqliteTopologies(path, clock=lambda: now[0]).ask(["aaaaaaaa"]).at == 100.0
+
+
+def test_each_question_sees_what_was_committed_before_it(
+    database: SqliteTopologies, rows: Rows
+) -> None:
+    row = new_id("aaaaaaaa")
+    for _ in range(5):
+        rows.insert(row)
+        assert live(database, "aaaaaaaa") == {"aaaaaaaa"}
+        rows.delete(row)
+        assert live(database, "aaaaaaaa") == set()
+
+
+def test_an_answer_says_nothing_of_a_transaction_that_is_not_committed(
+    database: SqliteTopologies, rows: Rows, path: Path
+) -> None:
+    rows.insert(new_id("aaaaaaaa"))
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        other.execute("DELETE FROM topologies")
+        assert live(database, "aaaaaaaa") == {"aaaaaaaa"}
+        other.execute("ROLLBACK")
+    assert live(database, "aaaaaaaa") == {"aaaaaaaa"}
+
+
+def test_questions_may_be_asked_from_many_threads(database: SqliteTopologies, rows: Rows) -> None:
+    rows.insert(new_id("aaaaaaaa"))
+    right: list[bool] = []
+
+    def ask() -> None:
+        right.extend(live(database, "aaaaaaaa", "bbbbbbbb") == {"aaaaaaaa"} for _ in range(20))
+
+    threads = [threading.Thread(target=ask) for _ in range(12)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert right == [True] * 12 * 20
+
+
+# Journal modes, and the owner's writes.
+
+
+@pytest.mark.parametrize("mode", ["WAL", "DELETE", "TRUNCATE", "PERSIST"])
+def test_every_journal_mode_is_answered_while_its_owner_goes_on_writing(
+    open_rows: MakeRows, path: Path, database: SqliteTopologies, mode: str
+) -> None:
+    writer = open_rows(path)
+    writer.execute(f"PRAGMA journal_mode = {mode}")
+    writer.create_table()
+    for n in range(1, 20):
+        writer.insert(new_id(f"{n:08x}"))
+        assert len(live(database, *(f"{m:08x}" for m in range(30)))) == n
+    assert writer.execute("DELETE FROM topologies") > 0
+    assert live(database, "00000001") == set()
+
+
+def test_the_owner_can_write_and_check_point_while_it_is_being_asked(
+    database: SqliteTopologies, rows: Rows
+) -> None:
+    rows.insert(new_id("aaaaaaaa"))
+    with database.reading() as reading:
+        reading.connection.scalars(rows_with(["aaaaaaaa"], table())).all()
+        rows.insert(new_id("bbbbbbbb"))
+        rows.execute("PRAGMA wal_checkpoint(PASSIVE)")
+        rows.noise(50)
+        assert reading.connection.scalars(rows_with(["bbbbbbbb"], table())).all() == []
+    assert live(database, "aaaaaaaa", "bbbbbbbb") == {"aaaaaaaa", "bbbbbbbb"}
+
+
+def test_we_write_nothing_ourselves(database: SqliteTopologies, rows: Rows) -> None:
+    rows.insert(new_id("aaaaaaaa"))
+    with pytest.raises(NoAnswer, match="may not be used"), database.reading() as reading:
+        reading.connection.exec_driver_sql("DELETE FROM topologies")
+    assert live(database, "aaaaaaaa") == {"aaaaaaaa"}
+
+
+def test_wal_and_its_shared_memory_stay_the_owners_when_we_have_asked(
+    database: SqliteTopologies, rows: Rows, path: Path
+) -> None:
+    rows.insert(new_id("aaaaaaaa"))
+    beside = [path.with_name(path.name + suffix) for suffix in ("-wal", "-shm")]
+    before = [file.stat().st_ino for file in beside]
+    for _ in range(3):
+        assert live(database, "aaaaaaaa") == {"aaaaaaaa"}
+    assert [file.stat().st_ino for file in beside] == before
+    rows.insert(new_id("bbbbbbbb"))
+    assert live(database, "bbbbbbbb") == {"bbbbbbbb"}
+
+
+# What is no answer.
+
+
+def refusal(database: SqliteTopologies) -> str:
+    with pytest.raises(NoAnswer) as caught:
+        database.ask(["aaaaaaaa"])
+    text = str(caught.value)
+    assert text.startswith(f"--database-url: the SQLite file {database.path} ")
+    assert "\n" not in text
+    return text
+
+
+def test_a_file_that_does_not_exist_is_no_answer_and_is_not_created(
+    database: SqliteTopologies, path: Path
+) -> None:
+    for _ in range(3):
+        assert "does not exist" in refusal(database)
+    with pytest.raises(NoAnswer):
+        database.connect()
+    assert list(path.parent.iterdir()) == []
+
+
+def test_a_file_that_vanishes_right_before_it_is_opened_is_not_created(
+    database: SqliteTopologies, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database, "_find", lambda: (1, 2))
+    assert "may not be used" in refusal(database)
+    assert not path.exists()
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (lambda path: path.touch(), "has no table 'topologies'"),
+        (lambda path: path.write_bytes(b"no database at all" * 100), "is not a SQLite database"),
+        (lambda path: path.mkdir(), "is a folder"),
+        (lambda path: os.mkfifo(path), "is a device"),
+        (lambda path: path.symlink_to(path.with_name("nowhere")), "does not exist"),
+        (lambda path: path.symlink_to(path), ""),
+    ],
+)
+def test_what_is_no_database_is_no_answer_and_stays_as_it_is(
+    database: SqliteTopologies, path: Path, make: Callable[[Path], object], said: str
+) -> None:
+    make(path)
+    before = path.lstat()
+    assert said in refusal(database)
+    assert said in refusal(database)
+    assert (path.lstat().st_ino, path.lstat().st_size) == (before.st_ino, before.st_size)
+
+
+def test_a_path_through_a_file_is_no_answer(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    assert "does not exist" in refusal(SqliteTopologies(tmp_path / "file" / "decnet.db"))
+
+
+@pytest.mark.parametrize(
+    ("schema", "said"),
+    [
+        ("CREATE TABLE other (id TEXT)", "has no table 'topologies'"),
+        ("CREATE TABLE topologies (uuid TEXT)", "without a column 'id'"),
+    ],
+)
+def test_a_database_that_is_not_decnets_is_no_answer(
+    open_rows: MakeRows, path: Path, database: SqliteTopologies, schema: str, said: str
+) -> None:
+    open_rows(path).execute(schema)
+    assert said in refusal(database)
+    with pytest.raises(NoAnswer):
+        database.ask([])
+
+
+def test_a_database_that_stays_locked_is_no_answer(
+    open_rows: MakeRows, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("listener.database.sqlite.BUSY_TIMEOUT", 0.01)
+    writer = open_rows(path)
+    writer.execute("PRAGMA journal_mode = DELETE")
+    writer.create_table()
+    database = SqliteTopologies(path)
+    assert live(database, "aaaaaaaa") == set()
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        assert "locked" in refusal(database)
+        other.execute("ROLLBACK")
+    assert live(database, "aaaaaaaa") == set()
+
+
+def test_a_table_that_goes_is_no_answer_and_one_that_is_made_again_is_another(
+    database: SqliteTopologies, rows: Rows
+) -> None:
+    rows.insert(new_id("aaaaaaaa"))
+    before = database.ask(["aaaaaaaa"]).identity
+    assert database.ask(["aaaaaaaa"]).identity == before
+    rows.noise(3)
+    rows.execute("DELETE FROM topologies")
+    assert database.ask(["aaaaaaaa"]).identity == before
+    rows.execute("DROP TABLE topologies")
+    assert "has no table" in refusal(database)
+    rows.execute("CREATE TABLE topologies (id TEXT PRIMARY KEY)")
+    assert database.ask(["aaaaaaaa"]).identity != before
+
+
+# Files that move.
+
+
+def test_a_file_that_is_moved_away_is_no_answer_until_it_is_back(
+    database: SqliteTopologies, rows: Rows, path: Path
+) -> None:
+    row = new_id("aaaaaaaa")
+    rows.insert(row)
+    before = database.ask(["aaaaaaaa"])
+    away = path.with_name("away")
+    path.rename(away)
+    for _ in range(3):
+        assert "does not exist" in refusal(database)
+    assert not path.exists()
+    away.rename(path)
+    after = database.ask(["aaaaaaaa"])
+    assert after.ids == before.ids
+    assert after.identity == before.identity
+    rows.delete(row)
+    assert live(database, "aaaaaaaa") == set()
+
+
+@pytest.mark.parametrize("reconnect", [False, True])
+def test_another_file_in_its_place_is_no_answer_however_often_it_is_opened(
+    database: SqliteTopologies, rows: Rows, path: Path, reconnect: bool
+) -> None:
+    row = new_id("aaaaaaaa")
+    rows.insert(row)
+    identity = database.ask(["aaaaaaaa"]).identity
+    old, new = path.with_name("old"), path.with_name("new")
+    create(new)
+    path.rename(old)
+    new.rename(path)
+    for _ in range(3):
+        if reconnect:  # as a feed does whose file was swapped
+            with pytest.raises(NoAnswer, match="not the file that it was"):
+                database.connect()
+        assert "is not the file that it was" in refusal(database)
+    old.replace(path)
+    answer = database.ask(["aaaaaaaa"])
+    assert answer.ids == {row}
+    assert answer.identity == identity
+
+
+def test_a_copy_in_its_place_is_another_file(
+    database: SqliteTopologies, rows: Rows, path: Path
+) -> None:
+    rows.insert(new_id("aaaaaaaa"))
+    assert live(database, "aaaaaaaa") == {"aaaaaaaa"}
+    shutil.copy(path, path.with_name("copy"))
+    path.with_name("copy").replace(path)
+    assert "is not the file that it was" in refusal(database)
+
+
+def test_a_file_that_is_swapped_during_a_question_is_no_answer(
+    database: SqliteTopologies, rows: Rows, path: Path
+) -> None:
+    rows.insert(new_id("aaaaaaaa"))
+    other = path.with_name("other")
+    create(other)
+
+    def ask_and_swap() -> None:
+        with database.reading() as reading:
+            reading.connection.scalars(rows_with(["aaaaaaaa"], table())).all()
+            other.replace(path)
+
+    with pytest.raises(NoAnswer, match="not the file that it was"):
+        ask_and_swap()
+
+
+@pytest.mark.parametrize("name", ["a b.db", "100%.db", "%41.db", "q?mode=memory", "x#y.db", "ü.db"])
+def test_a_file_of_any_name_is_the_one_that_is_asked(
+    tmp_path: Path, open_rows: MakeRows, name: str
+) -> None:
+    writer = open_rows(tmp_path / name)
+    writer.create_table()
+    writer.insert(new_id("aaaaaaaa"))
+    assert live(SqliteTopologies(tmp_path / name), "aaaaaaaa", "bbbbbbbb") == {"aaaaaaaa"}
+
+
+def test_two_files_with_the_same_content_have_different_identities(tmp_path: Path) -> None:
+    identities = set()
+    for name in "ab":
+        create(tmp_path / name)
+        identities.add(SqliteTopologies(tmp_path / name).ask([]).identity)
+    assert len(identities) == 2
+
+
+# Making one.
+
+
+def test_a_new_database_can_be_asked_and_is_in_wal_mode(path: Path) -> None:
+    create(path)
+    assert live(SqliteTopologies(path), "aaaaaaaa") == set()
+    with closing(sqlite3.connect(path)) as connection:
+        assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+        connection.execute("INSERT INTO topologies (id) VALUES ('aaaaaaaa-')")
+
+
+@pytest.mark.parametrize("content", [b"", b"something"])
+def test_a_file_that_exists_is_left_as_it_is(path: Path, content: bytes) -> None:
+    path.write_bytes(content)
+    with pytest.raises(ConfigurationError, match="exists already"):
+        create(path)
+    assert path.read_bytes() == content
+
+
+def test_a_database_that_cannot_be_made_says_why(path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="cannot be made: No such file or directory"):
+        create(path / "in" / "nowhere")

@@ -1,0 +1,109 @@
+"""From a URL to the class that asks the database behind it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from listener.database.server import MysqlTopologies, PostgresTopologies
+from listener.database.sqlite import SqliteTopologies
+from listener.database.urls import open_topologies
+from listener.errors import ConfigurationError
+
+SECRETS = ("s3cret", "alice", "db.internal", "topsecretname")
+
+
+def refusal(url: str) -> str:
+    with pytest.raises(ConfigurationError) as caught:
+        open_topologies(url)
+    assert caught.value.exit_status == 2
+    text = str(caught.value)
+    assert text.startswith("--database-url: ")
+    assert "\n" not in text
+    assert "write for example sqlite:///" in text
+    return text
+
+
+@pytest.mark.parametrize("driver", ["sqlite", "sqlite+aiosqlite", "sqlite+pysqlite"])
+@pytest.mark.parametrize("path", ["/var/lib/decnet/decnet.db", "/a folder/x.db", "/ünï.db"])
+def test_any_driver_of_sqlite_leads_to_the_file_itself(driver: str, path: str) -> None:
+    topologies = open_topologies(f"{driver}:///{path}")
+    assert isinstance(topologies, SqliteTopologies)
+    assert topologies.path == Path(path)
+
+
+def test_a_relative_path_is_taken_from_the_working_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    topologies = open_topologies("sqlite:///decnet.db")
+    monkeypatch.chdir("/")
+    assert isinstance(topologies, SqliteTopologies)
+    assert topologies.path == tmp_path / "decnet.db"
+
+
+def test_nothing_is_reached_or_made_yet(tmp_path: Path) -> None:
+    assert open_topologies(f"sqlite:///{tmp_path}/absent.db").name.endswith("absent.db")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        *("", "nonsense", "/var/lib/decnet.db", "://", "s3cret", "sqlite", "sqlite:"),
+        "alice:s3cret@db.internal/topsecretname",
+        "sqlite://alice:s3cret@db.internal:port/topsecretname",
+    ],
+)
+def test_what_is_no_url_is_refused(url: str) -> None:
+    text = refusal(url)
+    assert not any(secret in text for secret in SECRETS)
+
+
+@pytest.mark.parametrize(
+    "url", ["sqlite://", "sqlite:///", "sqlite:///:memory:", "sqlite:///file:x?mode=ro"]
+)
+def test_a_sqlite_url_without_a_path_is_refused(url: str) -> None:
+    assert "needs a path" in refusal(url)
+
+
+@pytest.mark.parametrize("scheme", ["oracle", "http", "mssql+pyodbc", "nonsense"])
+def test_an_unknown_scheme_is_named_and_nothing_else_of_the_url(scheme: str) -> None:
+    text = refusal(f"{scheme}://alice:s3cret@db.internal/topsecretname")
+    assert scheme.split("+")[0] in text
+    assert not any(secret in text for secret in SECRETS)
+
+
+@pytest.mark.parametrize(
+    ("scheme", "kind"),
+    [
+        *((f"postgresql{driver}", PostgresTopologies) for driver in ("", "+asyncpg", "+psycopg2")),
+        *((f"mysql{driver}", MysqlTopologies) for driver in ("", "+asyncmy", "+aiomysql")),
+        *((f"mariadb{driver}", MysqlTopologies) for driver in ("", "+asyncmy")),
+    ],
+)
+def test_any_driver_of_a_server_leads_to_it_and_its_name_tells_no_password(
+    scheme: str, kind: type, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = f"{scheme}://alice:s3cret@db.internal:1234/decnet"
+    topologies = open_topologies(url)
+    assert isinstance(topologies, kind)
+    assert "s3cret" not in topologies.name
+    assert "db.internal" in topologies.name
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
+    with pytest.raises(ConfigurationError, match="is not installed; pip install") as caught:
+        open_topologies(url)
+    assert not any(secret in str(caught.value) for secret in SECRETS)
+
+
+@given(st.text() | st.text().map("sqlite:///{}".format) | st.text().map("x://{}".format))
+def test_whatever_the_text_is_it_is_opened_or_refused(url: str) -> None:
+    said = "--database-url: "
+    try:
+        open_topologies(url)
+    except ConfigurationError as error:
+        said = str(error)
+    assert said.startswith("--database-url: ")

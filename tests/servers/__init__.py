@@ -1,0 +1,1 @@
+"""Against private real database servers: PostgreSQL and MariaDB."""

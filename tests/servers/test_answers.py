@@ -1,0 +1,488 @@
+"""What the listener reads from real servers is the truth, or no answer.
+
+Each test has a database of its own on a private server, opened by its URL as an operator's would be
+and written by another process. A *kind* is a server with a type and a collation of the key.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from sqlalchemy.ext.compiler import compiles
+
+from listener.database.server import ServerTopologies
+from listener.database.sqlite import SqliteTopologies
+from listener.database.topologies import BATCH, rows_with
+from listener.database.urls import open_topologies
+from listener.errors import NoAnswer
+from tests.support.decnet import new_id
+from tests.support.process import eventually
+from tests.support.rows import Rows
+from tests.support.servers import PrivateMariaDB, PrivatePostgres, PrivateServer
+
+SECRET = "s3cret/w:th@s1gns%?#"
+PREFIXES = [f"1234567{digit}" for digit in "0123456789abcdef"]
+PREFIXES += ["99999999", "ffffffff", "00000000", "fffffff9", "9fffffff", "a9999999"]
+ICU = "TEMPLATE template0 LOCALE_PROVIDER icu ICU_LOCALE"
+KINDS = {
+    "postgresql-C": ("postgres", "", "VARCHAR(36)"),
+    "postgresql-text": ("postgres", "", "TEXT"),
+    "postgresql-char": ("postgres", "", "CHAR(36)"),
+    "postgresql-uuid": ("postgres", "", "UUID"),
+    "postgresql-icu-column-und": ("postgres", "", 'VARCHAR(36) COLLATE "und-x-icu"'),
+    "postgresql-icu-column-en": ("postgres", "", 'VARCHAR(36) COLLATE "en-x-icu"'),
+    "postgresql-icu-database": ("postgres", f"{ICU} 'en-US'", "VARCHAR(36)"),
+    "mariadb-unicode": ("mariadb", "", "VARCHAR(36) COLLATE utf8mb4_unicode_ci"),
+    "mariadb-uca1400": ("mariadb", "", "VARCHAR(36) COLLATE utf8mb4_uca1400_ai_ci"),
+    "mariadb-bin": ("mariadb", "", "VARCHAR(36) COLLATE utf8mb4_bin"),
+    "mariadb-char": ("mariadb", "", "CHAR(36) CHARACTER SET ascii"),
+}
+BENT = {
+    "postgresql-numeric": ("postgres", f"{ICU} 'en-u-kn-true'", "VARCHAR(36)"),
+    "mariadb-uuid": ("mariadb", "", "UUID"),
+}
+"""Kinds in which a range of texts does not hold what it should."""
+
+Opened = SqliteTopologies | ServerTopologies
+Open = Callable[[str], Opened]
+
+
+@dataclass(frozen=True)
+class Side:
+    """A server and the fresh database on it.
+
+    Attributes:
+        server: the server.
+        name: the database.
+        url: the administrator's URL of it.
+        rows: a writer; the table is not made yet.
+    """
+
+    server: PrivateServer
+    name: str
+    url: str
+    rows: Rows
+
+    def execute(self, sql: str) -> list[Any]:
+        """Execute one statement in the database."""
+        return self.server.execute(sql, database=self.name)
+
+    def reader(self, *grants: str) -> str:
+        """The URL of a new role with these grants and no other right; ``{}`` is its name."""
+        role = f"reader_of_{self.name}"
+        if isinstance(self.server, PrivatePostgres):
+            self.execute(f"CREATE ROLE {role} LOGIN PASSWORD '{SECRET}'")
+            self.execute(f"REVOKE ALL ON DATABASE {self.name} FROM PUBLIC")
+            self.execute("REVOKE ALL ON SCHEMA public FROM PUBLIC")
+        else:
+            self.execute(f"CREATE USER {role} IDENTIFIED BY '{SECRET}'")
+        for grant in grants:
+            self.execute(grant.format(role, database=self.name))
+        return self.server.url(user=role, password=SECRET, database=self.name)
+
+
+READING = {
+    PrivatePostgres: (
+        "GRANT CONNECT ON DATABASE {database} TO {}",
+        "GRANT USAGE ON SCHEMA public TO {}",
+        "GRANT SELECT ON topologies TO {}",
+    ),
+    PrivateMariaDB: ("GRANT SELECT ON {database}.topologies TO {}",),
+}
+"""What a reader needs, and all that it needs; the table's grant comes last."""
+
+
+@contextmanager
+def fresh_side(request: pytest.FixtureRequest, kind: str, options: str = "") -> Iterator[Side]:
+    """A fresh database on the server that this fixture gives."""
+    server: PrivateServer = request.getfixturevalue(kind)
+    with server.fresh_database(options) as name:
+        url = server.url(database=name)
+        with Rows(url) as rows:
+            yield Side(server, name, url, rows)
+
+
+@pytest.fixture(params=["postgres", "mariadb"])
+def side(request: pytest.FixtureRequest) -> Iterator[Side]:
+    """A fresh database with an empty table, on each server in turn."""
+    with fresh_side(request, request.param) as side:
+        side.rows.create_table()
+        yield side
+
+
+@pytest.fixture
+def postgres_side(request: pytest.FixtureRequest) -> Iterator[Side]:
+    """A fresh database with an empty table in PostgreSQL."""
+    with fresh_side(request, "postgres") as side:
+        side.rows.create_table()
+        yield side
+
+
+@pytest.fixture(params=KINDS.values(), ids=list(KINDS))
+def any_kind(request: pytest.FixtureRequest) -> Iterator[Side]:
+    """A fresh database with an empty table of each kind in turn."""
+    server, options, id_type = request.param
+    with fresh_side(request, server, options) as side:
+        side.rows.create_table(id_type)
+        yield side
+
+
+@pytest.fixture
+def opened() -> Iterator[Open]:
+    """Opens databases by their URLs."""
+    made: list[Opened] = []
+
+    def open_(url: str) -> Opened:
+        topologies = open_topologies(url)
+        assert isinstance(topologies, Opened)
+        made.append(topologies)
+        return topologies
+
+    yield open_
+    for topologies in made:
+        topologies._engine.dispose()
+
+
+def refusal(topologies: Opened) -> str:
+    """What is said instead of an answer: one line, and never a password."""
+    with pytest.raises(NoAnswer) as caught:
+        topologies.ask(["aaaaaaaa"])
+    everything = "".join(traceback.format_exception(caught.value))
+    assert SECRET not in everything
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def first(prefix: str) -> str:
+    """The least id with a prefix."""
+    return f"{prefix}-0000-0000-0000-000000000000"
+
+
+def last(prefix: str) -> str:
+    """The greatest id with a prefix."""
+    return f"{prefix}-ffff-ffff-ffff-ffffffffffff"
+
+
+# Which rows there are.
+
+
+def judge(topologies: Opened, rows: Rows) -> None:
+    """See that each prefix is told from its neighbours, without and with a row at either end."""
+    for prefix in PREFIXES:
+        number = int(prefix, 16)
+        below = [last(f"{number - 1:08x}")] if number else []
+        above = [first(f"{number + 1:08x}")] if number + 1 < 16**8 else []
+        rows.insert(*below, *above)
+        assert topologies.ask([prefix]).ids == set(), prefix
+        asked = [prefix, *(id_[:8] for id_ in below + above)]
+        assert topologies.ask(asked).ids == {*below, *above}, prefix
+        for id_ in (first(prefix), last(prefix)):
+            rows.insert(id_)
+            answer = topologies.ask([prefix])
+            assert answer.ids == {id_}, prefix
+            assert answer.live(prefix)
+            assert answer.live(id_)
+            rows.delete(id_)
+        rows.delete(*below, *above)
+
+
+def test_a_prefix_ending_in_any_digit_is_judged_rightly(any_kind: Side, opened: Open) -> None:
+    judge(opened(any_kind.url), any_kind.rows)
+
+
+@pytest.mark.parametrize("kind", BENT.values(), ids=list(BENT))
+def test_a_key_that_no_range_fits_is_judged_rightly_or_not_at_all(
+    request: pytest.FixtureRequest, opened: Open, kind: tuple[str, str, str]
+) -> None:
+    server, options, id_type = kind
+    with fresh_side(request, server, options) as side:
+        side.rows.create_table(id_type)
+        with suppress(NoAnswer):
+            judge(opened(side.url), side.rows)
+
+
+class Explain(sa.Executable, sa.ClauseElement):
+    """The plan of a statement, with its parameters bound as they are in earnest."""
+
+    inherit_cache = False
+
+    def __init__(self, statement: sa.Select[str]) -> None:
+        self.statement = statement
+
+
+@compiles(Explain)
+def _(element: Explain, compiler: Any, **options: Any) -> str:
+    return "EXPLAIN " + str(compiler.process(element.statement, **options))
+
+
+def test_a_question_uses_the_primary_key(any_kind: Side, opened: Open) -> None:
+    ids = [new_id() for _ in range(10_000)]
+    any_kind.rows.insert(*ids)
+    on_postgres = isinstance(any_kind.server, PrivatePostgres)
+    any_kind.execute("ANALYZE topologies" if on_postgres else "ANALYZE TABLE topologies")
+    topologies = opened(any_kind.url)
+    for count in (1, 10, BATCH):
+        prefixes = sorted({id_[:8] for id_ in ids[:count]})
+        assert topologies.ask(prefixes).ids >= set(ids[:count])
+        with topologies.reading() as reading:
+            plan = reading.connection.execute(Explain(rows_with(prefixes, reading.table))).all()
+        if on_postgres:
+            text = "\n".join(str(line) for (line,) in plan)
+            assert text.count("topologies_pkey") == len(prefixes)
+            assert "Seq Scan" not in text
+        else:
+            ((_, _, table, kind, _, key, *_),) = plan
+            assert (table, kind, key) == ("topologies", "range", "PRIMARY")
+
+
+def test_every_kind_of_database_is_written_and_read_alike(
+    database_url: str, table: Rows, opened: Open
+) -> None:
+    topologies = opened(database_url)
+    one, two = new_id("aaaaaaaa"), new_id("aaaaaaaa")
+    times = [time.monotonic_ns(), table.insert(one, two), table.noise(3), table.delete(one)]
+    times.append(time.monotonic_ns())
+    assert times == sorted(times)
+    assert topologies.ask(["aaaaaaaa"]).ids == {two}
+    table.execute("UPDATE topologies SET id = ?, name = '100%' WHERE id = ?", one, two)
+    with pytest.raises(sqlite3.IntegrityError):
+        table.insert(new_id("bbbbbbbb"), one)
+    assert topologies.ask(["aaaaaaaa", "bbbbbbbb"]).ids == {one}
+    table.execute("DROP TABLE topologies")
+    with pytest.raises(NoAnswer, match="has no table 'topologies'"):
+        topologies.ask([])
+
+
+# Every question is a new transaction.
+
+
+def test_a_commit_between_two_questions_is_seen(side: Side, opened: Open) -> None:
+    topologies = opened(side.url)
+    row = new_id("aaaaaaaa")
+    for _ in range(3):
+        assert topologies.ask(["aaaaaaaa"]).ids == set()
+        side.rows.insert(row)
+        assert topologies.ask(["aaaaaaaa"]).ids == {row}
+        side.rows.delete(row)
+
+
+@pytest.mark.parametrize("default", ["REPEATABLE READ", "SERIALIZABLE"])
+def test_no_default_of_the_account_or_server_makes_a_snapshot(
+    side: Side, opened: Open, default: str
+) -> None:
+    url = side.reader(*READING[type(side.server)])
+    if isinstance(side.server, PrivatePostgres):
+        role = sa.make_url(url).username
+        side.execute(f"ALTER ROLE {role} SET default_transaction_isolation = '{default.lower()}'")
+    else:
+        side.execute(f"SET GLOBAL TRANSACTION ISOLATION LEVEL {default}")
+    try:
+        topologies, row = opened(url), new_id("aaaaaaaa")
+        assert topologies.ask(["aaaaaaaa"]).ids == set()
+        side.rows.insert(row)
+        assert topologies.ask(["aaaaaaaa"]).ids == {row}
+        with topologies.reading() as reading:
+            statement = rows_with(["aaaaaaaa"], reading.table)
+            assert reading.connection.scalars(statement).all() == [row]
+            side.rows.delete(row)
+            assert reading.connection.scalars(statement).all() == []
+    finally:
+        if not isinstance(side.server, PrivatePostgres):
+            side.execute("SET GLOBAL TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+
+
+def test_what_is_not_committed_is_not_seen(side: Side, opened: Open) -> None:
+    row = new_id("aaaaaaaa")
+    side.rows.insert(row)
+    topologies = opened(side.url)
+    engine = sa.create_engine(topologies._engine.url)
+    with engine.connect() as connection:
+        connection.execute(sa.text("DELETE FROM topologies"))
+        assert topologies.ask(["aaaaaaaa"]).ids == {row}
+        connection.rollback()
+    engine.dispose()
+    assert topologies.ask(["aaaaaaaa"]).ids == {row}
+
+
+# What is no answer.
+
+
+def test_a_standby_is_no_answer_until_it_is_promoted(
+    postgres_side: Side, postgres: PrivatePostgres, opened: Open
+) -> None:
+    row = new_id("aaaaaaaa")
+    postgres_side.rows.insert(row)
+    with PrivatePostgres(primary=postgres) as standby:
+        topologies = opened(standby.url(database=postgres_side.name))
+        assert "replica" in refusal(topologies)
+        standby.execute("SELECT pg_promote()")
+        answer = topologies.ask(["aaaaaaaa"])
+        assert answer.ids == {row}
+        standby.execute("CHECKPOINT")
+        assert topologies.ask([]).identity == answer.identity
+        topologies._engine.dispose()
+
+
+def test_a_server_that_is_read_only_is_no_answer(mariadb_url: str, opened: Open) -> None:
+    with Rows(mariadb_url) as rows:
+        rows.create_table()
+        topologies = opened(mariadb_url)
+        topologies.ask([])
+        rows.execute("SET GLOBAL read_only = 1")
+        try:
+            assert "replica" in refusal(topologies)
+        finally:
+            rows.execute("SET GLOBAL read_only = 0")
+        assert topologies.ask(["aaaaaaaa"]).ids == set()
+
+
+def test_active_row_level_security_is_no_answer(postgres_side: Side, opened: Open) -> None:
+    row = new_id("aaaaaaaa")
+    postgres_side.rows.insert(row)
+    url = postgres_side.reader(*READING[PrivatePostgres])
+    topologies = opened(url)
+    assert topologies.ask(["aaaaaaaa"]).ids == {row}
+    postgres_side.execute("ALTER TABLE topologies ENABLE ROW LEVEL SECURITY")
+    assert "row-level security" in refusal(topologies)
+    assert opened(postgres_side.url).ask(["aaaaaaaa"]).ids == {row}  # its owner sees all
+    postgres_side.execute(f"ALTER ROLE {sa.make_url(url).username} BYPASSRLS")
+    assert topologies.ask(["aaaaaaaa"]).ids == {row}
+
+
+def test_a_missing_table_or_database_is_no_answer(side: Side, opened: Open) -> None:
+    topologies = opened(side.url)
+    topologies.ask([])
+    side.execute("DROP TABLE topologies")
+    assert "has no table 'topologies'" in refusal(topologies)
+    assert "has no table 'topologies'" in refusal(opened(side.url))
+    side.execute("CREATE TABLE topologies (id VARCHAR(36) PRIMARY KEY)")
+    assert topologies.ask(["aaaaaaaa"]).ids == set()
+    assert "nowhere" in refusal(opened(side.server.url(database="nowhere")))
+
+
+def test_a_table_without_the_column_is_no_answer(side: Side, opened: Open) -> None:
+    side.execute("ALTER TABLE topologies RENAME COLUMN id TO key_")
+    assert "id" in refusal(opened(side.url))
+
+
+def test_a_server_that_is_stopped_is_no_answer_and_answers_again(side: Side, opened: Open) -> None:
+    url = side.reader(*READING[type(side.server)])
+    side.rows.insert(row := new_id("aaaaaaaa"))
+    topologies = opened(url)
+    before = topologies.ask(["aaaaaaaa"])
+    side.server.kill()
+    assert str(side.server.port) in refusal(topologies)
+    assert str(side.server.port) in refusal(opened(url))
+    side.server.start()
+    after = topologies.ask(["aaaaaaaa"])
+    assert after.ids == {row}
+    assert after.identity == before.identity
+    side.server.restart()  # unnoticed: only the pooled connection is lost
+    assert topologies.ask(["aaaaaaaa"]).identity == before.identity
+
+
+def test_a_wrong_password_is_no_answer(side: Side, opened: Open) -> None:
+    side.reader(*READING[type(side.server)])
+    role = f"reader_of_{side.name}"
+    for password in (f"{SECRET}2", "", "x" * 200):
+        url = side.server.url(user=role, password=password, database=side.name)
+        text = refusal(opened(url))
+        assert not password or password not in text
+
+
+# What a reader needs.
+
+
+def test_a_reader_needs_no_more_than_the_documented_rights(side: Side, opened: Open) -> None:
+    side.rows.insert(row := new_id("aaaaaaaa"))
+    *others, on_table = READING[type(side.server)]
+    topologies = opened(side.reader(*others))
+    refusal(topologies)
+    side.execute(on_table.format(f"reader_of_{side.name}", database=side.name))
+    answer = topologies.ask(["aaaaaaaa"])
+    assert answer.ids == {row}
+    assert answer.identity == opened(side.url).ask([]).identity
+
+
+# Which table it is.
+
+
+def test_a_table_that_comes_first_later_is_not_asked(postgres_side: Side, opened: Open) -> None:
+    postgres_side.rows.insert(row := new_id("aaaaaaaa"))
+    topologies = opened(postgres_side.url)
+    before = topologies.ask(["aaaaaaaa"])
+    postgres_side.execute('CREATE SCHEMA "Earl.y"')
+    postgres_side.execute('CREATE TABLE "Earl.y".topologies (id TEXT PRIMARY KEY)')
+    postgres_side.execute(f'ALTER DATABASE {postgres_side.name} SET search_path = "Earl.y", public')
+    topologies._engine.dispose()
+    assert topologies.ask(["aaaaaaaa"]).ids == {row}
+    assert topologies.ask([]).identity == before.identity
+    other = opened(postgres_side.url)
+    assert other.ask(["aaaaaaaa"]).ids == other.ask(["aaaaaaaa"]).ids == set()
+    assert other.ask([]).identity != before.identity
+
+
+def next_second(side: Side) -> None:
+    """Wait until the table is older than the second that MariaDB remembers of its creation."""
+    condition = (
+        "SELECT NOW() > create_time FROM information_schema.tables"
+        f" WHERE table_schema = '{side.name}' AND table_name = 'topologies'"
+    )
+    if isinstance(side.server, PrivateMariaDB):
+        eventually(lambda: side.execute(condition) == [(1,)], "the next second")
+
+
+def test_a_table_that_was_made_again_is_another(side: Side, opened: Open) -> None:
+    topologies = opened(side.url)
+    before = topologies.ask([]).identity
+    side.rows.insert(new_id())
+    side.rows.execute("DELETE FROM topologies")
+    assert topologies.ask([]).identity == before
+    next_second(side)
+    side.execute("DROP TABLE topologies")
+    side.execute("CREATE TABLE topologies (id VARCHAR(36) PRIMARY KEY)")
+    assert topologies.ask([]).identity != before
+
+
+def test_a_truncated_table_is_still_the_same(side: Side, opened: Open) -> None:
+    # PostgreSQL keeps the oid, MariaDB 10.11 the time of creation; both give it another file.
+    topologies = opened(side.url)
+    side.rows.insert(new_id("aaaaaaaa"))
+    before = topologies.ask(["aaaaaaaa"])
+    next_second(side)
+    side.execute("TRUNCATE TABLE topologies")
+    after = topologies.ask(["aaaaaaaa"])
+    assert (len(before.ids), len(after.ids)) == (1, 0)
+    assert after.identity == before.identity
+
+
+def test_two_databases_on_a_server_are_two(side: Side, opened: Open) -> None:
+    identity = opened(side.url).ask([]).identity
+    with side.server.fresh_database() as name, Rows(side.server.url(database=name)) as rows:
+        rows.create_table()
+        topologies = opened(side.server.url(database=name))
+        assert topologies.ask([]).identity != identity
+        topologies._engine.dispose()
+
+
+def test_the_identity_of_a_table_is_not_bent_by_a_time_zone(
+    mariadb: PrivateMariaDB, mariadb_url: str, opened: Open
+) -> None:
+    with Rows(mariadb_url) as rows:
+        rows.create_table()
+    topologies = opened(mariadb_url)
+    before = topologies.ask([]).identity
+    mariadb.execute("SET GLOBAL time_zone = '+05:00'")
+    try:
+        topologies._engine.dispose()
+        assert topologies.ask([]).identity == before
+    finally:
+        mariadb.execute("SET GLOBAL time_zone = 'SYSTEM'")

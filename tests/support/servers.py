@@ -1,0 +1,379 @@
+"""Private database servers: real, disposable, and gone without a trace.
+
+Every program runs under a *holder*, pid 1 of a PID and IPC namespace of its own, as a system user
+and in an environment that names no server. When the holder ends the kernel ends everything in
+there, backends and shared memory included. It ends with its server, or when its standard input
+does, that is, also when we are killed; it then removes the directory, all that there is outside.
+What it reads there are the numbers of signals for the server.
+
+    with PrivatePostgres() as server:
+        server.execute("CREATE DATABASE decnet")
+        url = server.url(database="decnet")
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, suppress
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import sqlalchemy as sa
+from debian_packages import PackageError, ensure, system_environment, which
+
+START_TIMEOUT = 60.0
+STOP_TIMEOUT = 60.0
+FOREIGN = ("PG", "MYSQL", "MARIADB")
+"""How the variables begin that would lead a client to another server."""
+
+HOLDER = """
+import os, select, shutil, signal, subprocess, sys
+directory, user, *argv = sys.argv[1:]
+server = subprocess.Popen(
+    argv, cwd=directory, stdin=subprocess.DEVNULL, user=user, group=user, extra_groups=[]
+)
+ended = os.pidfd_open(server.pid)
+while ended not in select.select([0, ended], [], [])[0]:
+    number = os.read(0, 1)
+    if not number:
+        os.kill(-1, signal.SIGKILL)
+        server.wait()
+        shutil.rmtree(directory, ignore_errors=True)
+        break
+    server.send_signal(number[0])
+sys.exit(server.wait() & 255)
+"""
+
+
+class ServerError(RuntimeError):
+    """The server cannot be had; the message says why."""
+
+
+class PrivateServer(AbstractContextManager["PrivateServer"], ABC):
+    """One server, on a port of the loopback and a socket of its own.
+
+    Args:
+        options: added to the server's command line; they win over the defaults here.
+    """
+
+    programs: ClassVar[Mapping[str, str]]
+    """What it takes, and Debian's package of each."""
+    system_user: ClassVar[str]
+    scheme: ClassVar[str]
+    driver: ClassVar[str]
+    home: ClassVar[str]
+    """The administrator's own database."""
+    quick_stop: ClassVar[signal.Signals]
+    """Ends connections, then the server in good order."""
+
+    def __init__(self, *, options: Sequence[str] = ()) -> None:
+        name = f"private-{self.scheme}-{secrets.token_hex(4)}"
+        self.directory = Path(tempfile.gettempdir()).resolve() / name
+        self.data = self.directory / "data"
+        self.log = self.directory / "server.log"
+        self.port = _free_port()
+        self.administrator = "administrator"
+        self.password = secrets.token_hex(8)
+        self._options = tuple(options)
+        self._holder: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> Self:
+        """Start the server."""
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Stop the server, whatever happened."""
+        self.stop()
+
+    def start(self) -> None:
+        """Start the server, or start it again with its data; returns once it answers.
+
+        Raises:
+            ServerError: something is missing, or the server ended or did not answer in time.
+        """
+        if self.is_running:
+            return
+        try:
+            if not self.directory.exists():
+                self._make()
+            self._run()
+        except BaseException:
+            self.stop()
+            raise
+
+    def stop(self) -> None:
+        """End everything at once and remove every trace. May be called at any time, and twice."""
+        self._release()
+        if self.directory.exists():
+            shutil.rmtree(self.directory)
+
+    def terminate(self) -> None:
+        """Stop the server in good order; the data stay."""
+        self.send_signal(self.quick_stop)
+        self._wait()
+
+    def kill(self) -> None:
+        """SIGKILL the server and every process of it; the data stay."""
+        self.send_signal(signal.SIGKILL)
+        self._wait()
+
+    def restart(self) -> None:
+        """Stop the server in good order and start it again, on the same port."""
+        self.terminate()
+        self.start()
+
+    def send_signal(self, number: signal.Signals) -> None:
+        """Send the server's main process a signal."""
+        if self._holder is not None and self._holder.stdin is not None:
+            with suppress(BrokenPipeError):
+                self._holder.stdin.write(bytes([number]))
+
+    @property
+    def is_running(self) -> bool:
+        """Whether the server runs."""
+        return self._holder is not None and self._holder.poll() is None
+
+    def url(
+        self, *, user: str | None = None, password: str | None = None, database: str | None = None
+    ) -> str:
+        """The URL as users write it; the administrator's and of no special database by default."""
+        return self._url(self.scheme, user, password, database).render_as_string(
+            hide_password=False
+        )
+
+    def execute(self, sql: str, *parameters: Any, database: str | None = None) -> list[Any]:
+        """Execute one statement as administrator, which commits itself; the rows it returns."""
+        engine = sa.create_engine(
+            self._url(f"{self.scheme}+{self.driver}", None, None, database),
+            poolclass=sa.NullPool,
+            isolation_level="AUTOCOMMIT",
+            execution_options={"no_parameters": True},
+        )
+        with engine.connect() as connection:
+            result = connection.exec_driver_sql(sql, parameters)
+            return list(result) if result.returns_rows else []
+
+    @contextmanager
+    def fresh_database(self, options: str = "") -> Iterator[str]:
+        """The name of a new, empty database; dropped afterwards, with the server running again.
+
+        Args:
+            options: SQL that follows its name.
+        """
+        name = f"decnet_{secrets.token_hex(4)}"
+        self.execute(f"CREATE DATABASE {name} {options}")
+        try:
+            yield name
+        finally:
+            self.start()
+            self._drop(name)
+
+    @abstractmethod
+    def _initialise(self) -> Sequence[str]:
+        """The command that makes the data; may first write files that it or the server reads."""
+
+    @abstractmethod
+    def _serve(self) -> Sequence[str]:
+        """The command that serves it, without the caller's options."""
+
+    @abstractmethod
+    def _drop(self, database: str) -> None:
+        """Drop a database that may be in use."""
+
+    def _url(
+        self, drivername: str, user: str | None, password: str | None, database: str | None
+    ) -> sa.URL:
+        return sa.URL.create(
+            drivername,
+            username=user or self.administrator,
+            password=self.password if password is None else password,
+            host="127.0.0.1",
+            port=self.port,
+            database=database or self.home,
+        )
+
+    def _make(self) -> None:
+        if os.geteuid() != 0:
+            raise ServerError(f"a private {self.scheme} server is started as root")
+        try:
+            ensure(self.programs, f"a private {self.scheme} server")
+        except PackageError as error:
+            raise ServerError(str(error)) from error
+        self.directory.mkdir(mode=0o700)
+        shutil.chown(self.directory, self.system_user, self.system_user)
+        self._hold(self._initialise())
+        if status := self._wait():
+            raise self._error(f"making its data ended with status {status}")
+
+    def _run(self) -> None:
+        self._hold([*self._serve(), *self._options])
+        deadline = time.monotonic() + START_TIMEOUT
+        while not self._answers():
+            if not self.is_running:
+                raise self._error(f"it ended with status {self._wait()}")
+            if time.monotonic() > deadline:
+                raise self._error(f"it did not answer within {START_TIMEOUT:.0f} s")
+            time.sleep(0.01)
+
+    def _answers(self) -> bool:
+        try:
+            self.execute("SELECT 1")
+        except sa.exc.DBAPIError:
+            return False
+        return True
+
+    def _hold(self, argv: Sequence[str]) -> None:
+        self._release()
+        holder = [sys.executable, "-I", "-S", "-c", HOLDER, str(self.directory), self.system_user]
+        environment = system_environment(*FOREIGN)
+        with self.log.open("ab") as log:
+            self._holder = subprocess.Popen(
+                ["unshare", "--fork", "--kill-child", "--pid", "--ipc", "--", *holder, *argv],
+                bufsize=0,
+                env={**environment, "LC_ALL": "C.UTF-8", "HOME": str(self.directory)},
+                stdin=subprocess.PIPE,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,  # an interrupt at the terminal is not for it
+            )
+
+    def _wait(self) -> int:
+        """Wait for the end of the server, and with it of all that ran under the holder."""
+        if self._holder is None:
+            return 0
+        status = self._holder.wait(STOP_TIMEOUT)
+        self._release()
+        return status
+
+    def _release(self) -> None:
+        """Let the holder end, if it has not."""
+        holder, self._holder = self._holder, None
+        if holder is not None and holder.stdin is not None:
+            holder.stdin.close()
+            holder.wait(STOP_TIMEOUT)
+
+    def _error(self, what: str) -> ServerError:
+        tail = self.log.read_text(errors="replace").splitlines()[-15:]
+        return ServerError("\n".join([f"the private {self.scheme} server: {what}", *tail]))
+
+
+class PrivatePostgres(PrivateServer):
+    """PostgreSQL, with ICU's collations, in a C locale by default.
+
+    Args:
+        options: added to the command line, such as ``-c wal_level=logical``.
+        primary: makes this a standby that follows it, on a copy of its data.
+    """
+
+    programs: ClassVar[Mapping[str, str]] = {
+        f"/usr/lib/postgresql/*/bin/{name}": "postgresql"
+        for name in ("initdb", "postgres", "pg_basebackup")
+    }
+    system_user = "postgres"
+    scheme = "postgresql"
+    driver = "psycopg"
+    home = "postgres"
+    quick_stop = signal.SIGINT
+
+    def __init__(
+        self, *, options: Sequence[str] = (), primary: PrivatePostgres | None = None
+    ) -> None:
+        super().__init__(options=options)
+        self._primary = primary
+        if primary is not None:
+            self.password = primary.password
+
+    def _initialise(self) -> Sequence[str]:
+        if self._primary is not None:
+            return (
+                *(_program("pg_basebackup"), "--pgdata", str(self.data), "--write-recovery-conf"),
+                *("--dbname", self._primary.url(), "--checkpoint=fast", "--no-sync"),
+            )
+        secret = self.directory / "password"
+        secret.write_text(self.password)
+        shutil.chown(secret, self.system_user)
+        return (
+            *(_program("initdb"), "--pgdata", str(self.data), "--encoding=UTF8"),
+            *("--username", self.administrator, "--pwfile", str(secret)),
+            *("--locale=C.UTF-8", "--auth=scram-sha-256", "--no-sync"),
+        )
+
+    def _serve(self) -> Sequence[str]:
+        settings = {
+            "listen_addresses": "127.0.0.1",
+            "port": self.port,
+            "unix_socket_directories": self.directory,
+            "fsync": "off",
+            "full_page_writes": "off",
+        }
+        options = (option for item in settings.items() for option in ("-c", "{}={}".format(*item)))
+        return (_program("postgres"), "-D", str(self.data), *options)
+
+    def _drop(self, database: str) -> None:
+        self.execute(f"DROP DATABASE {database} WITH (FORCE)")
+
+
+class PrivateMariaDB(PrivateServer):
+    """MariaDB, with a binary log in ROW format and a server id of its own."""
+
+    programs: ClassVar[Mapping[str, str]] = {
+        "mariadbd": "mariadb-server",
+        "mariadb-install-db": "mariadb-server",
+    }
+    system_user = "mysql"
+    scheme = "mysql"
+    driver = "pymysql"
+    home = ""
+    quick_stop = signal.SIGTERM
+
+    def _initialise(self) -> Sequence[str]:
+        (self.directory / "init.sql").write_text(
+            "SET SESSION sql_log_bin = 0;\n"
+            f"CREATE USER IF NOT EXISTS {self.administrator} IDENTIFIED BY '{self.password}';\n"
+            f"GRANT ALL ON *.* TO {self.administrator} WITH GRANT OPTION;\n"
+        )
+        shutil.chown(self.directory / "init.sql", self.system_user)
+        # root has no password there: only root itself is let in, and only through the socket.
+        return (
+            *("mariadb-install-db", "--no-defaults", f"--datadir={self.data}"),
+            *("--auth-root-authentication-method=socket", "--skip-test-db"),
+        )
+
+    def _serve(self) -> Sequence[str]:
+        return (
+            *("mariadbd", "--no-defaults", f"--datadir={self.data}", f"--tmpdir={self.directory}"),
+            *("--bind-address=127.0.0.1", f"--port={self.port}", "--skip-name-resolve"),
+            *(f"--socket={self.directory / 'server.sock'}", f"--pid-file={self.directory / 'pid'}"),
+            *(f"--init-file={self.directory / 'init.sql'}", "--innodb-flush-log-at-trx-commit=2"),
+            *("--character-set-server=utf8mb4", "--collation-server=utf8mb4_unicode_ci"),
+            *("--log-bin=binlog", "--binlog-format=ROW", f"--server-id={self.port}"),
+            "--innodb-buffer-pool-size=64M",
+        )
+
+    def _drop(self, database: str) -> None:
+        self.execute(f"DROP DATABASE {database}")
+
+
+def _program(name: str) -> str:
+    return which(f"/usr/lib/postgresql/*/bin/{name}") or name
+
+
+def _free_port() -> int:
+    """A port that is free now; not one of those that outgoing connections are given."""
+    while True:
+        port = random.randrange(20_000, 32_000)
+        with socket.socket() as tried, suppress(OSError):
+            tried.bind(("127.0.0.1", port))
+            return port

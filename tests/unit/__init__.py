@@ -1,0 +1,1 @@
+"""Tests of the decision path: no Docker Engine, no database, no sleep."""

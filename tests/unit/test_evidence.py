@@ -1,0 +1,254 @@
+"""Absence weighed: witnessed, grace, vouched for, held."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import pytest
+
+from listener.evidence import Answer, Evidence, State, Verdict
+from listener.naming import Resource
+
+from .world import TOPOLOGY, P, Q, base, network, topology
+
+OTHER = topology(tail=2)
+LIVE = topology("11111111")
+NEIGHBOUR = base("neighbour", LIVE)
+"""Its row exists all the time, so that the database is vouched for."""
+
+
+class Book:
+    """Evidence with one host's resources: ``look`` asks, observes and weighs."""
+
+    def __init__(self, grace: float = 30.0) -> None:
+        self.evidence = Evidence(grace)
+
+    def look(
+        self,
+        resource: Resource,
+        rows: Iterable[str] = (),
+        *,
+        at: float = 0.0,
+        identity: str = "one",
+        beside: Iterable[Resource] = (),
+        engine_now: float | None = None,
+    ) -> Verdict:
+        resources = [resource, *beside]
+        prefixes = frozenset(prefix for r in resources for prefix in r.prefixes)
+        answer = Answer(prefixes, frozenset(r for r in rows if r[:8] in prefixes), at, identity)
+        self.evidence.observe(answer, resources)
+        return self.evidence.weigh(resource, answer, engine_now)
+
+
+@pytest.fixture
+def vouched() -> Book:
+    """A book whose database owns something on this host."""
+    book = Book()
+    assert book.look(NEIGHBOUR, [LIVE]).state is State.ALIVE
+    return book
+
+
+# The answer.
+
+
+def test_a_full_id_lives_by_its_own_row_and_a_prefix_by_any_row() -> None:
+    answer = Answer(frozenset({P, Q}), frozenset({OTHER}), 0.0, "one")
+    assert [answer.live(o) for o in (TOPOLOGY, OTHER, P, Q)] == [False, True, True, False]
+    assert answer.any_live(base("x", TOPOLOGY, P))
+    assert not answer.any_live(base("x", TOPOLOGY, Q))
+
+
+def test_what_nobody_asked_about_is_neither_alive_nor_dead() -> None:
+    with pytest.raises(KeyError, match=LIVE):
+        Answer(frozenset({P}), frozenset(), 0.0, "one").live(LIVE)
+
+
+# One owner.
+
+
+@pytest.mark.parametrize("resource", [base(), network()])
+def test_a_witnessed_row_counts_as_deleted_at_once(resource: Resource) -> None:
+    book = Book()
+    assert book.look(resource, [TOPOLOGY], at=1.0).state is State.ALIVE
+    verdict = book.look(resource, at=1.0)
+    assert (verdict.state, verdict.wait) == (State.ORPHAN, 0.0)
+    assert "witnessed" in verdict.evidence
+
+
+def test_an_unwitnessed_row_waits_for_the_grace_and_not_longer(vouched: Book) -> None:
+    looks = [vouched.look(base(), at=at) for at in (100.0, 110.0, 129.5, 130.0)]
+    assert [look.state for look in looks] == [State.WAITING] * 3 + [State.ORPHAN]
+    assert [look.wait for look in looks] == [30.0, 20.0, 0.5, 0.0]
+
+
+def test_the_grace_begins_with_the_first_answer_that_shows_the_absence(vouched: Book) -> None:
+    assert vouched.look(base(), at=500.0).wait == 30.0
+    assert vouched.look(base("later"), at=520.0).wait == 10.0
+
+
+def test_a_grace_of_zero_counts_at_once_but_never_unvouched() -> None:
+    book = Book(grace=0.0)
+    assert book.look(base()).state is State.HELD
+    book.look(NEIGHBOUR, [LIVE])
+    assert book.look(base()).state is State.ORPHAN
+
+
+def test_a_database_that_never_owned_anything_here_is_not_believed() -> None:
+    book = Book()
+    for at in (0.0, 31.0, 1e9):
+        assert book.look(base(), at=at).state is State.HELD
+    # A row that owns nothing on this host does not vouch for it.
+    assert book.look(base(), [OTHER], at=2e9).state is State.HELD
+
+
+def test_a_database_that_once_owned_something_stays_vouched_for(vouched: Book) -> None:
+    vouched.look(NEIGHBOUR, at=1.0)
+    vouched.look(base(), at=2.0)
+    assert vouched.look(base(), at=40.0).state is State.ORPHAN
+
+
+# The identity.
+
+
+def test_what_was_witnessed_in_one_table_counts_for_nothing_in_another(vouched: Book) -> None:
+    vouched.look(base(), [TOPOLOGY], at=1.0)
+    verdict = vouched.look(base(), at=2.0, identity="two")
+    assert verdict.state is State.HELD
+    assert "not the one" in verdict.evidence
+
+
+def test_after_a_change_neither_time_nor_a_live_neighbour_releases(vouched: Book) -> None:
+    vouched.look(base(), [TOPOLOGY])
+    for at in (0.0, 31.0, 1e9):
+        verdict = vouched.look(base(), [LIVE], at=at, identity="two", beside=[NEIGHBOUR])
+        assert verdict.state is State.HELD
+
+
+def test_what_is_seen_in_the_new_table_is_witnessed_there(vouched: Book) -> None:
+    vouched.look(base(), [TOPOLOGY], identity="two")
+    assert vouched.look(base(), identity="two").state is State.ORPHAN
+
+
+def test_a_table_that_comes_back_is_another_one_again(vouched: Book) -> None:
+    vouched.look(base(), [TOPOLOGY])
+    vouched.look(base(), [TOPOLOGY], identity="two")
+    assert vouched.look(base(), identity="one").state is State.HELD
+
+
+# The token.
+
+
+def held_book(identity: str = "one") -> Book:
+    book = Book()
+    assert book.look(base(), identity=identity).state is State.HELD
+    return book
+
+
+def test_the_token_of_exactly_these_prefixes_of_this_database_releases_them() -> None:
+    book = held_book()
+    assert book.evidence.release([P], book.evidence.token([P]))
+    verdict = book.look(base())
+    assert verdict.state is State.ORPHAN
+    assert "confirmed" in verdict.evidence
+
+
+@pytest.mark.parametrize("held", [[P, Q], [], [Q]])
+def test_the_token_of_other_prefixes_releases_nothing(held: list[str]) -> None:
+    book = held_book()
+    assert not book.evidence.release([P], book.evidence.token(held))
+    assert book.look(base()).state is State.HELD
+
+
+@pytest.mark.parametrize("token", ["", "0" * 12])
+def test_a_guess_releases_nothing(token: str) -> None:
+    book = held_book()
+    assert not book.evidence.release([P], token)
+    assert book.look(base()).state is State.HELD
+
+
+def test_the_token_of_another_database_releases_nothing() -> None:
+    book, other = held_book("one"), held_book("two")
+    assert not book.evidence.release([P], other.evidence.token([P]))
+    assert book.look(base()).state is State.HELD
+
+
+def test_the_token_follows_the_set_of_prefixes_and_not_its_order() -> None:
+    token = held_book().evidence.token
+    assert token([P, Q]) == token([Q, P])
+    assert len({token([P]), token([Q]), token([P, Q]), token([])}) == 4
+
+
+def test_a_release_ends_with_the_table_it_was_given_for() -> None:
+    book = held_book()
+    assert book.evidence.release([P], book.evidence.token([P]))
+    assert book.look(base(), identity="two").state is State.HELD
+
+
+# Several owners, and one prefix with several topologies.
+
+
+def test_of_several_owners_the_one_with_the_weakest_evidence_counts(vouched: Book) -> None:
+    vouched.look(base(), [TOPOLOGY], at=10.0)
+    shared = base("shared", TOPOLOGY, Q)
+    verdict = vouched.look(shared, at=10.0)
+    assert (verdict.state, verdict.wait) == (State.WAITING, 30.0)
+    assert vouched.look(shared, [TOPOLOGY], at=90.0).state is State.ALIVE
+    assert vouched.look(shared, at=91.0).state is State.ORPHAN
+
+
+@pytest.mark.parametrize(
+    ("states", "weakest"),
+    [
+        ([State.ORPHAN, State.WAITING], State.WAITING),
+        ([State.WAITING, State.HELD], State.HELD),
+        ([State.HELD, State.ALIVE, State.ORPHAN], State.ALIVE),
+        ([State.ORPHAN, State.ORPHAN], State.ORPHAN),
+    ],
+)
+def test_the_weakest_verdict_allows_the_least(states: list[State], weakest: State) -> None:
+    for verdicts in (states, states[::-1]):
+        assert Verdict.weakest(Verdict(state, "") for state in verdicts).state is weakest
+
+
+def test_of_two_that_wait_the_longer_wait_counts() -> None:
+    waits = [Verdict(State.WAITING, "", wait) for wait in (1.0, 9.0, 3.0)]
+    assert Verdict.weakest(waits).wait == 9.0
+
+
+def test_of_two_topologies_with_one_prefix_only_the_labelled_resources_of_the_dead_go() -> None:
+    book = Book()
+    both = [TOPOLOGY, OTHER]
+    dead, alive, unlabelled, lan = base("1"), base("2", OTHER), base("3", P), network()
+    for resource in (dead, alive, unlabelled, lan):
+        assert book.look(resource, both).state is State.ALIVE
+    states = [book.look(r, [OTHER]).state for r in (dead, alive, unlabelled, lan)]
+    assert states == [State.ORPHAN, State.ALIVE, State.ALIVE, State.ALIVE]
+    assert book.look(lan, []).state is State.ORPHAN
+
+
+# A single look.
+
+
+@pytest.mark.parametrize(
+    ("created", "state", "wait"),
+    [
+        (1000.0, State.ORPHAN, 0.0),
+        (1069.9, State.ORPHAN, 0.0),
+        (1070.0, State.ORPHAN, 0.0),
+        (1080.0, State.WAITING, 10.0),
+        (1099.0, State.WAITING, 29.0),
+        (1100.0, State.WAITING, 30.0),
+        (1100.9, State.WAITING, 30.0),
+        (None, State.WAITING, 30.0),
+    ],
+)
+def test_in_a_single_look_the_resources_age_stands_for_the_absence(
+    vouched: Book, created: float | None, state: State, wait: float
+) -> None:
+    verdict = vouched.look(base(created=created), at=5.0, engine_now=1100.0)
+    assert verdict.state is state
+    assert verdict.wait == pytest.approx(wait)
+
+
+def test_in_a_single_look_age_alone_does_not_vouch() -> None:
+    assert Book().look(base(created=1.0), engine_now=1e9).state is State.HELD

@@ -1,0 +1,151 @@
+"""The log lines, and that what is stuck is said once."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+import pytest
+from loguru import logger
+
+from listener.naming import Resource
+from listener.reaper import Removal, Result
+from listener.reconciler import Outcome
+from listener.telemetry import logs
+from listener.telemetry.logs import RemovalLog
+
+from .world import P, base, network, service
+
+if TYPE_CHECKING:
+    from loguru import Record
+
+
+def outcome(*removals: Removal) -> Outcome:
+    return Outcome(removals, {removal.resource.id: "witnessed" for removal in removals})
+
+
+def stuck(resource: Resource, error: str = "busy", result: Result = Result.FAILED) -> Outcome:
+    return outcome(Removal(resource, result, error))
+
+
+def events(log: list[Record], level: str = "INFO") -> list[tuple[str, str]]:
+    """The event and the id of each line from this level on."""
+    least = logger.level(level).no
+    return [
+        (record["extra"]["event"], record["extra"]["id"])
+        for record in log
+        if record["level"].no >= least
+    ]
+
+
+# Removals.
+
+
+def test_each_removal_is_one_line_with_its_fields(log: list[Record]) -> None:
+    things = (base(), service(), network())
+    RemovalLog().write(P, outcome(*(Removal(thing, Result.REMOVED) for thing in things)))
+    assert [record["extra"] for record in log] == [
+        {
+            "event": "removed",
+            "prefix": P,
+            "kind": thing.kind.value,
+            "id": thing.id,
+            "name": thing.name,
+            "evidence": "witnessed",
+        }
+        for thing in things
+    ]
+
+
+@pytest.mark.parametrize("result", [Result.GONE, Result.SPARED, Result.MISTAKEN])
+def test_what_was_not_removed_by_us_is_no_news(log: list[Record], result: Result) -> None:
+    RemovalLog().write(P, outcome(Removal(base(), result)))
+    assert events(log) == []
+    assert events(log, "DEBUG") == [(result.value, "base")]
+
+
+def test_why_something_is_stuck_is_said_once_for_each_reason(log: list[Record]) -> None:
+    said = RemovalLog()
+    for error in ("busy", "busy", "busy", "refused", "refused", "busy"):
+        said.write(P, stuck(base(), error))
+    assert [record["extra"]["error"] for record in log] == ["busy", "refused", "busy"]
+    assert {record["level"].name for record in log} == {"ERROR"}
+
+
+def test_what_is_stuck_is_said_of_each_resource(log: list[Record]) -> None:
+    said = RemovalLog()
+    for _ in range(3):
+        said.write(P, stuck(base()))
+        said.write(P, stuck(network()))
+    assert events(log) == [("failed", "base"), ("failed", "network")]
+
+
+def test_what_was_stuck_and_is_stuck_again_later_is_said_again(log: list[Record]) -> None:
+    said = RemovalLog()
+    said.write(P, stuck(base()))
+    said.write(P, outcome(Removal(base(), Result.SPARED)))
+    said.write(P, stuck(base()))
+    said.write(P, outcome(Removal(base(), Result.REMOVED)))
+    assert events(log) == [("failed", "base"), ("failed", "base"), ("removed", "base")]
+
+
+def test_a_removal_under_way_is_a_warning_and_no_error(log: list[Record]) -> None:
+    RemovalLog().write(P, stuck(base(), "409", Result.PENDING))
+    assert [(record["level"].name, record["extra"]["error"]) for record in log] == [
+        ("WARNING", "409")
+    ]
+
+
+def test_a_name_with_braces_or_markup_is_said_as_it_is(log: list[Record]) -> None:
+    odd = Resource(base().kind, "x", "{0} {evil} <red>", (P,), base().stage)
+    RemovalLog().write(P, outcome(Removal(odd, Result.REMOVED)))
+    assert "{0} {evil} <red>" in log[0]["message"]
+
+
+# The sinks.
+
+
+@pytest.fixture
+def lines(capsys: pytest.CaptureFixture[str]) -> Iterator[Callable[[], list[str]]]:
+    """What came to standard error; standard output has to stay empty."""
+
+    def read() -> list[str]:
+        captured = capsys.readouterr()
+        assert captured.out == ""
+        return captured.err.splitlines()
+
+    yield read
+    logger.remove()
+
+
+def test_with_json_each_event_is_one_object_on_one_line(lines: Callable[[], list[str]]) -> None:
+    logs.set_up("INFO", "json")
+    logger.bind(event="up", side="Docker", odd=object()).info("two\nlines of {}", "{text}")
+    logger.debug("too low")
+    try:
+        raise ValueError("the cause")
+    except ValueError:
+        logger.exception("it broke")
+    first, second = (json.loads(line) for line in lines())
+    assert first["message"] == "two\nlines of {text}"
+    assert (first["event"], first["side"], first["level"]) == ("up", "Docker", "INFO")
+    assert first["time"].count(":") >= 2
+    assert second["error"] == "ValueError('the cause')"
+    assert second["level"] == "ERROR"
+
+
+def test_with_text_each_event_is_one_line_for_a_person(lines: Callable[[], list[str]]) -> None:
+    logs.set_up("WARNING", "text")
+    logger.warning("look <red>here</red> {}", "{}")
+    logger.info("too low")
+    (line,) = lines()
+    assert line.endswith("look <red>here</red> {}")
+    assert "WARNING" in line
+
+
+def test_set_up_twice_says_everything_once(lines: Callable[[], list[str]]) -> None:
+    logs.set_up("INFO", "text")
+    logs.set_up("INFO", "json")
+    logger.info("once")
+    assert [json.loads(line)["message"] for line in lines()] == ["once"]

@@ -1,0 +1,446 @@
+"""What belongs to which topology."""
+
+from __future__ import annotations
+
+import string
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from listener import naming
+from listener.naming import Kind, Resource, Stage
+
+from .world import TOPOLOGY, P, Q, topology
+
+ID = "decnet.topology.id"
+PROJECT = "com.docker.compose.project"
+SERVICE = "decnet.topology.service"
+PROTECT = "topology-reaper.protect"
+NAME = f"decnet_t_{P}_decky-001"
+
+
+def container(
+    name: str = "anything",
+    labels: naming.Labels | None = None,
+    image: naming.Labels | None = None,
+    *,
+    event: bool = False,
+) -> Resource | None:
+    return naming.container("id", name, labels or {}, None if event else (image or {}), 12.5)
+
+
+def owners(
+    name: str = "anything",
+    labels: naming.Labels | None = None,
+    image: naming.Labels | None = None,
+) -> tuple[str, ...]:
+    found = container(name, labels, image)
+    return found.owners if found else ()
+
+
+# The signals, one by one and together.
+
+
+@pytest.mark.parametrize(
+    ("name", "labels", "expected"),
+    [
+        (NAME, {}, (P,)),
+        ("any", {PROJECT: f"decnet-topo-{P}"}, (P,)),
+        ("decky-001-ssh", {ID: TOPOLOGY}, (TOPOLOGY,)),
+        (f"0123abcd_{NAME}", {ID: TOPOLOGY, PROJECT: f"decnet-topo-{P}"}, (TOPOLOGY,)),
+        (NAME, {ID: TOPOLOGY, PROJECT: f"decnet-topo-{P}"}, (TOPOLOGY,)),
+        (NAME, {PROJECT: f"decnet-topo-{P}"}, (P,)),
+        (NAME, {PROJECT: f"decnet-topo-{Q}"}, (P, Q)),
+        (NAME, {ID: topology(Q)}, (P, topology(Q))),
+        (f"decnet_t_{Q}_x", {ID: TOPOLOGY, PROJECT: "decnet-topo-cccccccc"}, None),
+        ("", {}, ()),
+    ],
+)
+def test_every_signal_names_an_owner_and_a_full_id_supersedes_its_own_prefix(
+    name: str, labels: naming.Labels, expected: tuple[str, ...] | None
+) -> None:
+    if expected is None:
+        expected = (TOPOLOGY, Q, "cccccccc")
+    assert owners(name, labels) == tuple(sorted(expected))
+
+
+def test_a_resource_has_the_prefix_of_each_of_its_owners() -> None:
+    found = container(NAME, {ID: topology(Q)})
+    assert found is not None
+    assert found.prefixes == {P, Q}
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        f"xdecnet_t_{P}_lan",
+        f"decnet_t_{P}x_lan",
+        f"decnet_t_{P}_",
+        f"decnet_t_{P}",
+        f"decnet_t_{P.upper()}_lan",
+        f"DECNET_T_{P}_lan",
+        f"decnet_t_{P}_lan\n",
+        f"decnet_t_{P}_lan ",
+        f" decnet_t_{P}_lan",
+        f"decnet_t_{P}_my lan",
+        f"decnet_t_{P}_lan\nx",
+        f"decnet_t_{P[:-1]}_lan",
+        f"decnet_t_{P[:-1]}g_lan",
+        f"decnet_t_{P[:-1]}é_lan",
+        f"decnet_t_{P}_lané",
+        f"decnet_t_{chr(0x660) * 8}_lan",  # digits, but not ours
+        f"decnet-t-{P}_lan",
+        f"/decnet_t_{P}_lan",
+        "",
+    ],
+)
+def test_a_name_counts_only_when_it_matches_in_full(name: str) -> None:
+    assert naming.network("id", name, driver="bridge", scope="local") is None
+    assert owners(name) == ()
+
+
+@pytest.mark.parametrize(
+    "project",
+    [
+        f"xdecnet-topo-{P}",
+        f"decnet-topo-{P}x",
+        f"decnet-topo-{P}-2",
+        f"decnet-topo-{P}\n",
+        f"decnet-topo-{P.upper()}",
+        f"decnet_topo_{P}",
+        f"decnet-topo-{P[:-1]}",
+        "",
+        None,
+        8,
+        [f"decnet-topo-{P}"],
+    ],
+)
+def test_a_compose_project_counts_only_when_it_matches_in_full(project: object) -> None:
+    assert owners(labels={PROJECT: project}) == ()
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        *("", P, "not-an-id", TOPOLOGY.upper(), TOPOLOGY + "\n", " " + TOPOLOGY),
+        *(TOPOLOGY.replace("-", ""), TOPOLOGY[:-1], TOPOLOGY + "0"),
+        *(7, [], {}, TOPOLOGY.encode()),
+    ],
+)
+def test_an_id_label_that_cannot_be_asked_about_makes_the_container_nobodys(value: object) -> None:
+    labels = {ID: value, PROJECT: f"decnet-topo-{P}"}
+    assert owners(NAME, labels) == ()
+    assert naming.carries_marks("any", labels, {})
+
+
+# Networks.
+
+
+@pytest.mark.parametrize("lan", ["lan1", "a", "A.b_c-9", "_"])
+def test_a_bridge_network_is_known_by_its_name(lan: str) -> None:
+    found = naming.network("id", f"decnet_t_{P}_{lan}", driver="bridge", scope="local", created=3.0)
+    assert found == Resource(
+        Kind.NETWORK, "id", f"decnet_t_{P}_{lan}", (P,), Stage.NETWORK, 3.0, settled=False
+    )
+    assert naming.network_name(P, lan) == found.name
+
+
+@pytest.mark.parametrize(
+    ("driver", "scope"),
+    [
+        *(("overlay", "swarm"), ("bridge", "swarm"), ("overlay", "local"), ("macvlan", "local")),
+        *((None, "local"), ("bridge", None), ("", ""), (["bridge"], "local")),
+    ],
+)
+def test_a_network_that_is_no_local_bridge_is_never_ours(driver: object, scope: object) -> None:
+    assert naming.network("id", f"decnet_t_{P}_lan", driver=driver, scope=scope) is None
+
+
+def test_a_protected_network_is_never_ours() -> None:
+    def of(labels: naming.Labels | None) -> Resource | None:
+        return naming.network(
+            "id", f"decnet_t_{P}_lan", driver="bridge", scope="local", labels=labels
+        )
+
+    assert of({PROTECT: "true"}) is None
+    assert of({PROTECT: "false"}) is not None
+    assert of(None) is not None
+
+
+# Inherited labels.
+
+
+@pytest.mark.parametrize(
+    ("labels", "image", "expected"),
+    [
+        ({ID: TOPOLOGY}, {ID: TOPOLOGY}, ()),
+        ({ID: TOPOLOGY}, {ID: topology(tail=2)}, (TOPOLOGY,)),
+        ({ID: TOPOLOGY}, {PROJECT: TOPOLOGY}, (TOPOLOGY,)),
+        ({PROJECT: f"decnet-topo-{P}"}, {PROJECT: f"decnet-topo-{P}"}, ()),
+        ({PROJECT: f"decnet-topo-{P}"}, {PROJECT: f"decnet-topo-{Q}"}, (P,)),
+        (
+            {ID: TOPOLOGY, PROJECT: f"decnet-topo-{Q}"},
+            {ID: TOPOLOGY},
+            (Q,),
+        ),
+        ({ID: "broken", PROJECT: f"decnet-topo-{Q}"}, {ID: "broken"}, (Q,)),
+    ],
+)
+def test_a_label_that_the_image_carries_with_the_same_value_does_not_count(
+    labels: naming.Labels, image: naming.Labels, expected: tuple[str, ...]
+) -> None:
+    assert owners("any", labels, image) == expected
+    # In an event the image is not known yet, and every label counts for now.
+    assert (container("any", labels, event=True) is not None) == (
+        labels[next(iter(labels))] != "broken"
+    )
+
+
+def test_a_name_counts_even_when_every_label_is_inherited() -> None:
+    labels = {ID: topology(Q), SERVICE: "true"}
+    found = container(NAME, labels, labels)
+    assert found is not None
+    assert (found.owners, found.stage, found.settled) == ((P,), Stage.BASE, False)
+
+
+@pytest.mark.parametrize("image", [{}, {PROTECT: "true"}, None])
+def test_a_protected_container_is_never_ours_whether_it_inherits_that_or_not(
+    image: naming.Labels | None,
+) -> None:
+    labels = {ID: TOPOLOGY, PROTECT: "true"}
+    assert naming.container("id", NAME, labels, image) is None
+    assert naming.carries_marks("any", {PROTECT: "true"}, image)
+
+
+@pytest.mark.parametrize("value", ["false", "", "TRUE ", None, True, 1])
+def test_only_the_word_true_protects(value: object) -> None:
+    assert owners(labels={ID: TOPOLOGY, PROTECT: value}) == (TOPOLOGY,)
+
+
+# What is known besides the owners.
+
+
+@pytest.mark.parametrize(
+    ("name", "labels", "image", "settled"),
+    [
+        ("any", {ID: TOPOLOGY}, {}, True),
+        ("any", {PROJECT: f"decnet-topo-{P}"}, {}, True),
+        (NAME, {}, {}, False),
+        (NAME, {ID: TOPOLOGY}, {ID: TOPOLOGY}, False),
+        ("any", {ID: TOPOLOGY}, None, False),
+        (NAME, {}, None, False),
+    ],
+)
+def test_settled_is_what_rests_on_labels_compared_with_the_images(
+    name: str, labels: naming.Labels, image: naming.Labels | None, settled: bool
+) -> None:
+    found = naming.container("id", name, labels, image)
+    assert found is not None
+    assert found.settled is settled
+
+
+@pytest.mark.parametrize(
+    ("labels", "image", "stage"),
+    [
+        ({SERVICE: "true"}, {}, Stage.SERVICE),
+        ({SERVICE: "true"}, None, Stage.SERVICE),
+        ({SERVICE: "true"}, {SERVICE: "true"}, Stage.BASE),
+        ({SERVICE: "false"}, {}, Stage.BASE),
+        ({SERVICE: True}, {}, Stage.BASE),
+        ({"decnet.topology.role": "base"}, {}, Stage.BASE),
+        ({}, {}, Stage.BASE),
+    ],
+)
+def test_only_a_container_labelled_as_a_service_waits_for_the_bases(
+    labels: naming.Labels, image: naming.Labels | None, stage: Stage
+) -> None:
+    found = naming.container("id", "any", {ID: TOPOLOGY, **labels}, image, 12.5)
+    assert found is not None
+    assert (found.stage, found.kind, found.id, found.name) == (stage, Kind.CONTAINER, "id", "any")
+    assert found.created == 12.5
+    assert Stage.BASE < Stage.NETWORK < Stage.SERVICE
+
+
+@pytest.mark.parametrize(
+    ("name", "labels", "image", "marked"),
+    [
+        ("tcpdump", {}, {}, False),
+        ("tcpdump", {"com.docker.compose.project": "shop"}, {}, False),
+        ("tcpdump", {ID: TOPOLOGY}, {ID: TOPOLOGY}, False),
+        ("tcpdump", {ID: TOPOLOGY}, {ID: topology(tail=2)}, True),
+        ("tcpdump", {ID: TOPOLOGY}, None, True),
+        ("tcpdump", {"decnet.topology.decky": "decky-001"}, {}, True),
+        ("tcpdump", {"decnet.topology.future": "?"}, {}, True),
+        ("tcpdump", {PROJECT: f"decnet-topo-{P}"}, {}, True),
+        ("tcpdump", {PROTECT: "true"}, {PROTECT: "true"}, True),
+        ("tcpdump", {PROTECT: "false"}, {}, False),
+        (NAME, {}, {}, True),
+        (f"x{NAME}", {}, {}, False),
+    ],
+)
+def test_what_carries_marks_is_wider_than_what_is_ours(
+    name: str, labels: naming.Labels, image: naming.Labels | None, marked: bool
+) -> None:
+    assert naming.carries_marks(name, labels, image) is marked
+    assert naming.container("id", name, labels, image) is None or marked
+
+
+@pytest.mark.parametrize(
+    ("labels", "worth_a_look"),
+    [
+        ({}, False),
+        ({PROJECT: "shop"}, False),
+        ({PROJECT: f"decnet-topo-{P}"}, True),
+        ({ID: ""}, True),
+    ],
+)
+def test_an_image_is_looked_at_only_where_its_labels_could_matter(
+    labels: naming.Labels, worth_a_look: bool
+) -> None:
+    assert naming.may_inherit(labels) is worth_a_look
+
+
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [
+        (["/web"], "web"),
+        (["/other/alias", "/web"], "web"),
+        (["/web", "/other/alias"], "web"),
+        (["/a/b", "/c/d"], ""),
+        (["web"], ""),
+        ([], ""),
+        (None, ""),
+        (7, ""),
+        ([None, 3, "/web"], "web"),
+        ([["/x"]], ""),
+        ("/", ""),
+    ],
+)
+def test_a_containers_own_name_is_the_one_with_a_single_slash(names: object, expected: str) -> None:
+    assert naming.own_name(names) == expected
+
+
+def test_names_are_made_as_they_are_read() -> None:
+    assert naming.project(P) == f"decnet-topo-{P}"
+    assert naming.prefix_of(TOPOLOGY) == naming.prefix_of(P) == P
+    assert naming.PREFIX.fullmatch(P)
+    assert not naming.PREFIX.fullmatch(P + "\n")
+
+
+@pytest.mark.parametrize(
+    ("name", "text"), [("web", "container 'web'"), ("", f"container '{'0' * 12}'")]
+)
+def test_a_resource_is_told_by_its_name_or_else_its_id(name: str, text: str) -> None:
+    assert str(Resource(Kind.CONTAINER, "0" * 64, name, (P,), Stage.BASE)) == text
+
+
+# The same rules, written a second time and without a regular expression.
+
+HEX = set("0123456789abcdef")
+WORD = set(string.ascii_letters + string.digits + "_.-")
+
+
+def is_prefix(text: str) -> bool:
+    return len(text) == 8 and set(text) <= HEX
+
+
+def named(name: str) -> set[str]:
+    start, prefix, rest = name[:9], name[9:17], name[17:]
+    fits = start == "decnet_t_" and is_prefix(prefix) and rest[:1] == "_"
+    return {prefix} if fits and rest[1:] and set(rest[1:]) <= WORD else set()
+
+
+def is_id(value: object) -> bool:
+    parts = value.split("-") if isinstance(value, str) else []
+    return [len(part) for part in parts] == [8, 4, 4, 4, 12] and set("".join(parts)) <= HEX
+
+
+def expected_owners(name: str, labels: dict[str, object], image: dict[str, object]) -> set[str]:
+    if labels.get(PROTECT) == "true":
+        return set()
+    own = {key: value for key, value in labels.items() if (key, value) not in image.items()}
+    found = named(name)
+    project = own.get(PROJECT)
+    if isinstance(project, str) and project[:12] == "decnet-topo-" and is_prefix(project[12:]):
+        found.add(project[12:])
+    value = own.get(ID)
+    if value is not None:
+        if not is_id(value):
+            return set()
+        found = {prefix for prefix in found if prefix != str(value)[:8]} | {str(value)}
+    return found
+
+
+@st.composite
+def nearly(draw: st.DrawFn, valid: str) -> str:
+    """A valid text, or one with a small change somewhere."""
+    at = draw(st.integers(0, len(valid)))
+    return draw(
+        st.sampled_from(
+            [
+                valid,
+                valid,
+                valid[:at] + valid[at + 1 :],
+                valid[:at] + draw(st.text(max_size=2)) + valid[at:],
+                valid[:at] + draw(st.sampled_from("0gGA_- \n\x00é")) + valid[at + 1 :],
+                valid[:at] + valid[at:].upper(),
+                valid * 2,
+            ]
+        )
+    )
+
+
+def texts(*valid: str) -> st.SearchStrategy[str]:
+    return st.one_of(st.text(), *(nearly(text) for text in valid))
+
+
+values = st.one_of(
+    texts(TOPOLOGY, topology(Q), f"decnet-topo-{P}", f"decnet-topo-{Q}", "true"),
+    st.none(),
+    st.integers(),
+    st.lists(st.text(), max_size=2),
+)
+label_maps = st.dictionaries(
+    st.one_of(st.sampled_from([ID, PROJECT, SERVICE, PROTECT, "name"]), st.text()),
+    values,
+    max_size=5,
+)
+names = texts(NAME, f"decnet_t_{Q}_lan1", f"0123_{NAME}", "decky-001-ssh")
+
+
+@given(name=names, labels=label_maps, image=label_maps, shared=st.booleans())
+def test_whatever_a_container_looks_like_its_owners_follow_the_rule(
+    name: str, labels: dict[str, object], image: dict[str, object], shared: bool
+) -> None:
+    if shared:
+        image = {**image, **dict(list(labels.items())[:1])}
+    found = naming.container("id", name, labels, image)
+    expected = expected_owners(name, labels, image)
+    assert set(found.owners if found else ()) == expected
+    if found:
+        assert list(found.owners) == sorted(found.owners)
+        assert naming.carries_marks(name, labels, image)
+    in_event = naming.container("id", name, labels, None)
+    assert set(in_event.owners if in_event else ()) == expected_owners(name, labels, {})
+
+
+@given(
+    name=names,
+    driver=st.sampled_from(["bridge", "overlay", None]) | st.text(),
+    scope=st.sampled_from(["local", "swarm", None]) | st.text(),
+    labels=st.none() | label_maps,
+)
+def test_whatever_a_network_looks_like_its_owner_follows_the_rule(
+    name: str, driver: object, scope: object, labels: dict[str, object] | None
+) -> None:
+    found = naming.network("id", name, driver=driver, scope=scope, labels=labels)
+    fits = driver == "bridge" and scope == "local" and (labels or {}).get(PROTECT) != "true"
+    assert set(found.owners if found else ()) == (named(name) if fits else set())
+
+
+@given(st.recursive(st.none() | st.text() | st.integers(), st.lists))
+def test_whatever_the_engine_lists_as_names_one_of_them_or_none_is_the_own(names: object) -> None:
+    name = naming.own_name(names)
+    assert "/" not in name
+    assert name == "" or (isinstance(names, list) and f"/{name}" in names) or isinstance(names, str)

@@ -1,0 +1,366 @@
+"""Removing: the order, the retries, what is disconnected, and what is said of it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
+import pytest
+
+from listener.errors import EngineError, Gone, InProgress, InUse, NoAnswer
+from listener.naming import Resource
+from listener.reaper import ATTEMPTS, Endpoint, Reaper, Removal, Result
+
+from .world import TOPOLOGY, Inline, SimulatedEngine, base, network, service, topology
+
+pytestmark = pytest.mark.usefixtures("at_once")
+
+PATIENCE = 30.0
+BUSY = "the engine is busy (500)"
+
+
+class Permits:
+    """Says yes until told otherwise, and writes down what it was asked."""
+
+    def __init__(self, *refused: str) -> None:
+        self.refused = set(refused)
+        self.asked: list[tuple[str, bool]] = []
+        self.error: NoAnswer | None = None
+
+    def __call__(self, resource: Resource, *, fresh: bool) -> bool:
+        self.asked.append((resource.id, fresh))
+        if self.error:
+            raise self.error
+        return resource.id not in self.refused
+
+
+def reap(
+    engine: SimulatedEngine,
+    *resources: Resource,
+    permit: Permits | None = None,
+    width: int = 4,
+    present: bool = True,
+) -> dict[str, Removal]:
+    if present:
+        engine.put(*resources)
+    reaper = Reaper(engine, Inline(), width)
+    removals = reaper.reap(resources, permit or Permits())
+    assert len(removals) == len(resources)
+    return {removal.resource.id: removal for removal in removals}
+
+
+# The order.
+
+
+@pytest.mark.parametrize("width", [1, 2])
+def test_bases_go_first_then_networks_then_services(width: int) -> None:
+    engine = SimulatedEngine()
+    things = [service("s1"), network("n1"), base("b1"), service("s2"), base("b2"), network("n2")]
+    removals = reap(engine, *things, width=width)
+    assert engine.removed() == ["b1", "b2", "n1", "n2", "s1", "s2"]
+    assert {removal.result for removal in removals.values()} == {Result.REMOVED}
+    assert engine.present == {}
+
+
+@pytest.mark.parametrize("width", [3, 4, 100])
+def test_no_network_is_begun_before_every_base_is_done(width: int) -> None:
+    engine = SimulatedEngine()
+    things = [service("s1"), network("n1"), base("b1"), service("s2"), base("b2"), network("n2")]
+    reap(engine, *things, width=width)
+    order = engine.removed()
+    assert sorted(order) == ["b1", "b2", "n1", "n2", "s1", "s2"]
+    assert order[:2] == ["b1", "b2"]
+    assert engine.present == {}
+
+
+def test_nothing_to_remove_asks_the_engine_nothing() -> None:
+    engine = SimulatedEngine()
+    assert reap(engine) == {}
+    assert engine.calls == []
+
+
+def in_threads(
+    engine: SimulatedEngine,
+    resources: Sequence[Resource],
+    width: int,
+    meanwhile: Callable[[], None],
+) -> list[Removal]:
+    """Reap with a real pool; ``meanwhile`` runs in this thread."""
+    removals: list[Removal] = []
+    with ThreadPoolExecutor(16) as pool:
+        engine.put(*resources)
+        reaper = Reaper(engine, pool, width)
+        thread = threading.Thread(target=lambda: removals.extend(reaper.reap(resources, Permits())))
+        thread.start()
+        meanwhile()
+        thread.join(PATIENCE)
+        assert not thread.is_alive()
+    return removals
+
+
+def test_a_base_that_hangs_holds_the_networks_but_no_other_container() -> None:
+    engine = SimulatedEngine()
+    release = threading.Event()
+    engine.on["remove", "b1"] = lambda: release.wait(PATIENCE)
+    others = {("remove", id_) for id_ in ("b2", "s1", "s2", "s3")}
+
+    def meanwhile() -> None:
+        with engine.changed:
+            assert engine.changed.wait_for(lambda: others <= set(engine.calls), PATIENCE)
+        assert engine.verbs("attached", "endpoints") == []
+        assert ("remove", "n1") not in engine.calls
+        release.set()
+
+    things = [base("b1"), base("b2"), network("n1"), service("s1"), service("s2"), service("s3")]
+    removals = in_threads(engine, things, 2, meanwhile)
+    assert {removal.result for removal in removals} == {Result.REMOVED}
+    assert engine.removed()[-1] == "n1"
+
+
+def test_a_network_that_hangs_holds_no_service() -> None:
+    engine = SimulatedEngine()
+    release = threading.Event()
+    engine.on["remove", "n1"] = lambda: release.wait(PATIENCE)
+
+    def meanwhile() -> None:
+        with engine.changed:
+            services = {("remove", "s1"), ("remove", "s2")}
+            assert engine.changed.wait_for(lambda: services <= set(engine.calls), PATIENCE)
+        release.set()
+
+    removals = in_threads(engine, [service("s1"), service("s2"), network("n1")], 2, meanwhile)
+    assert {removal.result for removal in removals} == {Result.REMOVED}
+
+
+def test_as_many_requests_as_the_width_are_under_way_and_never_more() -> None:
+    engine = SimulatedEngine()
+    together = threading.Barrier(3)  # breaks, and with that fails, unless three are in it at once
+    lock = threading.Lock()
+    under_way: list[int] = [0]
+    most: list[int] = []
+
+    def meet() -> None:
+        with lock:
+            under_way[0] += 1
+            most.append(under_way[0])
+        together.wait(PATIENCE)
+        with lock:
+            under_way[0] -= 1
+
+    things = [service(f"s{n}") for n in range(9)]
+    engine.on |= {("remove", thing.id): meet for thing in things}
+    removals = in_threads(engine, things, 3, lambda: None)
+    assert {removal.result for removal in removals} == {Result.REMOVED}
+    assert max(most) == 3
+
+
+# What comes of one resource.
+
+
+def test_what_heals_is_tried_again_and_counts_as_removed() -> None:
+    engine = SimulatedEngine(faults={("remove", "base"): [EngineError(BUSY), EngineError(BUSY)]})
+    removals = reap(engine, base())
+    assert removals["base"].result is Result.REMOVED
+    assert engine.removed() == ["base"] * 3
+
+
+def test_what_does_not_heal_fails_with_its_reason_after_a_few_attempts() -> None:
+    engine = SimulatedEngine(faults={("remove", "base"): [EngineError(BUSY)] * 99})
+    removals = reap(engine, base(), base("b2"), network(), service())
+    assert removals.pop("base") == Removal(base(), Result.FAILED, BUSY)
+    assert engine.removed().count("base") == ATTEMPTS
+    assert {removal.result for removal in removals.values()} == {Result.REMOVED}
+
+
+@pytest.mark.parametrize("resource", [base(), service(), network()])
+def test_what_somebody_else_removed_is_gone_and_not_removed(resource: Resource) -> None:
+    engine = SimulatedEngine()
+    removals = reap(engine, resource, present=False)
+    assert removals[resource.id].result is Result.GONE
+    assert len(engine.verbs("remove", "read")) == 1
+
+
+def test_what_is_gone_at_the_second_attempt_was_not_removed_by_us() -> None:
+    engine = SimulatedEngine(faults={("remove", "base"): [EngineError(BUSY), Gone("404")]})
+    assert reap(engine, base())["base"].result is Result.GONE
+
+
+def test_a_removal_under_way_is_pending_and_not_removed() -> None:
+    engine = SimulatedEngine(faults={("remove", "base"): [InProgress("under way (409)")] * 99})
+    assert reap(engine, base())["base"] == Removal(base(), Result.PENDING, "under way (409)")
+
+
+def test_a_removal_that_was_under_way_and_is_done_is_gone() -> None:
+    engine = SimulatedEngine(faults={("remove", "base"): [InProgress("409"), Gone("404")]})
+    assert reap(engine, base())["base"].result is Result.GONE
+
+
+@pytest.mark.parametrize("resource", [base(), service(), network()])
+def test_what_the_engine_still_knows_after_its_removal_is_pending_and_not_removed(
+    resource: Resource,
+) -> None:
+    engine = SimulatedEngine()
+    engine.on["remove", resource.id] = lambda: engine.put(resource)
+    engine.on["read", resource.id] = lambda: engine.put(resource)
+    removals = reap(engine, resource)
+    assert removals[resource.id].result is Result.PENDING
+    assert removals[resource.id].error
+
+
+# The permit.
+
+
+def test_what_is_not_permitted_is_spared_and_not_touched() -> None:
+    engine = SimulatedEngine()
+    removals = reap(engine, base(), network(), service(), permit=Permits("base", "network"))
+    assert [removals[id_].result for id_ in ("base", "network", "service")] == [
+        Result.SPARED,
+        Result.SPARED,
+        Result.REMOVED,
+    ]
+    assert engine.removed() == ["service"]
+    assert engine.verbs("disconnect") == []
+
+
+def test_without_an_answer_nothing_is_removed_and_nothing_tried_again() -> None:
+    engine, permit = SimulatedEngine(), Permits()
+    permit.error = NoAnswer("the database is down")
+    removals = reap(engine, base(), network(), permit=permit)
+    assert {(r.result, r.error) for r in removals.values()} == {
+        (Result.FAILED, "the database is down")
+    }
+    assert engine.verbs("remove", "disconnect") == []
+    assert {id_ for id_, _ in permit.asked} == {"base", "network"}
+
+
+def test_a_row_that_comes_back_between_two_attempts_ends_them() -> None:
+    engine, permit = SimulatedEngine(), Permits()
+    engine.faults["remove", "base"] = [EngineError(BUSY)] * 99
+    engine.on["remove", "base"] = lambda: permit.refused.add("base")
+    assert reap(engine, base(), permit=permit)["base"].result is Result.SPARED
+    assert engine.removed() == ["base"]
+
+
+def test_every_retry_and_every_network_asks_for_a_new_answer() -> None:
+    engine, permit = SimulatedEngine(), Permits()
+    engine.faults["remove", "base"] = [EngineError(BUSY)]
+    engine.faults["remove", "network"] = [InUse("in use (403)")]
+    reap(engine, base(), network(), service(), permit=permit)
+    first_of_each = dict(reversed(permit.asked))
+    assert first_of_each == {"base": False, "network": True, "service": False}
+    assert permit.asked.count(("base", True)) >= 1
+    assert permit.asked.count(("network", True)) >= 2
+    assert ("network", False) not in permit.asked[:4]
+
+
+# What is known only by its name, or from an event.
+
+
+def test_what_is_not_settled_is_read_again_by_id_before_it_is_removed() -> None:
+    engine = SimulatedEngine()
+    assert reap(engine, base(settled=False))["base"].result is Result.REMOVED
+    assert engine.calls[:2] == [("read", "base"), ("remove", "base")]
+
+
+def test_what_is_settled_is_not_read_before_but_looked_up_afterwards() -> None:
+    engine = SimulatedEngine()
+    reap(engine, base())
+    assert engine.calls == [("remove", "base"), ("read", "base")]
+
+
+@pytest.mark.parametrize(
+    "found", [base("base", topology(tail=2)), base("base", TOPOLOGY, "bbbbbbbb"), None]
+)
+def test_what_has_other_owners_than_it_seemed_to_have_is_not_removed(
+    found: Resource | None,
+) -> None:
+    engine = SimulatedEngine()
+    engine.put(found or replace(base(), owners=()))
+    removals = reap(engine, base(settled=False), present=False)
+    assert removals["base"] == Removal(base(settled=False), Result.MISTAKEN, found=found)
+    assert engine.removed() == []
+
+
+# Networks and their endpoints.
+
+FOREIGN = Endpoint("tcpdump-id", "tcpdump", ours=False)
+STALE = Endpoint("web", "web", ours=False, stale=True)
+DECNETS = Endpoint("decky-id", "decky-001", ours=True)
+
+
+def test_foreign_and_stale_endpoints_are_disconnected_before_the_network_goes() -> None:
+    engine = SimulatedEngine(on_network={"network": [FOREIGN]}, listed={"network": [STALE]})
+    assert reap(engine, network())["network"].result is Result.REMOVED
+    assert engine.verbs("disconnect", "remove") == [
+        ("disconnect", "network tcpdump-id"),
+        ("disconnect", "network web"),
+        ("remove", "network"),
+    ]
+
+
+@pytest.mark.parametrize("place", ["on_network", "listed"])
+def test_an_endpoint_with_decnets_marks_is_never_disconnected(place: str) -> None:
+    engine = SimulatedEngine()
+    getattr(engine, place)["network"] = [FOREIGN, DECNETS]
+    removals = reap(engine, network(), service())
+    assert removals["network"].result is Result.FAILED
+    assert "decky-001" in removals["network"].error
+    assert engine.verbs("disconnect") == []
+    assert engine.removed() == ["service"]
+
+
+def test_what_the_list_says_of_an_endpoint_counts_more_than_what_the_network_says() -> None:
+    unknown = replace(FOREIGN, ours=True)  # an inspect of the network shows no labels
+    engine = SimulatedEngine(on_network={"network": [FOREIGN]}, listed={"network": [unknown]})
+    assert reap(engine, network())["network"].result is Result.REMOVED
+    assert engine.verbs("disconnect") == [("disconnect", "network tcpdump-id")]
+
+
+def test_a_network_whose_permit_is_withdrawn_keeps_its_endpoints() -> None:
+    engine = SimulatedEngine(on_network={"network": [FOREIGN]})
+    assert reap(engine, network(), permit=Permits("network"))["network"].result is Result.SPARED
+    assert engine.verbs("disconnect", "remove") == []
+
+
+def test_who_is_attached_is_asked_once_a_reap_and_after_the_bases_are_gone() -> None:
+    engine = SimulatedEngine()
+    reap(engine, network("n1"), network("n2"), base(), network("n3"))
+    assert engine.verbs("attached") == [("attached", "n1 n2 n3")]
+    assert engine.calls.index(("attached", "n1 n2 n3")) > engine.calls.index(("remove", "base"))
+
+
+def test_a_reap_without_networks_does_not_ask_who_is_attached() -> None:
+    engine = SimulatedEngine()
+    reap(engine, base(), service())
+    assert engine.verbs("attached") == []
+
+
+def test_who_is_attached_is_asked_again_for_a_network_that_is_tried_again() -> None:
+    engine = SimulatedEngine(faults={("remove", "n1"): [InUse("in use (403)")]})
+    engine.on["remove", "n1"] = lambda: engine.on_network.update(n1=[FOREIGN])
+    removals = reap(engine, network("n1"), network("n2"))
+    assert {removal.result for removal in removals.values()} == {Result.REMOVED}
+    assert engine.verbs("attached") == [("attached", "n1 n2"), ("attached", "n1")]
+    assert engine.verbs("disconnect") == [("disconnect", "n1 tcpdump-id")]
+
+
+def test_a_listing_that_fails_is_tried_again_by_each_network() -> None:
+    engine = SimulatedEngine(faults={("attached", "n1 n2"): [EngineError(BUSY)]})
+    removals = reap(engine, network("n1"), network("n2"), service())
+    assert {removal.result for removal in removals.values()} == {Result.REMOVED}
+    assert engine.verbs("attached") == [
+        ("attached", "n1 n2"),
+        ("attached", "n1"),
+        ("attached", "n2"),
+    ]
+
+
+def test_an_endpoint_that_cannot_be_taken_off_holds_only_its_network() -> None:
+    engine = SimulatedEngine(on_network={"n1": [FOREIGN]})
+    engine.faults["disconnect", "n1 tcpdump-id"] = [EngineError(BUSY)] * 99
+    removals = reap(engine, network("n1"), network("n2"))
+    assert (removals["n1"].result, removals["n1"].error) == (Result.FAILED, BUSY)
+    assert removals["n2"].result is Result.REMOVED
+    assert engine.removed() == ["n2"]

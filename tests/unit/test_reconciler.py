@@ -1,0 +1,430 @@
+"""Looking, asking, judging and reaping: the order of it, and what each answer leads to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import pytest
+
+from listener.errors import EngineError, NoAnswer
+from listener.evidence import Evidence
+from listener.index import PrefixIndex
+from listener.naming import Resource
+from listener.reaper import Endpoint, Permit, Reaper, Removal, Result
+from listener.reconciler import FRESH, Outcome, Reconciler
+
+from .world import (
+    TOPOLOGY,
+    Clock,
+    Database,
+    Inline,
+    P,
+    Q,
+    SimulatedEngine,
+    base,
+    network,
+    service,
+    topology,
+)
+
+pytestmark = pytest.mark.usefixtures("at_once")
+
+OTHER = topology(tail=2)
+
+
+class World:
+    """The real index, evidence, reconciler and reaper, between simulated sides."""
+
+    def __init__(self, *, grace: float = 30.0, engine_now: float | None = None) -> None:
+        self.clock = Clock()
+        self.database = Database(self.clock)
+        self.engine = SimulatedEngine()
+        self.index = PrefixIndex()
+        self.evidence = Evidence(grace)
+        self.reaper = Reaper(self.engine, Inline(), 1)
+        self.reconciler = self.reconciler_with(self.reaper.reap, engine_now)
+
+    def reconciler_with(self, reap: object, engine_now: float | None = None) -> Reconciler:
+        return Reconciler(
+            index=self.index,
+            ask=self.database.ask,
+            evidence=self.evidence,
+            reap=reap,  # type: ignore[arg-type]
+            clock=self.clock,
+            engine_now=engine_now,
+        )
+
+    def deploy(self, *resources: Resource, rows: Iterable[str] = (TOPOLOGY,)) -> None:
+        """Resources whose rows were seen once."""
+        self.engine.put(*resources)
+        for resource in resources:
+            self.index.put(resource)
+        self.database.rows |= set(rows)
+        self.reconciler.screen()
+        self.database.asked.clear()
+        self.engine.calls.clear()
+
+    def pass_time(self, seconds: float) -> None:
+        self.clock.now += seconds
+
+    def results(self, outcome: Outcome) -> dict[str, Result]:
+        return {removal.resource.id: removal.result for removal in outcome.removals}
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+def test_a_deleted_row_takes_everything_of_its_topology_along(world: World) -> None:
+    world.deploy(base(), service(), network())
+    world.database.rows.clear()
+    outcome = world.reconciler.reconcile(P)
+    assert set(world.results(outcome).values()) == {Result.REMOVED}
+    assert world.engine.present == {}
+    assert len(world.index) == 0
+    assert not outcome.unfinished
+    assert all("witnessed" in evidence for evidence in outcome.evidence.values())
+
+
+def test_while_the_row_exists_nothing_is_removed(world: World) -> None:
+    world.deploy(base(), network())
+    assert world.reconciler.reconcile(P) == Outcome(evidence={})
+    assert world.engine.calls == []
+    assert len(world.index) == 2
+
+
+def test_an_empty_prefix_asks_nothing(world: World) -> None:
+    assert world.reconciler.reconcile(P) == Outcome()
+    assert world.database.asked == []
+
+
+def test_without_an_answer_nothing_is_removed_and_nothing_forgotten(world: World) -> None:
+    world.deploy(base(), network())
+    world.database.rows.clear()
+    world.database.failing = True
+    with pytest.raises(NoAnswer):
+        world.reconciler.reconcile(P)
+    with pytest.raises(NoAnswer):
+        world.reconciler.screen()
+    assert world.engine.calls == []
+    assert len(world.index) == 2
+
+
+def test_without_an_answer_nothing_is_learned_of_the_absence(world: World) -> None:
+    world.deploy(base("b", topology(Q)), rows=[topology(Q)])
+    world.engine.put(base())
+    world.index.put(base())
+    world.database.failing = True
+    for _ in range(5):
+        world.pass_time(100.0)
+        with pytest.raises(NoAnswer):
+            world.reconciler.screen()
+    world.database.failing = False
+    assert world.reconciler.screen().waiting == {P: 30.0}
+
+
+def test_the_question_comes_after_the_resource_was_known(world: World) -> None:
+    world.deploy(base())
+    world.database.rows.clear()
+    # It appears, and its row is deleted, while the question is on its way.
+    world.database.before = lambda: world.index.put(service())
+    outcome = world.reconciler.reconcile(P)
+    assert set(world.results(outcome)) == {"base"}
+    assert world.index.get("service") is not None
+
+
+def test_the_question_is_about_every_owner_of_every_resource(world: World) -> None:
+    shared = base("shared", TOPOLOGY, Q)
+    world.deploy(shared, rows=[TOPOLOGY, topology(Q)])
+    world.database.rows.remove(TOPOLOGY)
+    assert world.reconciler.reconcile(P).removals == ()
+    assert [prefixes for _, prefixes in world.database.asked] == [{P, Q}]
+    world.database.rows.clear()
+    assert world.results(world.reconciler.reconcile(P)) == {"shared": Result.REMOVED}
+
+
+# The permit, by an injected clock.
+
+
+def questions(world: World) -> int:
+    return len(world.database.asked)
+
+
+@pytest.mark.parametrize(
+    ("age", "fresh", "asked"),
+    [(0.0, False, 1), (FRESH * 0.99, False, 1), (FRESH, False, 2), (9.0, False, 2), (0.0, True, 2)],
+)
+def test_an_answer_justifies_a_removal_for_one_second(
+    world: World, age: float, fresh: bool, asked: int
+) -> None:
+    world.deploy(base())
+    world.database.rows.clear()
+    allowed: list[bool] = []
+
+    def reap(doomed: Iterable[Resource], permit: Permit) -> Sequence[Removal]:
+        world.pass_time(age)
+        allowed.extend(permit(resource, fresh=fresh) for resource in doomed)
+        return []
+
+    world.reconciler_with(reap).reconcile(P)
+    assert allowed == [True]
+    assert questions(world) == asked
+    assert FRESH <= 1.0
+
+
+def test_a_new_answer_is_as_good_as_the_first_for_one_second_more(world: World) -> None:
+    world.deploy(*(base(str(n)) for n in range(6)))
+    world.database.rows.clear()
+
+    def reap(doomed: Iterable[Resource], permit: Permit) -> Sequence[Removal]:
+        for resource in doomed:
+            world.pass_time(FRESH * 0.4)
+            assert permit(resource, fresh=False)
+        return []
+
+    world.reconciler_with(reap).reconcile(P)
+    assert [at - 1000.0 for at, _ in world.database.asked] == pytest.approx([0.0, 1.2, 2.4])
+
+
+def test_each_retry_and_each_network_asks_again(world: World) -> None:
+    world.deploy(base(), network("n1"), network("n2"))
+    world.database.rows.clear()
+    world.engine.faults["remove", "base"] = [EngineError("busy")]
+    world.reconciler.reconcile(P)
+    assert questions(world) == 1 + 1 + 2  # at first, for the retry, for each network
+
+
+def test_a_removal_that_starts_late_asks_again_even_where_reading_by_id_made_it_late(
+    world: World,
+) -> None:
+    world.deploy(base(settled=False))
+    world.database.rows.clear()
+    world.engine.on["read", "base"] = lambda: world.pass_time(5.0)
+    removed_at: list[float] = []
+    world.engine.on["remove", "base"] = lambda: removed_at.append(world.clock.now)
+    world.reconciler.reconcile(P)
+    assert len(removed_at) == 1
+    assert removed_at[0] - world.database.asked[-1][0] < FRESH
+
+
+@pytest.mark.parametrize("slow", ["attached", "endpoints"])
+def test_a_network_is_taken_apart_by_a_fresh_answer_even_where_looking_at_it_took_long(
+    world: World, slow: str
+) -> None:
+    world.deploy(network())
+    world.database.rows.clear()
+    world.engine.on[slow, "network"] = lambda: world.pass_time(5.0)
+    removed_at: list[float] = []
+    world.engine.on["remove", "network"] = lambda: removed_at.append(world.clock.now)
+    world.reconciler.reconcile(P)
+    assert len(removed_at) == 1
+    assert removed_at[0] - world.database.asked[-1][0] < FRESH
+
+
+def test_a_row_that_comes_back_while_a_network_is_looked_at_saves_it_and_its_endpoints(
+    world: World,
+) -> None:
+    world.deploy(network())
+    world.database.rows.clear()
+    world.engine.on_network["network"] = [Endpoint("tcpdump-id", "tcpdump", ours=False)]
+
+    def comes_back() -> None:
+        world.database.rows.add(TOPOLOGY)
+        world.pass_time(5.0)
+
+    world.engine.on["endpoints", "network"] = comes_back
+    assert world.results(world.reconciler.reconcile(P)) == {"network": Result.SPARED}
+    assert world.engine.verbs("disconnect", "remove") == []
+
+
+def test_a_row_that_comes_back_between_two_removals_saves_the_rest(world: World) -> None:
+    world.deploy(base(), service(), network())
+    world.database.rows.clear()
+    world.engine.on["remove", "base"] = lambda: world.database.rows.add(TOPOLOGY)
+    outcome = world.reconciler.reconcile(P)
+    assert world.results(outcome) == {
+        "base": Result.REMOVED,
+        "network": Result.SPARED,
+        "service": Result.SPARED,
+    }
+    assert world.engine.removed() == ["base"]
+    assert not outcome.unfinished
+    assert {"network", "service"} <= set(world.engine.present)
+
+
+def test_a_database_that_fails_between_two_removals_stops_what_needs_a_new_answer(
+    world: World,
+) -> None:
+    world.deploy(base(), network())
+    world.database.rows.clear()
+
+    def fail() -> None:
+        world.database.failing = True
+
+    world.engine.on["remove", "base"] = fail
+    outcome = world.reconciler.reconcile(P)
+    assert world.results(outcome) == {"base": Result.REMOVED, "network": Result.FAILED}
+    assert outcome.unfinished
+    assert world.engine.removed() == ["base"]
+
+
+def test_another_table_between_two_removals_stops_them(world: World) -> None:
+    world.deploy(base(), network())
+    world.database.rows.clear()
+
+    def swap() -> None:
+        world.database.identity = "two"
+
+    world.engine.on["remove", "base"] = swap
+    assert world.results(world.reconciler.reconcile(P)) == {
+        "base": Result.REMOVED,
+        "network": Result.SPARED,
+    }
+
+
+# What the index learns from a reap.
+
+
+def test_owners_that_were_mistaken_are_corrected_in_the_index(world: World) -> None:
+    guessed, real = base(settled=False), base("base", topology(Q))
+    foreign = base("foreign", settled=False)
+    world.deploy(guessed, foreign, rows=[TOPOLOGY])
+    world.engine.put(real)
+    world.engine.present["foreign"] = Resource(
+        foreign.kind, "foreign", "foreign", (), foreign.stage
+    )
+    world.database.rows.clear()
+    outcome = world.reconciler.reconcile(P)
+    assert set(world.results(outcome).values()) == {Result.MISTAKEN}
+    assert world.index.get("base") == real
+    assert world.index.get("foreign") is None
+    assert world.index.prefixes() == {Q}
+    assert outcome.pending
+    assert outcome.unfinished
+    assert outcome.errors == []
+    assert world.engine.removed() == []
+
+
+def test_what_is_gone_or_removed_leaves_the_index_and_what_is_stuck_stays(world: World) -> None:
+    world.deploy(base("gone"), base("removed"), base("stuck"))
+    world.database.rows.clear()
+    del world.engine.present["gone"]
+    world.engine.faults["remove", "stuck"] = [EngineError("refused for ever")] * 99
+    outcome = world.reconciler.reconcile(P)
+    assert [resource.id for resource in world.index.resources(P)] == ["stuck"]
+    assert outcome.unfinished
+    assert not outcome.pending
+    assert outcome.errors == ["container 'stuck-name': refused for ever"]
+
+
+# Two topologies with one prefix.
+
+
+def test_of_two_topologies_with_one_prefix_only_the_dead_ones_containers_go(world: World) -> None:
+    dead, alive = [base("d1"), service("d2")], [base("a1", OTHER), service("a2", OTHER)]
+    unlabelled = [base("u", P, settled=False), network()]
+    world.deploy(*dead, *alive, *unlabelled, rows=[TOPOLOGY, OTHER])
+    world.database.rows.remove(TOPOLOGY)
+    outcome = world.reconciler.reconcile(P)
+    assert world.results(outcome) == {"d1": Result.REMOVED, "d2": Result.REMOVED}
+    assert set(world.engine.present) == {"a1", "a2", "u", "network"}
+    world.database.rows.clear()
+    world.reconciler.reconcile(P)
+    assert world.engine.present == {}
+
+
+# Evidence.
+
+
+def test_what_waits_is_looked_at_again_and_goes_when_the_grace_is_over(world: World) -> None:
+    world.deploy(base("b", topology(Q)), rows=[topology(Q)])
+    world.engine.put(base())
+    world.index.put(base())
+    assert world.reconciler.reconcile(P).wait == 30.0
+    world.pass_time(29.0)
+    outcome = world.reconciler.reconcile(P)
+    assert (outcome.wait, outcome.removals) == (1.0, ())
+    world.pass_time(1.0)
+    assert world.results(world.reconciler.reconcile(P)) == {"base": Result.REMOVED}
+
+
+def test_what_is_held_stays_and_is_said(world: World) -> None:
+    world.engine.put(base())
+    world.index.put(base())
+    world.pass_time(1e6)
+    outcome = world.reconciler.reconcile(P)
+    assert (outcome.held, outcome.removals, outcome.wait) == (True, (), None)
+    assert world.engine.calls == []
+
+
+def test_in_a_single_sweep_what_is_old_enough_goes_at_once() -> None:
+    world = World(engine_now=5000.0)
+    old, young = base("old", created=4000.0), base("young", created=4990.0)
+    world.deploy(old, young, base("b", topology(Q)), rows=[topology(Q)])
+    outcome = world.reconciler.reconcile(P)
+    assert world.results(outcome) == {"old": Result.REMOVED}
+    assert outcome.wait == 20.0
+
+
+# The screening.
+
+
+def test_a_screening_sorts_every_prefix_with_one_question_and_removes_nothing(
+    world: World,
+) -> None:
+    gone, fresh = topology("cccccccc"), topology("dddddddd")
+    dead = base("dead", gone)
+    world.deploy(base(), dead, network("lan", "cccccccc"), rows=[TOPOLOGY, gone])
+    world.database.rows.remove(gone)
+    world.index.put(base("new", fresh))
+    found = world.reconciler.screen()
+    assert questions(world) == 1
+    assert found.live == {P}
+    assert {p: sorted(r.id for r in rs) for p, rs in found.orphans.items()} == {
+        "cccccccc": ["dead", "lan"]
+    }
+    assert found.waiting == {"dddddddd": 30.0}
+    assert found.held == {}
+    assert found.token == ""
+    assert world.engine.calls == []
+    assert len(world.index) == 4
+
+
+def test_a_screening_tells_what_is_held_and_by_which_token_it_is_released(world: World) -> None:
+    for prefix in (P, Q):
+        world.index.put(base(prefix, topology(prefix)))
+    found = world.reconciler.screen()
+    assert set(found.held) == {P, Q}
+    assert found.orphans == {}
+    assert world.evidence.release([P], found.token) is False
+    assert world.evidence.release(found.held, found.token) is True
+    assert set(world.reconciler.screen().orphans) == {P, Q}
+
+
+def test_a_screening_of_some_prefixes_leaves_out_the_others_and_the_absent(world: World) -> None:
+    world.deploy(base(), base("b", topology(Q)), rows=[TOPOLOGY, topology(Q)])
+    assert world.reconciler.screen([P, "99999999"]).live == {P}
+    # The others are asked about as well: what is alive of them vouches for the database.
+    assert [prefixes for _, prefixes in world.database.asked] == [{P, Q}]
+
+
+def test_a_prefix_that_empties_while_it_is_screened_is_left_out(world: World) -> None:
+    class Emptying(PrefixIndex):
+        """Its last resource goes between the two reads of the index."""
+
+        def prefixes(self) -> frozenset[str]:
+            return super().prefixes() | {Q}
+
+    world.index = Emptying()
+    world.reconciler = world.reconciler_with(world.reaper.reap)
+    world.deploy(base())
+    assert world.reconciler.screen().live == {P}
+
+
+def test_a_prefix_may_be_alive_and_orphaned_at_once(world: World) -> None:
+    world.deploy(base(), base("other", OTHER), rows=[TOPOLOGY, OTHER])
+    world.database.rows.remove(TOPOLOGY)
+    found = world.reconciler.screen()
+    assert found.live == {P}
+    assert [resource.id for resource in found.orphans[P]] == ["base"]

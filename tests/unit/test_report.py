@@ -1,0 +1,96 @@
+"""What a sweep says it did."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from listener.reaper import Removal, Result
+from listener.reconciler import Screening
+from listener.report import Report
+
+from .world import P, Q, base, network, service
+
+HELD = {"prefix": "dddddddd", "reason": "nobody vouches", "token": "0123456789ab"}
+
+
+def screening() -> Screening:
+    shared = base("shared", Q, "cccccccc")
+    return Screening(
+        live=frozenset({"eeeeeeee", P}),
+        orphans={"cccccccc": [network("lan", "cccccccc"), shared], Q: [shared]},
+        waiting={"dddddddd": 3.0, "11111111": 7.4},
+        held={"dddddddd": "nobody vouches"},
+        token="0123456789ab",
+    )
+
+
+def test_the_json_has_every_key_of_the_interface_and_every_list_is_sorted() -> None:
+    report = Report.of(screening(), dry_run=False)
+    assert json.loads(report.to_json()) == {
+        "live_prefixes": [P, "eeeeeeee"],
+        "orphan_prefixes": [Q, "cccccccc"],
+        "containers_removed": [],
+        "networks_removed": [],
+        "errors": [],
+        "held": [
+            {"prefix": "11111111", "reason": "younger than --grace, wait 7 s", "token": ""},
+            HELD,
+        ],
+        "would_remove": [],
+        "dry_run": False,
+        "duration_ms": 0.0,
+    }
+
+
+def test_a_dry_run_lists_what_it_would_remove_each_once() -> None:
+    report = Report.of(screening(), dry_run=True)
+    assert report.dry_run
+    assert report.would_remove == ["container 'shared-name'", "network 'decnet_t_cccccccc_lan'"]
+
+
+def test_only_what_was_removed_by_us_is_reported_as_removed() -> None:
+    report = Report()
+    report.add(Removal(base(result), result) for result in Result)
+    report.add(Removal(network(result), result) for result in Result)
+    report.add([Removal(service("s"), Result.REMOVED)])
+    assert report.containers_removed == ["removed-name", "s-name"]
+    assert report.networks_removed == [f"decnet_t_{P}_removed"]
+
+
+def test_what_has_no_name_is_reported_by_its_id() -> None:
+    nameless = type(base())(base().kind, "f" * 64, "", (P,), base().stage)
+    report = Report()
+    report.add([Removal(nameless, Result.REMOVED)])
+    assert report.containers_removed == ["f" * 12]
+
+
+@pytest.mark.parametrize(
+    ("report", "complete"),
+    [(Report(), True), (Report(errors=["stuck"]), False), (Report(held=[HELD]), False)],
+)
+def test_a_sweep_is_complete_when_nothing_failed_and_nothing_is_held(
+    report: Report, complete: bool
+) -> None:
+    assert report.complete is complete
+
+
+def test_the_text_tells_everything_that_the_json_does() -> None:
+    report = Report.of(screening(), dry_run=True)
+    report.containers_removed = ["decky"]
+    report.networks_removed = ["lan"]
+    report.errors = ["container 'x': refused"]
+    report.duration_ms = 12.0
+    lines = report.to_text().splitlines()
+    assert lines[0] == "2 live, 2 orphaned and 2 held topologies on this host"
+    assert lines[-1] == "done in 12 ms"
+    for line in (
+        "would remove container 'shared-name'",
+        "removed container decky",
+        "removed network lan",
+        "held dddddddd: nobody vouches",
+        "  to remove it: topology-reaper sweep --confirm 0123456789ab",
+        "error: container 'x': refused",
+    ):
+        assert lines.count(line) == 1

@@ -1,0 +1,267 @@
+"""Every option from every place, and what is said of a value that cannot be used."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from listener.errors import ConfigurationError
+from listener.settings import DEFAULT_DOCKER_HOST, Settings, flag_of
+
+# By option: three values as text, and what they are read as.
+OPTIONS: dict[str, list[tuple[str, object]]] = {
+    "database_url": [(f"sqlite:////{n}.db", (f"sqlite:////{n}.db",)) for n in "abc"],
+    "docker_host": [(f"unix:///run/{n}.sock", f"unix:///run/{n}.sock") for n in "abc"],
+    "feed": [("push", "push"), ("poll", "poll"), ("AUTO", "auto")],
+    "poll_interval": [("0.5", 0.5), ("2", 2.0), ("3e1", 30.0)],
+    "sweep_interval": [("0.5", 0.5), ("2", 2.0), ("3e1", 30.0)],
+    "grace": [("0", 0.0), ("2", 2.0), ("3e1", 30.0)],
+    "keep_volumes": [("true", True), ("no", False), ("ON", True)],
+    "workers": [("1", 1), ("64", 64), ("7", 7)],
+    "timeout": [("0", 0.0), ("2", 2.0), ("3e1", 30.0)],
+    "log_level": [("debug", "DEBUG"), ("ERROR", "ERROR"), ("Warning", "WARNING")],
+    "log_format": [("json", "json"), ("text", "text"), ("JSON", "json")],
+}
+# By option: what it must not take.
+SECONDS: list[object] = ["-1", "soon", "", "nan", "inf", "-inf", -1, None, [], "1s"]
+WRONG: dict[str, list[object]] = {
+    "docker_host": ["nonsense://x", "http+unix//", "unix", "ftp://h"],
+    "feed": ["trigger", "", 7],
+    "poll_interval": [*SECONDS, "0", 0],
+    "sweep_interval": [*SECONDS, 0.0],
+    "grace": SECONDS,
+    "keep_volumes": ["perhaps", 2, "truee"],
+    "workers": ["0", "65", "-1", "many", "1.5", 2.5, None, []],
+    "timeout": SECONDS,
+    "log_level": ["LOUD", 10],
+    "log_format": ["xml", 1],
+}
+each_option = pytest.mark.parametrize("name", OPTIONS)
+each_wrong = pytest.mark.parametrize(
+    ("name", "value"), [(name, value) for name, values in WRONG.items() for value in values]
+)
+MakeFile = Callable[[str], Path]
+
+
+@pytest.fixture
+def toml(tmp_path: Path) -> MakeFile:
+    """Makes a TOML file of some text."""
+
+    def make(text: str) -> Path:
+        path = tmp_path / "reaper.toml"
+        path.write_text(text)
+        return path
+
+    return make
+
+
+def variable(name: str) -> str:
+    return f"REAPER_{name.upper()}"
+
+
+def test_the_tests_know_every_option_that_has_a_flag() -> None:
+    flagged = {f.name for f in dataclasses.fields(Settings) if f.metadata["flag"]}
+    assert flagged == set(OPTIONS)
+    assert {f.name for f in dataclasses.fields(Settings)} - flagged == {
+        "docker_tls_verify",
+        "docker_cert_path",
+    }
+
+
+# Where a value comes from.
+
+
+@each_option
+def test_a_flag_beats_a_variable_which_beats_the_file_which_beats_the_default(
+    name: str, toml: MakeFile
+) -> None:
+    (in_file, of_file), (in_variable, of_variable), (flag, of_flag) = OPTIONS[name]
+    config = toml(f"{name} = {json.dumps(in_file)}")
+    environment = {variable(name): in_variable}
+
+    def read(environment: dict[str, str], flags: dict[str, object], path: Path | None) -> object:
+        return getattr(Settings.from_environment(environment, flags=flags, config=path), name)
+
+    assert read(environment, {name: flag}, config) == of_flag
+    assert read(environment, {}, config) == of_variable
+    assert read({}, {}, config) == of_file
+    assert read({}, {name: flag}, None) == of_flag
+    assert read({variable(name): ""}, {}, config) == of_file  # empty is not given
+    assert read({}, {}, None) == getattr(Settings(), name)
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "value"),
+    [
+        ("workers = 3", "workers", 3),
+        ("grace = 1", "grace", 1.0),
+        ("grace = 1.5", "grace", 1.5),
+        ("keep_volumes = true", "keep_volumes", True),
+        ("keep_volumes = false", "keep_volumes", False),
+        (
+            'database_url = ["sqlite:////a b", "sqlite:////c"]',
+            "database_url",
+            ("sqlite:////a b", "sqlite:////c"),
+        ),
+        ("", "database_url", ()),
+    ],
+)
+def test_the_file_may_use_the_types_of_toml(
+    toml: MakeFile, text: str, name: str, value: object
+) -> None:
+    read = getattr(Settings.from_environment({}, config=toml(text)), name)
+    assert read == value
+    assert type(read) is type(value)
+
+
+def test_a_variable_separates_urls_by_white_space_and_a_flag_may_be_repeated() -> None:
+    both = ("sqlite:////a", "sqlite:////b")
+    environment = {"REAPER_DATABASE_URL": " sqlite:////a \n sqlite:////b "}
+    assert Settings.from_environment(environment).databases == both
+    assert Settings.from_environment({}, flags={"database_url": both}).databases == both
+    assert Settings(database_url="sqlite:////a").databases == ("sqlite:////a",)
+
+
+def test_docker_host_counts_where_nothing_more_specific_does(toml: MakeFile) -> None:
+    environment = {"DOCKER_HOST": "tcp://one:1", "DOCKER_TLS_VERIFY": "1", "DOCKER_CERT_PATH": "/c"}
+    settings = Settings.from_environment(environment)
+    assert (settings.docker_host, settings.docker_tls_verify, settings.docker_cert_path) == (
+        "tcp://one:1",
+        True,
+        "/c",
+    )
+    environment["REAPER_DOCKER_HOST"] = "tcp://two:2"
+    assert Settings.from_environment(environment).docker_host == "tcp://two:2"
+    flags = {"docker_host": "tcp://three:3"}
+    assert Settings.from_environment(environment, flags=flags).docker_host == "tcp://three:3"
+    config = toml('docker_host = "tcp://four:4"')
+    del environment["REAPER_DOCKER_HOST"]
+    assert Settings.from_environment(environment, config=config).docker_host == "tcp://one:1"
+
+
+def test_the_defaults_are_those_of_the_interface() -> None:
+    settings = Settings()
+    assert settings == Settings.from_environment({})
+    assert settings.docker_host == DEFAULT_DOCKER_HOST == "unix:///var/run/docker.sock"
+    assert (settings.poll_interval, settings.sweep_interval, settings.grace) == (1.0, 300.0, 30.0)
+    assert (settings.workers, settings.timeout, settings.feed) == (4, 30.0, "auto")
+
+
+def test_settings_read_no_environment_unless_they_are_told_to(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    before = Settings()
+    for name, values in OPTIONS.items():
+        monkeypatch.setenv(variable(name), values[0][0])
+    monkeypatch.setenv("DOCKER_HOST", "tcp://elsewhere:1")
+    assert Settings() == before
+    assert Settings.from_environment() != before
+    assert Settings.from_environment().docker_host == "unix:///run/a.sock"
+
+
+# What cannot be used.
+
+
+def refusal(read: Callable[[], object]) -> str:
+    with pytest.raises(ConfigurationError) as caught:
+        read()
+    assert caught.value.exit_status == 2
+    text = str(caught.value)
+    assert "\n" not in text
+    return text
+
+
+@each_wrong
+def test_a_value_that_cannot_be_used_is_refused_by_the_name_of_its_place(
+    name: str, value: object, toml: MakeFile
+) -> None:
+    said = refusal(lambda: Settings(**{name: value}))  # type: ignore[arg-type]
+    assert said.startswith(f"{flag_of(name)}: ")
+    said = refusal(lambda: Settings.from_environment({}, flags={name: value}))
+    assert said.startswith(f"{flag_of(name)}: ")
+    if isinstance(value, str) and value:
+        said = refusal(lambda: Settings.from_environment({variable(name): str(value)}))
+        assert said.startswith(f"the variable {variable(name)}: ")
+    if value is not None:
+        config = toml(f"{name} = {json.dumps(value)}")
+        said = refusal(lambda: Settings.from_environment({}, config=config))
+        assert said.startswith(f"{name} in {config}: ")
+
+
+@pytest.mark.parametrize("name", ["poll_interval", "sweep_interval", "grace", "timeout", "workers"])
+def test_true_is_no_number(name: str) -> None:
+    said = refusal(lambda: Settings(**{name: True}))  # type: ignore[arg-type]
+    assert said.startswith(flag_of(name))
+
+
+def test_the_variable_of_docker_is_named_when_its_value_cannot_be_used() -> None:
+    said = refusal(lambda: Settings.from_environment({"DOCKER_HOST": "nonsense://x"}))
+    assert said.startswith("the variable DOCKER_HOST: ")
+
+
+@pytest.mark.parametrize("value", [7, 1.5, True, None, {"u": "postgresql://u:s3cret@h/d"}, [1]])
+def test_the_text_of_a_url_is_never_repeated(value: object) -> None:
+    said = refusal(lambda: Settings(database_url=value))  # type: ignore[arg-type]
+    assert "s3cret" not in said
+    assert said.startswith("--database-url: ")
+
+
+def test_without_a_database_there_is_no_guess() -> None:
+    assert refusal(lambda: Settings().databases).startswith("--database-url: no database was given")
+
+
+@pytest.mark.parametrize(
+    ("key", "suggestion"),
+    [
+        ("sweep_intervall", "did you mean sweep_interval?"),
+        ("sweep-interval", "did you mean sweep_interval?"),
+        ("databse_url", "did you mean database_url?"),
+        ("worker", "did you mean workers?"),
+        ("docker_tls_verify", ""),
+        ("zzz", "there are database_url, docker_host, "),
+    ],
+)
+def test_an_unknown_key_is_refused_with_what_was_probably_meant(
+    toml: MakeFile, key: str, suggestion: str
+) -> None:
+    config = toml(f"workers = 2\n{key} = 1\n")
+    said = refusal(lambda: Settings.from_environment({}, config=config))
+    assert said.startswith(f"--config: {config} has an unknown key {key}; ")
+    assert suggestion in said
+
+
+@pytest.mark.parametrize("text", ["workers", "= 1", "[", 'a = "', "workers = 1\nworkers = 2"])
+def test_a_file_that_is_not_toml_is_refused(toml: MakeFile, text: str) -> None:
+    config = toml(text)
+    said = refusal(lambda: Settings.from_environment({}, config=config))
+    assert said.startswith(f"--config: {config} is not TOML")
+
+
+def test_a_file_that_is_no_text_is_refused(tmp_path: Path) -> None:
+    config = tmp_path / "x"
+    config.write_bytes(b"\xff\xfe\x00")
+    said = refusal(lambda: Settings.from_environment({}, config=config))
+    assert said.startswith(f"--config: {config} is not ")
+
+
+@pytest.mark.parametrize("name", ["absent.toml", "."])
+def test_a_file_that_cannot_be_read_is_refused(tmp_path: Path, name: str) -> None:
+    config = tmp_path / name
+    with pytest.raises(ConfigurationError, match="cannot be read"):
+        Settings.from_environment({}, config=config)
+
+
+@given(st.sampled_from(sorted(OPTIONS)), st.text())
+def test_whatever_the_text_is_it_is_read_or_refused(name: str, text: str) -> None:
+    said = flag_of(name)
+    try:
+        Settings.from_environment({}, flags={name: text})
+    except ConfigurationError as error:
+        said = str(error)
+    assert said.startswith(flag_of(name))

@@ -1,0 +1,223 @@
+"""The queue: its promises one by one, and against a model."""
+
+from __future__ import annotations
+
+import random
+
+import hypothesis.strategies as st
+import pytest
+from hypothesis import settings
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from listener.workqueue import WorkQueue
+
+
+def queue(jitter: float = 0.0, backoff_min: float = 1.0) -> WorkQueue:
+    return WorkQueue(backoff_min=backoff_min, backoff_max=60.0, jitter=lambda: jitter)
+
+
+def taken(work: WorkQueue, now: float) -> list[str]:
+    """Everything that can be taken at this time."""
+    return list(iter(lambda: work.take(now), None))
+
+
+def test_a_key_is_taken_once_however_often_it_was_added() -> None:
+    work = queue()
+    for due in (5.0, 1.0, 9.0):
+        work.add("a", due)
+    assert len(work) == 1
+    assert taken(work, 0.9) == []
+    assert taken(work, 1.0) == ["a"]
+    assert taken(work, 100.0) == []
+
+
+def test_a_key_is_not_taken_before_it_is_due_and_the_earliest_goes_first() -> None:
+    work = queue()
+    for key, due in {"c": 3.0, "a": 1.0, "b": 2.0}.items():
+        work.add(key, due)
+    assert work.next_due() == 1.0
+    assert taken(work, 0.5) == []
+    assert taken(work, 2.0) == ["a", "b"]
+    assert taken(work, 3.0) == ["c"]
+    assert work.next_due() is None
+
+
+@pytest.mark.parametrize(
+    ("failed", "hasten", "due"), [(False, False, 2.0), (True, False, 60.0), (True, True, 2.0)]
+)
+def test_only_news_brings_a_key_forward_that_failed(failed: bool, hasten: bool, due: float) -> None:
+    work = queue(backoff_min=60.0)
+    work.add("a", 0.0 if failed else 60.0)
+    if failed:
+        work.take(0.0)
+        work.retry("a", 0.0)
+    work.add("a", 2.0, hasten=hasten)
+    assert work.next_due() == due
+    work.add("a", 90.0, hasten=True)
+    assert work.next_due() == due
+    assert taken(work, 100.0) == ["a"]
+
+
+def test_a_key_in_work_is_never_taken_a_second_time_and_runs_once_more_afterwards() -> None:
+    work = queue()
+    work.add("a", 0.0)
+    assert taken(work, 0.0) == ["a"]
+    work.add("a", 7.0)
+    work.add("a", 3.0)
+    work.add("a", 9.0)
+    assert taken(work, 100.0) == []
+    work.done("a")
+    assert work.next_due() == 3.0
+    assert taken(work, 100.0) == ["a"]
+    work.done("a")
+    assert taken(work, 100.0) == []
+    assert len(work) == 0
+
+
+def test_the_delay_doubles_up_to_its_cap_and_begins_anew_after_a_success() -> None:
+    work = queue()
+    work.add("a", 0.0)
+    delays = []
+    for _ in range(40):
+        assert taken(work, 1e9) == ["a"]
+        delays.append(work.retry("a", 0.0))
+    assert delays[:7] == [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 60.0]
+    assert set(delays[7:]) == {60.0}
+    assert taken(work, 1e9) == ["a"]
+    work.done("a")
+    work.add("a", 0.0)
+    assert taken(work, 0.0) == ["a"]
+    assert work.retry("a", 5.0) == 1.0
+    assert work.next_due() == 6.0
+
+
+def test_the_failures_of_one_key_do_not_delay_another() -> None:
+    work = queue()
+    for key in ("a", "b"):
+        work.add(key, 0.0)
+    assert taken(work, 0.0) == ["a", "b"]
+    work.retry("a", 0.0)
+    assert (work.retry("a", 0.0) if taken(work, 9.0) == ["a"] else 0.0) == 2.0
+    assert work.retry("b", 0.0) == 1.0
+
+
+@pytest.mark.parametrize(("jitter", "factor"), [(0.0, 1.0), (0.5, 0.75), (0.999, 0.5005)])
+def test_jitter_shortens_a_delay_by_half_of_it_at_most(jitter: float, factor: float) -> None:
+    work = queue(jitter)
+    work.add("a", 0.0)
+    for failures in range(12):
+        assert taken(work, 1e9) == ["a"]
+        assert work.retry("a", 0.0) == pytest.approx(factor * min(60.0, 2.0**failures))
+
+
+def test_jitter_spreads_the_retries_of_many_keys() -> None:
+    work = WorkQueue(jitter=random.Random(7).random)
+    for n in range(50):
+        work.add(str(n), 0.0)
+    delays = [work.retry(key, 0.0) for key in taken(work, 0.0)]
+    assert len(set(delays)) == 50
+    assert min(delays) >= max(delays) / 2
+
+
+def test_adding_a_key_that_backs_off_does_not_cut_that_short_but_news_does() -> None:
+    work = queue()
+    work.add("a", 0.0)
+    assert taken(work, 0.0) == ["a"]
+    work.retry("a", 0.0)
+    work.add("a", 0.0)
+    assert taken(work, 0.9) == []
+    work.add("a", 0.5, hasten=True)
+    assert taken(work, 0.5) == ["a"]
+    assert work.retry("a", 0.5) == 2.0  # and what failed before is not forgotten
+
+
+def test_a_reason_that_comes_during_work_that_fails_does_not_cut_the_delay_short() -> None:
+    work = queue()
+    work.add("a", 0.0)
+    assert taken(work, 0.0) == ["a"]
+    work.add("a", 0.0)
+    work.retry("a", 0.0)
+    assert work.next_due() == 1.0
+
+
+def test_news_that_comes_during_work_that_fails_hastens_the_retry() -> None:
+    work = queue()
+    work.add("a", 0.0)
+    assert taken(work, 0.0) == ["a"]
+    work.add("a", 0.25, hasten=True)
+    work.retry("a", 0.0)
+    assert work.next_due() == 0.25
+
+
+class QueueMachine(RuleBasedStateMachine):
+    """The model keeps plain dictionaries and sorts them at every question."""
+
+    keys = st.sampled_from("abc")
+    times = st.integers(0, 40).map(float)
+
+    @initialize()
+    def start(self) -> None:
+        self.jitter = 0.0
+        self.work = WorkQueue(backoff_min=1.0, backoff_max=20.0, jitter=lambda: self.jitter)
+        self.waiting: dict[str, float] = {}
+        self.in_work: dict[str, list[float]] = {}
+        self.failures = dict.fromkeys("abc", 0)
+        self.now = 0.0
+
+    @rule(key=keys, delay=times, hasten=st.booleans())
+    def add(self, key: str, delay: float, hasten: bool) -> None:
+        due = self.now + delay
+        # News for a key in work has a test of its own.
+        hasten = hasten and key not in self.in_work
+        self.work.add(key, due, hasten=hasten)
+        if key in self.in_work:
+            self.in_work[key].append(due)
+        elif key not in self.waiting or hasten or not self.failures[key]:
+            self.waiting[key] = min(due, self.waiting.get(key, due))
+
+    @rule(delay=times)
+    def time_passes(self, delay: float) -> None:
+        self.now += delay
+
+    @rule()
+    def take(self) -> None:
+        key = self.work.take(self.now)
+        ready = {key: due for key, due in self.waiting.items() if due <= self.now}
+        if not ready:
+            assert key is None
+            return
+        assert key is not None
+        assert key not in self.in_work
+        assert ready[key] == min(ready.values())
+        del self.waiting[key]
+        self.in_work[key] = []
+
+    @precondition(lambda self: self.in_work)
+    @rule(data=st.data())
+    def done(self, data: st.DataObject) -> None:
+        key = data.draw(st.sampled_from(sorted(self.in_work)))
+        self.work.done(key)
+        self.failures[key] = 0
+        if again := self.in_work.pop(key):
+            self.waiting[key] = min(again)
+
+    @precondition(lambda self: self.in_work)
+    @rule(data=st.data(), jitter=st.floats(0.0, 1.0, exclude_max=True))
+    def retry(self, data: st.DataObject, jitter: float) -> None:
+        key = data.draw(st.sampled_from(sorted(self.in_work)))
+        self.jitter = jitter
+        delay = self.work.retry(key, self.now)
+        longest = min(20.0, 1.0 * 2 ** self.failures[key])
+        assert longest / 2 <= delay <= longest
+        self.failures[key] += 1
+        del self.in_work[key]
+        self.waiting[key] = self.now + delay
+
+    @invariant()
+    def knows_what_the_model_knows(self) -> None:
+        assert self.work.next_due() == min(self.waiting.values(), default=None)
+        assert len(self.work) == len(self.waiting) + len(self.in_work)
+
+
+TestQueueAgainstAModel = QueueMachine.TestCase
+TestQueueAgainstAModel.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
