@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from typing import TypeVar
 
 from loguru import logger
@@ -23,6 +24,8 @@ from tenacity import (
     wait_random_exponential,
 )
 
+from listener.database.topologies import Topologies
+from listener.engine.client import Engine
 from listener.errors import ConfigurationError, NoAnswer, ReaperError
 from listener.evidence import Evidence
 from listener.index import PrefixIndex
@@ -62,6 +65,20 @@ def sweep(
     """
     started = time.monotonic()
     engine, topologies = open_sides(settings)
+    with closing(topologies):
+        report = _sweep(engine, topologies, settings, dry_run, prefixes, confirm)
+    report.duration_ms = round((time.monotonic() - started) * 1000, 1)
+    return report
+
+
+def _sweep(
+    engine: Engine,
+    topologies: Topologies,
+    settings: Settings,
+    dry_run: bool,
+    prefixes: Collection[str] | None,
+    confirm: str,
+) -> Report:
     index = PrefixIndex()
     evidence = Evidence(settings.grace)
     with ThreadPoolExecutor(settings.workers, "remove") as pool:
@@ -91,7 +108,6 @@ def sweep(
         report = Report.of(screening, dry_run=dry_run)
         if not dry_run:
             _remove(screening.orphans, reconciler, report, settings)
-    report.duration_ms = round((time.monotonic() - started) * 1000, 1)
     return report
 
 

@@ -18,7 +18,7 @@ from uuid import UUID
 
 import sqlalchemy as sa
 
-from listener.database.topologies import TABLE, Reading, Topologies, table
+from listener.database.topologies import TABLE, Reading, Topologies, rows_with, table
 from listener.errors import NoAnswer
 
 CONNECT_TIMEOUT = 10
@@ -43,6 +43,7 @@ class ServerTopologies(Topologies):
         super().__init__(f"the database {url.database or url.username or ''!r} on {where}", clock)
         self._where = f"{url.get_backend_name()} {where}/{url.database or ''}"
         self._schema: str | None = None
+        self._ordered: str | None = None
         self._engine = sa.create_engine(
             url,
             isolation_level="READ COMMITTED",
@@ -58,10 +59,34 @@ class ServerTopologies(Topologies):
             with self._connect() as connection:
                 schema, id_type, identity = self._look(connection, self._schema)
                 self._schema = schema
-                identity = f"{self._where} {schema} {identity}"
-                yield Reading(connection, identity, table(id_type, schema))
+                asked = table(id_type, schema)
+                self._check_order(connection, asked, identity)
+                yield Reading(connection, f"{self._where} {schema} {identity}", asked)
         except sa.exc.SQLAlchemyError as error:
             raise self.no_answer(error) from error
+
+    def _check_order(self, connection: sa.Connection, asked: sa.TableClause, identity: str) -> None:
+        """See once for each incarnation that the column orders ids as the ranges take it.
+
+        Numeric collations and MariaDB's own type for UUIDs do not, and hide rows without an error.
+        """
+        if identity == self._ordered:
+            return
+        id_ = asked.c.id
+        probe = "12345679-0000-0000-0000-000000000000"
+        # A value in the column's own type and collation, without a row that holds it.
+        values = sa.union_all(
+            sa.select(id_).where(sa.false()),
+            sa.select(sa.literal(UUID(probe), sa.Uuid))
+            if isinstance(id_.type, sa.Uuid)
+            else sa.select(sa.literal(probe)),
+        ).subquery()
+        if len(connection.scalars(rows_with([probe[:8]], values)).all()) != 1:
+            raise self.no_answer(
+                "orders the ids in a way that hides rows; give the column id a text type with a"
+                " collation such as C or utf8mb4_bin"
+            )
+        self._ordered = identity
 
     def _connect(self) -> sa.Connection:
         try:
@@ -103,12 +128,13 @@ class PostgresTopologies(ServerTopologies):
     _WHO = sa.text(
         """
         SELECT n.nspname, c.oid, a.atttypid = 'uuid'::regtype, pg_is_in_recovery(),
-               row_security_active(c.oid), s.system_identifier, k.timeline_id
+               row_security_active(c.oid), s.system_identifier,
+               CASE WHEN NOT pg_is_in_recovery()
+                    THEN substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8) END
         FROM pg_class c
         JOIN pg_namespace n ON n.oid = c.relnamespace
         LEFT JOIN pg_attribute a ON a.attrelid = c.oid AND a.attname = 'id'
         CROSS JOIN pg_control_system() s
-        CROSS JOIN pg_control_checkpoint() k
         WHERE c.oid = to_regclass(:name)
         """
     )
@@ -141,7 +167,7 @@ class MysqlTopologies(ServerTopologies):
 
     _WHO = sa.text(
         """
-        SELECT table_schema, create_time, @@global.read_only, @@global.server_id
+        SELECT table_schema, UNIX_TIMESTAMP(create_time), @@global.read_only, @@global.server_id
         FROM information_schema.tables
         WHERE table_schema = COALESCE(:schema, DATABASE()) AND table_name = :name
         """

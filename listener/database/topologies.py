@@ -11,6 +11,7 @@ is raised as :class:`~listener.errors.NoAnswer`.
 
 from __future__ import annotations
 
+import re
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
@@ -61,9 +62,15 @@ class Topologies(ABC):
         clock: seconds, monotonic.
     """
 
+    _engine: sa.Engine
+
     def __init__(self, name: str, clock: Callable[[], float] = time.monotonic) -> None:
         self.name = name
         self._clock = clock
+
+    def close(self) -> None:
+        """Close the connections that wait for the next question."""
+        self._engine.dispose()
 
     def ask(self, prefixes: Iterable[str]) -> Answer:
         """Which rows begin with any of these prefixes, in one new transaction.
@@ -106,10 +113,11 @@ def _said(error: Exception) -> str:
     """What the database or its driver said, in one line."""
     original = getattr(error, "orig", None) or error
     text = original.args[-1] if original.args else original
-    return str(text).strip().partition("\n")[0]
+    first_line = str(text).strip().partition("\n")[0]
+    return re.sub(r" \(\[Errno \d+\] (.*)\)", r": \1", first_line)
 
 
-def rows_with(prefixes: Sequence[str], topologies: sa.TableClause) -> sa.Select[str]:
+def rows_with(prefixes: Sequence[str], topologies: sa.FromClause) -> sa.Select[str]:
     """The statement for the ids that begin with any of these prefixes."""
     id_ = topologies.c.id
     ranges = [
