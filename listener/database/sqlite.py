@@ -67,6 +67,7 @@ class SqliteTopologies(Topologies):
         self._lock = threading.Lock()  # guards what is known of the files
         self._database: _File | None = None
         self._beside: dict[str, _File] = {}
+        self._outdated = False
         self._generation = 0
         self._opened: weakref.WeakSet[_Connection] = weakref.WeakSet()
         self._engine = sa.create_engine(
@@ -134,20 +135,20 @@ class SqliteTopologies(Topologies):
 
     def _check_beside(self) -> None:
         real = self.path.resolve()
+        found: dict[str, _File] = {}
         for suffix in ("-wal", "-shm"):
-            found: _File | None = None
             with suppress(FileNotFoundError):
                 status = real.with_name(real.name + suffix).stat()
-                found = status.st_dev, status.st_ino
-            known = self._beside.get(suffix)
-            if known is not None and found != known:
-                self._engine.dispose()
-                if self._opened:
-                    raise self.no_answer(f"lost its {suffix} file; its connections are made anew")
-                self._beside.clear()
-                self._generation += 1
-            if found is not None:
-                self._beside[suffix] = found
+                found[suffix] = status.st_dev, status.st_ino
+        # Remembered until they are closed: a file's number is soon given to another one.
+        self._outdated |= any(found.get(suffix) != file for suffix, file in self._beside.items())
+        if self._outdated:
+            self._engine.dispose()
+            if self._opened:
+                raise self.no_answer("lost its -wal or -shm file; its connections are made anew")
+            self._outdated = False
+            self._generation += 1
+        self._beside = found
 
     def _find(self) -> _File:
         try:

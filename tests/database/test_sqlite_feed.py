@@ -280,6 +280,28 @@ def test_what_is_no_database_cannot_be_followed(
     assert path.exists() == (content is not None)
 
 
+def test_a_feed_that_cannot_be_connected_leaves_no_connection_open(
+    database: Looked, rows: Rows, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows.insert(new_id())
+    opened: list[sqlite3.Connection] = []
+    connect = database.connect
+
+    def remember() -> sqlite3.Connection:
+        opened.append(connect())
+        return opened[-1]
+
+    def fail(*_: object) -> int:
+        raise NoAnswer("it passes")
+
+    monkeypatch.setattr(database, "connect", remember)
+    monkeypatch.setattr(SqliteFeed, "_version", fail)
+    with pytest.raises(NoAnswer, match="it passes"):
+        SqliteFeed(database, SOON).connect()
+    with pytest.raises(sqlite3.ProgrammingError, match="closed"):
+        opened[0].execute("SELECT 1")
+
+
 # The end.
 
 

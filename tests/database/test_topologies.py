@@ -16,14 +16,17 @@ import sqlalchemy as sa
 from hypothesis import given
 from hypothesis import strategies as st
 
+from listener.database.feeds.sqlite import SqliteFeed
 from listener.database.sqlite import SqliteTopologies, create
 from listener.database.topologies import BATCH, rows_with, table, upper_bound
 from listener.errors import ConfigurationError, NoAnswer
+from tests.database.conftest import Follower
 from tests.support.decnet import new_id
 from tests.support.rows import Rows
 
 DIGITS = "0123456789abcdef"
 MakeRows = Callable[[Path], Rows]
+Follow = Callable[[SqliteFeed], Follower]
 
 
 def live(database: SqliteTopologies, *prefixes: str) -> set[str]:
@@ -479,3 +482,29 @@ def test_a_file_that_exists_is_left_as_it_is(path: Path, content: bytes) -> None
 def test_a_database_that_cannot_be_made_says_why(path: Path) -> None:
     with pytest.raises(ConfigurationError, match="cannot be made: No such file or directory"):
         create(path / "in" / "nowhere")
+
+
+@pytest.mark.parametrize("followed", [False, True], ids=["asked", "asked-and-followed"])
+def test_what_was_deleted_beside_the_database_gives_no_old_answers(
+    path: Path, open_rows: MakeRows, follow: Follow, followed: bool
+) -> None:
+    """SQLite itself goes on reading the deleted -wal, without an error and for ever."""
+    before, after = new_id("aaaaaaaa"), new_id("bbbbbbbb")
+    writer = open_rows(path)
+    writer.create_table()
+    writer.insert(before)
+    writer.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    database = SqliteTopologies(path)
+    follower = follow(SqliteFeed(database, 0.05)) if followed else None
+    identity = database.ask(["aaaaaaaa"]).identity
+    writer.close()
+    for suffix in ("-wal", "-shm"):
+        path.with_name(path.name + suffix).unlink()
+    open_rows(path).insert(after)
+    if follower is not None:
+        # Its connection was the last of the old ones.
+        assert "made anew" in str(follower.await_end())
+    answer = database.ask(["aaaaaaaa", "bbbbbbbb"])
+    assert answer.ids == {before, after}
+    assert answer.identity != identity, "what happened in between, nobody saw"
+    assert database.ask(["bbbbbbbb"]).identity == answer.identity

@@ -173,21 +173,106 @@ def test_one_refused_removal_holds_nothing_up_and_is_retried_ever_more_rarely(
     eventually(lambda: not orphan.remaining(api), "what heals is removed")
 
 
-def test_a_removal_that_hangs_does_not_hold_other_topologies_up_nor_the_end(
+def test_removals_that_hang_do_not_hold_other_topologies_up_nor_the_end(
     api: docker.APIClient, rows: Rows, run: Run, proxy: FaultProxy
 ) -> None:
     stuck, other, live = deployed(api, rows, 3)
-    hanging = next(iter(stuck.bases.values()))
     never = threading.Event()
-    proxy.hook = lambda r: stall(never) if r.method == "DELETE" and hanging in r.path else None
+
+    def hang(request: Request) -> Action | None:
+        ours = any(id_ in request.path for id_ in stuck.containers)
+        return stall(never) if request.method == "DELETE" and ours else None
+
+    proxy.hook = hang
     listener = run(host=proxy.host)
     listener.start()
+    proxy.clear()
     rows.delete(stuck.id)
-    eventually(lambda: any(hanging in r.path for r in proxy.requests), "it is tried")
+    eventually(
+        lambda: sum(hang(r) is not None for r in proxy.requests) == 4, "as many as can be hang"
+    )
     rows.delete(other.id)
     eventually(lambda: not other.remaining(api), "the other is gone")
+    assert sum(hang(r) is not None for r in proxy.requests) == 4, "before the first was given up"
     live.assert_intact(api)
     assert listener.stop() == 0
+    stuck.assert_intact(api)
+
+
+def test_what_appears_beside_a_removal_that_is_refused_goes_at_once(
+    api: docker.APIClient, rows: Rows, run: Run, proxy: FaultProxy
+) -> None:
+    (orphan,) = deployed(api, rows, 1)
+    refused = next(iter(orphan.services.values()))
+
+    def refuse(request: Request) -> Action | None:
+        ours = request.method == "DELETE" and refused in request.path
+        return answer(500, '{"message": "device or resource busy"}') if ours else None
+
+    def attempts() -> int:
+        return sum(refuse(r) is not None for r in proxy.requests)
+
+    proxy.hook = refuse
+    run(host=proxy.host).start()
+    rows.delete(orphan.id)
+    eventually(lambda: attempts() >= 15, "the pauses have grown")
+    labels = {"decnet.topology.id": orphan.id}
+    for number in range(5):
+        before = attempts()
+        late = api.create_container("busybox", ["true"], name=f"late-{number}", labels=labels)["Id"]
+        eventually(lambda id_=late: not api.containers(all=True, filters={"id": id_}), "it is gone")  # type: ignore[misc]
+        assert attempts() - before <= 6, "it did not wait for the growing pause"
+
+
+def test_rows_deleted_while_the_engine_is_away_are_told_in_few_words(
+    engine: PrivateEngine, api: docker.APIClient, rows: Rows, run: Run
+) -> None:
+    orphans = deployed(api, rows, 3)
+    listener = run()
+    listener.start()
+    engine.kill()
+    listener.await_log("down")
+    rows.delete(*(orphan.id for orphan in orphans))
+    engine.start()
+    for orphan in orphans:
+        eventually(lambda o=orphan: not o.remaining(api), f"{orphan.prefix} is gone")  # type: ignore[misc]
+    assert not listener.logged("failed")
+
+
+def test_a_stream_that_ends_at_once_every_time_is_not_hammered(
+    api: docker.APIClient, rows: Rows, run: Run, proxy: FaultProxy
+) -> None:
+    (orphan,) = deployed(api, rows, 1)
+    proxy.hook = lambda request: answer(200) if request.is_stream else None
+    run(host=proxy.host).start()
+    eventually(lambda: sum(r.is_stream for r in proxy.requests) >= 8, "it reconnects")
+    streams = [r.at for r in proxy.requests if r.is_stream]
+    assert streams[7] - streams[6] > streams[1] - streams[0]
+    rows.delete(orphan.id)
+    eventually(lambda: not orphan.remaining(api), "the orphan is gone")
+
+
+def test_what_is_held_after_a_vacuum_goes_by_the_command_that_the_log_gives(
+    api: docker.APIClient, rows: Rows, run: Run, engine: PrivateEngine, database: Path
+) -> None:
+    orphan, live = deployed(api, rows, 2)
+    listener = run()
+    listener.start()
+    # One lock, so that nobody sees the one without the other: to the listener it is a new table.
+    with closing(sqlite3.connect(database, isolation_level=None)) as connection:
+        connection.execute("BEGIN IMMEDIATE")
+        connection.execute("DELETE FROM topologies WHERE id = ?", (orphan.id,))
+        connection.execute("CREATE INDEX migrated ON topologies (status)")
+        connection.execute("COMMIT")
+    (held,) = listener.await_log("held")
+    assert held["prefix"] == orphan.prefix
+    orphan.assert_intact(api)
+    options = ["--docker-host", engine.host, "--database-url", f"sqlite:///{database}"]
+    words = held["message"].split("topology-reaper sweep ")[1].split()
+    result = call("sweep", *words, *options)
+    assert result.returncode == 0, result.stderr + result.stdout
+    assert not orphan.remaining(api)
+    live.assert_intact(api)
 
 
 def test_streams_that_are_cut_lose_no_deletion(

@@ -65,10 +65,15 @@ class SqliteFeed:
             NoAnswer: there is no such file, or SQLite cannot open it.
         """
         try:
-            self._connection = self._database.connect()
+            connection = self._database.connect()
         except sqlite3.Error as error:
             raise self._database.no_answer(error) from error
-        self._version(self._connection)
+        try:
+            self._version(connection)
+        except BaseException:
+            connection.close()
+            raise
+        self._connection = connection
 
     def follow(self, hint: Callable[[], None], stop: threading.Event) -> None:
         """Hint at once and after every commit until ``stop`` is set.

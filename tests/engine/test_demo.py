@@ -1,0 +1,43 @@
+"""The demo: what it shows, and that it leaves nothing."""
+
+from __future__ import annotations
+
+import docker
+import pytest
+from private_engine import PrivateEngine
+
+from tests.support.process import call
+
+
+def left(api: docker.APIClient) -> list[str]:
+    """What is on the engine besides Docker's own networks."""
+    networks = {network["Name"] for network in api.networks()} - {"bridge", "host", "none"}
+    return [*networks, *(container["Id"] for container in api.containers(all=True))]
+
+
+def test_the_demo_shows_what_went_and_what_stayed_and_leaves_nothing(
+    engine: PrivateEngine, api: docker.APIClient
+) -> None:
+    foreign = api.create_container("busybox", ["true"], name="decnet_t_0123abcd_decky-001")["Id"]
+    result = call("demo", "--docker-host", engine.host)
+    assert result.returncode == 0, result.stderr
+    gone = [line for line in result.stdout.splitlines() if " ms  " in line]
+    assert len(gone) == 8
+    assert sum("network" in line for line in gone) == 2
+    assert "8 of 8 resources" in result.stdout
+    assert "times that" in result.stdout
+    assert left(api) == [foreign]
+
+
+@pytest.mark.parametrize(
+    ("image", "said"), [("sleepless", "demo: "), ("no-such-image:1", "--image: ")]
+)
+def test_a_demo_that_cannot_be_leaves_nothing_either(
+    engine: PrivateEngine, api: docker.APIClient, image: str, said: str
+) -> None:
+    api.import_image_from_data(b"\0" * 1024, repository="sleepless")
+    result = call("demo", "--docker-host", engine.host, "--image", image)
+    assert result.returncode == 3
+    assert result.stderr.startswith(f"topology-reaper: {said}")
+    assert result.stderr.count("\n") == 1
+    assert left(api) == []
