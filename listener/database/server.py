@@ -57,11 +57,14 @@ class ServerTopologies(Topologies):
         """A new transaction, and what it reads."""
         try:
             with self._connect() as connection:
-                schema, id_type, identity = self._look(connection, self._schema)
+                looked = schema, id_type, identity = self._look(connection, self._schema)
                 self._schema = schema
                 asked = table(id_type, schema)
                 self._check_order(connection, asked, identity)
                 yield Reading(connection, f"{self._where} {schema} {identity}", asked)
+                # The first question locked the table against being dropped, but not before that.
+                if self._look(connection, schema) != looked:
+                    raise self.no_answer("put another table in place while it was asked")
         except sa.exc.SQLAlchemyError as error:
             raise self.no_answer(error) from error
 

@@ -452,6 +452,28 @@ def test_a_table_that_was_made_again_is_another(side: Side, opened: Open) -> Non
     assert topologies.ask([]).identity != before
 
 
+def test_a_table_that_is_made_again_while_it_is_asked_gives_no_answer(
+    side: Side, opened: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in a restore: what looked like the old table would answer for the new, empty one."""
+    side.rows.insert(new_id("aaaaaaaa"))
+    topologies = opened(side.url)
+    topologies.ask(["aaaaaaaa"])
+    next_second(side)
+    check_order = ServerTopologies._check_order
+
+    def restore(self: ServerTopologies, *asked: Any) -> None:
+        check_order(self, *asked)
+        monkeypatch.undo()
+        side.execute("DROP TABLE topologies")
+        side.execute("CREATE TABLE topologies (id VARCHAR(36) PRIMARY KEY)")
+
+    monkeypatch.setattr(ServerTopologies, "_check_order", restore)
+    with pytest.raises(NoAnswer, match="another table"):
+        topologies.ask(["aaaaaaaa"])
+    assert topologies.ask(["aaaaaaaa"]).ids == set()
+
+
 def test_a_truncated_table_is_still_the_same(side: Side, opened: Open) -> None:
     # PostgreSQL keeps the oid, MariaDB 10.11 the time of creation; both give it another file.
     topologies = opened(side.url)
