@@ -51,6 +51,12 @@ def database(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
+def url(database: Path) -> str:
+    """Its URL."""
+    return f"sqlite:///{database}"
+
+
+@pytest.fixture
 def rows(database: Path) -> Iterator[Rows]:
     """The table of topologies, written by another process."""
     with Rows(database) as writer:
@@ -66,12 +72,12 @@ def proxy(engine: PrivateEngine, tmp_path: Path) -> Iterator[FaultProxy]:
 
 
 @pytest.fixture
-def run(engine: PrivateEngine, database: Path) -> Iterator[Run]:
+def run(engine: PrivateEngine, url: str) -> Iterator[Run]:
     """Makes listeners (not started yet) that end with the test."""
     made: list[ListenerProcess] = []
 
     def make(*options: str, host: str = engine.host) -> ListenerProcess:
-        made.append(ListenerProcess(host, database, *options))
+        made.append(ListenerProcess(host, url, *options))
         return made[-1]
 
     yield make

@@ -1,10 +1,14 @@
-"""A row is deleted by another process, and its topology is gone; everything else stays."""
+"""A row is deleted by another process, and its topology is gone; everything else stays.
+
+Each test runs over SQLite, PostgreSQL and MariaDB.
+"""
 
 from __future__ import annotations
 
 from typing import Any
 
 import docker
+import pytest
 from private_engine import PrivateEngine
 
 from tests.engine.conftest import Run, connect
@@ -12,6 +16,18 @@ from tests.support.decnet import Topology, deploy, new_id, steps
 from tests.support.process import eventually
 from tests.support.proxy import FaultProxy
 from tests.support.rows import Rows
+
+
+@pytest.fixture
+def url(database_url: str) -> str:
+    """Each kind of database in turn."""
+    return database_url
+
+
+@pytest.fixture
+def rows(table: Rows) -> Rows:
+    """Its table, written by another process."""
+    return table
 
 
 def gone(api: docker.APIClient, *topologies: Topology) -> None:
@@ -186,9 +202,8 @@ def test_a_row_that_is_deleted_and_inserted_again_loses_nothing(
     staying = deploy(api, returning, decky_numbers=(3, 4))
     orphan = deploy(api, doomed)
     run().start()
-    sql = "INSERT OR REPLACE INTO topologies VALUES (?, 'again', 'active')"
     for _ in range(20):
-        rows.execute(sql, returning)  # a deletion and an insertion in one transaction
+        rows.renew(returning)
     rows.delete(doomed)
     gone(api, orphan)
     staying.assert_intact(api)

@@ -11,7 +11,6 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from pathlib import Path
 from typing import Any, Self
 
 PATIENCE = 90.0
@@ -49,13 +48,13 @@ class ListenerProcess(AbstractContextManager["ListenerProcess"]):
 
     Args:
         host: the engine.
-        database: the SQLite file.
+        url: the database.
         options: more of the command line.
     """
 
-    def __init__(self, host: str, database: Path, *options: str) -> None:
+    def __init__(self, host: str, url: str, *options: str) -> None:
         self._arguments = (
-            *("run", "--docker-host", host, "--database-url", f"sqlite:///{database}"),
+            *("run", "--docker-host", host, "--database-url", url),
             *("--log-format", "json", "--log-level", "DEBUG", "--grace", "1", *options),
         )
         self.lines: list[dict[str, Any]] = []

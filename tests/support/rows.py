@@ -80,6 +80,12 @@ class Rows(AbstractContextManager["Rows"]):
         sql = "DELETE FROM topologies WHERE id = ?"
         return self._commit([self._begin, *((sql, (key,)) for key in ids)])
 
+    def renew(self, key: str) -> int:
+        """Delete a row and insert it again, in one transaction."""
+        delete = ("DELETE FROM topologies WHERE id = ?", (key,))
+        insert = ("INSERT INTO topologies VALUES (?, 'renewed', 'active')", (key,))
+        return self._commit([self._begin, delete, insert])
+
     def execute(self, sql: str, *parameters: Any) -> int:
         """Execute one statement, which commits itself; `?` stands for each parameter."""
         return self._commit([(sql, parameters)])
