@@ -52,7 +52,7 @@ class EnginePort(Protocol):
         """The resource as the engine knows it now; None if it is none of ours. Raises Gone."""
 
     def attached(self, networks: Sequence[Resource]) -> Mapping[str, Sequence[Endpoint]]:
-        """By network id: every container on it, stopped ones included, in one list request."""
+        """By network id, for each: every container on it, stopped ones too, in one list request."""
 
     def endpoints(self, network: Resource) -> Sequence[Endpoint]:
         """The endpoints that the network itself lists: of running containers, and stale ones."""
@@ -155,10 +155,9 @@ class Reaper:
     def _attached(self, networks: Sequence[Resource]) -> Mapping[str, Sequence[Endpoint]]:
         """What is on each of these networks, by one request; nothing known if that failed."""
         try:
-            found = self._engine.attached(networks)
+            return self._engine.attached(networks)
         except EngineError:
             return {}  # each network looks for itself then, and retries
-        return {network.id: found.get(network.id, ()) for network in networks}
 
     def _attempt(
         self, resource: Resource, permit: Permit, attached: Sequence[Endpoint] | None
@@ -218,7 +217,7 @@ class Reaper:
             InUse: something of it has to stay.
         """
         if attached is None:
-            attached = self._engine.attached([network]).get(network.id, ())
+            attached = self._engine.attached([network])[network.id]
         endpoints = {endpoint.container: endpoint for endpoint in attached}
         for endpoint in self._engine.endpoints(network):
             endpoints.setdefault(endpoint.container, endpoint)

@@ -124,16 +124,15 @@ class Engine:
         A container that is stopped, or was never started, keeps its reference to a network, which
         an inspect of the network does not show; one that was never started knows it by name only.
         """
-        by_name = {network.name: network.id for network in networks}
-        ids = set(by_name.values())
-        found: dict[str, list[Endpoint]] = {}
+        found: dict[str, list[Endpoint]] = {network.id: [] for network in networks}
+        filters = {"network": [*found, *{network.name for network in networks}]}
         with self._errors():
-            filters = {"network": [*ids, *by_name]}
             for summary in self.api.containers(all=True, filters=filters):
                 for name, endpoint in (summary["NetworkSettings"]["Networks"] or {}).items():
-                    network_id = endpoint.get("NetworkID") or by_name.get(name)
-                    if network_id in ids:
-                        found.setdefault(network_id, []).append(self._endpoint(summary))
+                    known = endpoint.get("NetworkID")
+                    for network in networks:  # names may repeat
+                        if known == network.id or (not known and name == network.name):
+                            found[network.id].append(self._endpoint(summary))
         return found
 
     def endpoints(self, network: Resource) -> Sequence[Endpoint]:

@@ -225,6 +225,26 @@ def test_named_volumes_stay_and_anonymous_ones_with_keep_volumes(
     assert {"evidence", *volumes} <= {volume["Name"] for volume in api.volumes()["Volumes"]}
 
 
+def test_two_networks_of_one_name_both_go_and_leave_their_guests(
+    api: docker.APIClient, rows: Rows, run: Run
+) -> None:
+    doomed = new_id()
+    rows.insert(doomed)
+    name = f"decnet_t_{doomed[:8]}_lan1"
+    lans = [api.create_network(name)["Id"] for _ in range(2)]
+    guests = [container(api, f"guest-{number}") for number in range(2)]
+    for guest, lan in zip(guests, lans, strict=True):
+        api.start(guest)
+        api.connect_container_to_network(guest, lan)
+        api.kill(guest)
+    run().start()
+    rows.delete(doomed)
+    eventually(lambda: not api.networks(names=[name]), "both are gone")
+    for guest in guests:
+        api.start(guest)
+        assert api.inspect_container(guest)["State"]["Running"]
+
+
 def test_polling_hears_of_a_deletion_too(api: docker.APIClient, rows: Rows, run: Run) -> None:
     doomed = new_id()
     rows.insert(doomed)
