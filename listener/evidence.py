@@ -35,12 +35,15 @@ class Answer:
         ids: the ids of all rows that begin with one of them.
         at: when the question was asked, in seconds on a monotonic clock; it is never younger.
         identity: of the database and of the table's incarnation.
+        generation: grows when something happened to the database that nobody could follow; it
+            means nothing outside this process.
     """
 
     prefixes: frozenset[str]
     ids: frozenset[str]
     at: float
     identity: str
+    generation: int = 0
 
     def live(self, owner: str) -> bool:
         """Whether the owner has a row.
@@ -99,6 +102,7 @@ class Evidence:
     def __init__(self, grace: float) -> None:
         self._grace = grace
         self._identity: str | None = None
+        self._generation = 0
         self._witnessed: set[str] = set()
         self._absent_since: dict[str, float] = {}
         self._released: frozenset[str] = frozenset()
@@ -107,9 +111,9 @@ class Evidence:
 
     def observe(self, answer: Answer, resources: Iterable[Resource]) -> None:
         """Learn from an answer about the owners of some resources, which were known before it."""
-        if self._identity != answer.identity:
+        if (self._identity, self._generation) != (answer.identity, answer.generation):
             self._replaced = self._identity is not None
-            self._identity = answer.identity
+            self._identity, self._generation = answer.identity, answer.generation
             self._witnessed.clear()
             self._absent_since.clear()
             self._released = frozenset()

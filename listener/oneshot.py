@@ -91,8 +91,8 @@ def _sweep(
             engine_now=_reach(engine.now, settings.timeout),
         )
         _reach(lambda: topologies.ask(()), settings.timeout)
-        index.replace(engine.resources())
-        screening = reconciler.screen(prefixes)
+        index.replace(_reach(engine.resources, settings.timeout))
+        screening = _reach(lambda: reconciler.screen(prefixes), settings.timeout)
         if confirm:
             # A listener may hold what a sweep, which has seen no other table before, would not.
             absent = {*screening.held, *screening.waiting, *screening.orphans}

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final, Self
 
@@ -32,7 +32,8 @@ from listener.errors import NoAnswer, ReaperError
 from listener.evidence import Answer, Evidence
 from listener.health import Link
 from listener.index import PrefixIndex
-from listener.reaper import Reaper
+from listener.naming import Resource
+from listener.reaper import Permit, Reaper, Removal
 from listener.reconciler import Reconciler, Screening
 from listener.settings import Settings
 from listener.sides import choose_feed, open_sides
@@ -78,22 +79,23 @@ class Listener:
         self._database = Link("the database")
         self._log = RemovalLog()
         self._held: dict[str, str] = {}
-        self._fresh_list = threading.Event()
+        self._lists = self._lists_screened = 0
         self._screened_at = 0.0
         self._watch = Watch(self._engine, self._index, appeared=self._appeared, listed=self._listed)
         self._feed = choose_feed(settings, self._topologies)
+        self._reaper = Reaper(self._engine, self._removals, settings.workers)
         self._reconciler = Reconciler(
             index=self._index,
             ask=self._ask,
             evidence=Evidence(settings.grace),
-            reap=Reaper(self._engine, self._removals, settings.workers).reap,
+            reap=self._reap,
             clock=time.monotonic,
         )
 
     def start(self) -> None:
         """Start listening and return at once; what cannot be reached is waited for."""
         loops = [
-            ("watch", lambda: self._keep(self._docker, self._watch.connect, self._watch.follow)),
+            ("watch", lambda: self._keep(self._docker, self._connect_watch, self._watch.follow)),
             ("feed", lambda: self._keep(self._database, self._feed.connect, self._follow_feed)),
             ("timer", self._keep_time),
         ]
@@ -126,11 +128,11 @@ class Listener:
         deadline = time.monotonic() + timeout
         self._stop.set()
         self._watch.close()
-        self._removals.shutdown(wait=False)  # what is queued there is refused by its permit
         with self._wake:
             self._wake.notify_all()
         for thread in self._threads:
             thread.join(max(0.0, deadline - time.monotonic()))
+        self._removals.shutdown(wait=False)
         self._topologies.close()
         return not any(thread.is_alive() for thread in self._threads)
 
@@ -157,8 +159,13 @@ class Listener:
     def _listed(self) -> None:
         self._docker.succeeded()
         logger.bind(event="listed").debug("listed: {} resources of topologies", len(self._index))
-        self._fresh_list.set()
+        self._lists += 1
         self._look_at_everything()
+
+    def _connect_watch(self) -> None:
+        self._watch.connect()
+        if self._stop.is_set():
+            self._watch.close()  # stop() may have looked before there was anything to close
 
     def _follow_feed(self) -> None:
         self._feed.follow(self._look_at_everything, self._stop)
@@ -255,14 +262,13 @@ class Listener:
     def _screen(self, _everything: str) -> bool:
         self._screened_at = time.monotonic()
         # A listing is the proof that Docker is there: what failed for want of it goes on at once.
-        fresh_list = self._fresh_list.is_set()
-        self._fresh_list.clear()
+        lists = self._lists
+        fresh_list = lists != self._lists_screened
         try:
             screening = self._reconciler.screen()
         except NoAnswer:
-            if fresh_list:
-                self._fresh_list.set()
             return False
+        self._lists_screened = lists
         for prefix in screening.orphans:
             self._add(self._prefixes, prefix, hasten=fresh_list)
         for prefix, wait in screening.waiting.items():
@@ -290,6 +296,12 @@ class Listener:
                 ", ".join(prefixes),
                 screening.token,
             )
+
+    def _reap(self, doomed: Iterable[Resource], permit: Permit) -> Sequence[Removal]:
+        def unless_stopping(resource: Resource, *, fresh: bool) -> bool:
+            return not self._stop.is_set() and permit(resource, fresh=fresh)
+
+        return self._reaper.reap(doomed, unless_stopping)
 
     def _reconcile(self, prefix: str) -> bool:
         if not self._docker.up:

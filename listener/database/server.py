@@ -123,9 +123,15 @@ class ServerTopologies(Topologies):
 class PostgresTopologies(ServerTopologies):
     """The table in PostgreSQL."""
 
+    # A peer that is gone shows within half a minute, and so does a lock that is never let go.
     connect_arguments: ClassVar[Mapping[str, object]] = {
         "connect_timeout": CONNECT_TIMEOUT,
         "application_name": "topology-reaper",
+        "keepalives_idle": 10,
+        "keepalives_interval": 5,
+        "keepalives_count": 3,
+        "tcp_user_timeout": READ_TIMEOUT * 1000,
+        "options": f"-c statement_timeout={READ_TIMEOUT}s",
     }
 
     _WHO = sa.text(

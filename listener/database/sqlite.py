@@ -8,8 +8,10 @@ compared with those that were seen first. Another database file is no answer for
 those opened then see the truth, and since nobody knows what happened in between, the table counts
 as another incarnation.
 
-The files are never opened by anything but SQLite: closing any other descriptor of them would drop
-the locks that SQLite holds for the whole process.
+They are opened read-only. SQLite would otherwise copy what its ``-wal`` holds into the database as
+the last connection closes, even from a deleted one and into a database that was restored since. And
+they are never opened by anything but SQLite: closing any other descriptor of them would drop the
+locks that SQLite holds for the whole process.
 """
 
 from __future__ import annotations
@@ -21,7 +23,7 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import sqlalchemy as sa
@@ -83,8 +85,12 @@ class SqliteTopologies(Topologies):
                 connection.exec_driver_sql("BEGIN")
                 version = connection.exec_driver_sql("PRAGMA schema_version").scalar_one()
                 device, inode = self._database or (0, 0)
-                identity = f"{self.path} {device}:{inode}.{self._generation} schema {version}"
-                yield Reading(connection, identity, table())
+                identity = f"{self.path} {device}:{inode} schema {version}"
+                try:
+                    yield Reading(connection, identity, table(), self._generation)
+                finally:
+                    if self._outdated:
+                        connection.invalidate()  # the pool that it came from is gone
         except (sa.exc.SQLAlchemyError, sqlite3.Error) as error:
             self.check_file()
             raise self.no_answer(error) from error
@@ -99,7 +105,7 @@ class SqliteTopologies(Topologies):
         """
         self.check_file()
         connection = sqlite3.connect(
-            f"{self.path.as_uri()}?mode=rw",
+            f"{self.path.as_uri()}?mode=ro",
             uri=True,
             timeout=BUSY_TIMEOUT,
             isolation_level=None,
@@ -109,7 +115,6 @@ class SqliteTopologies(Topologies):
         connection.opened = self._opened
         self._opened.add(connection)
         try:
-            connection.execute("PRAGMA query_only = ON")
             self.check_file()
         except BaseException:
             connection.close()
@@ -137,9 +142,13 @@ class SqliteTopologies(Topologies):
         real = self.path.resolve()
         found: dict[str, _File] = {}
         for suffix in ("-wal", "-shm"):
-            with suppress(FileNotFoundError):
+            try:
                 status = real.with_name(real.name + suffix).stat()
-                found[suffix] = status.st_dev, status.st_ino
+            except FileNotFoundError:
+                continue
+            except OSError as error:
+                raise self.no_answer(error) from error
+            found[suffix] = status.st_dev, status.st_ino
         # Remembered until they are closed: a file's number is soon given to another one.
         self._outdated |= any(found.get(suffix) != file for suffix, file in self._beside.items())
         if self._outdated:
@@ -172,7 +181,9 @@ class SqliteTopologies(Topologies):
             return f"has a table {TABLE!r} without a column 'id'; is it DECNET's database?"
         if "not a database" in said:
             return "is not a SQLite database"
-        if "unable to open" in said or "readonly" in said or "denied" in said:
+        if "readonly" in said:
+            return "has to be opened by its writer first, which recovers it after a crash"
+        if "unable to open" in said or "denied" in said:
             return f"may not be used by uid {os.geteuid()}; run as the file's owner"
         return super().remedy(said)
 

@@ -47,11 +47,13 @@ class Reading:
         connection: in the transaction.
         identity: of the database and of the table's incarnation.
         table: what to ask.
+        generation: grows when something happened to the database that nobody could follow.
     """
 
     connection: sa.Connection
     identity: str
     table: sa.TableClause
+    generation: int = 0
 
 
 class Topologies(ABC):
@@ -89,7 +91,13 @@ class Topologies(ABC):
                 ids.update(str(id_).lower() for id_ in reading.connection.scalars(statement))
         # A collation that orders otherwise than we think can add rows, never hide one.
         found = frozenset(id_ for id_ in ids if prefix_of(id_) in asked)
-        return Answer(prefixes=frozenset(asked), ids=found, at=at, identity=reading.identity)
+        return Answer(
+            prefixes=frozenset(asked),
+            ids=found,
+            at=at,
+            identity=reading.identity,
+            generation=reading.generation,
+        )
 
     @abstractmethod
     def reading(self) -> AbstractContextManager[Reading]:

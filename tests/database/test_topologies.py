@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import gc
 import os
 import random
 import shutil
@@ -251,7 +253,7 @@ def test_the_owner_can_write_and_check_point_while_it_is_being_asked(
 
 def test_we_write_nothing_ourselves(database: SqliteTopologies, rows: Rows) -> None:
     rows.insert(new_id("aaaaaaaa"))
-    with pytest.raises(NoAnswer, match="may not be used"), database.reading() as reading:
+    with pytest.raises(NoAnswer, match="opened by its writer"), database.reading() as reading:
         reading.connection.exec_driver_sql("DELETE FROM topologies")
     assert live(database, "aaaaaaaa") == {"aaaaaaaa"}
 
@@ -496,7 +498,7 @@ def test_what_was_deleted_beside_the_database_gives_no_old_answers(
     writer.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     database = SqliteTopologies(path)
     follower = follow(SqliteFeed(database, 0.05)) if followed else None
-    identity = database.ask(["aaaaaaaa"]).identity
+    generation = database.ask(["aaaaaaaa"]).generation
     writer.close()
     for suffix in ("-wal", "-shm"):
         path.with_name(path.name + suffix).unlink()
@@ -506,5 +508,57 @@ def test_what_was_deleted_beside_the_database_gives_no_old_answers(
         assert "made anew" in str(follower.await_end())
     answer = database.ask(["aaaaaaaa", "bbbbbbbb"])
     assert answer.ids == {before, after}
-    assert answer.identity != identity, "what happened in between, nobody saw"
-    assert database.ask(["bbbbbbbb"]).identity == answer.identity
+    assert answer.generation > generation, "what happened in between, nobody saw"
+    assert database.ask(["bbbbbbbb"]).generation == answer.generation
+
+
+@pytest.mark.parametrize("first", ["copied", "deleted"])
+@pytest.mark.parametrize("followed", [False, True], ids=["asked", "asked-and-followed"])
+def test_a_backup_that_is_copied_over_the_database_is_read_and_stays_as_it_is(
+    path: Path, open_rows: MakeRows, follow: Follow, followed: bool, first: str
+) -> None:
+    """SQLite would write what its deleted -wal holds into the restored file, on closing it."""
+    ids = {new_id() for _ in range(300)}
+    backup = path.with_name("backup.db")
+    with open_rows(path) as writer:
+        writer.create_table()
+        writer.insert(*ids)
+    shutil.copyfile(path, backup)
+    database = SqliteTopologies(path)
+    follower = follow(SqliteFeed(database, 0.05)) if followed else None
+    assert database.ask([id_[:8] for id_ in ids]).ids == ids
+    with open_rows(path) as writer:
+        writer.delete(*ids)
+    assert database.ask([id_[:8] for id_ in ids]).ids == set()
+    if first == "copied":
+        shutil.copyfile(backup, path)
+    for suffix in ("-wal", "-shm"):
+        path.with_name(path.name + suffix).unlink()
+    if first == "deleted":
+        shutil.copyfile(backup, path)
+    if follower is not None:
+        assert "made anew" in str(follower.await_end())
+    assert database.ask([id_[:8] for id_ in ids]).ids == ids
+    database.close()
+    assert path.read_bytes() == backup.read_bytes()
+
+
+def test_a_question_under_way_does_not_keep_the_deleted_files_in_use(
+    path: Path, open_rows: MakeRows
+) -> None:
+    writer = open_rows(path)
+    writer.create_table()
+    writer.insert(new_id("aaaaaaaa"))
+    writer.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    database = SqliteTopologies(path)
+    gc.disable()
+    try:
+        with contextlib.suppress(NoAnswer), database.reading():
+            writer.close()
+            for suffix in ("-wal", "-shm"):
+                path.with_name(path.name + suffix).unlink()
+            with pytest.raises(NoAnswer, match="made anew"):
+                database.ask(["aaaaaaaa"])
+        assert live(database, "aaaaaaaa") == {"aaaaaaaa"}
+    finally:
+        gc.enable()

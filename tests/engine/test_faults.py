@@ -8,15 +8,17 @@ import shutil
 import signal
 import sqlite3
 import threading
+import time
 from contextlib import closing
 from pathlib import Path
 
 import docker
 from private_engine import PrivateEngine
 
+from listener.engine.client import REQUEST_TIMEOUT
 from tests.engine.conftest import Run, connect
 from tests.support.decnet import Topology, deploy, new_id
-from tests.support.process import call, eventually
+from tests.support.process import PATIENCE, call, eventually
 from tests.support.proxy import Action, FaultProxy, Request, answer, stall
 from tests.support.rows import Rows
 
@@ -197,6 +199,34 @@ def test_removals_that_hang_do_not_hold_other_topologies_up_nor_the_end(
     live.assert_intact(api)
     assert listener.stop() == 0
     stuck.assert_intact(api)
+
+
+def test_the_end_does_not_wait_for_removals_that_hang(
+    api: docker.APIClient, rows: Rows, run: Run, proxy: FaultProxy
+) -> None:
+    (stuck,) = deployed(api, rows, 1)
+    never, told = threading.Event(), threading.Event()
+
+    def hang(request: Request) -> Action | None:
+        if request.method != "DELETE":
+            return None
+        # The first answers once the end is on its way, so that more would follow it.
+        first = sum(r.method == "DELETE" for r in proxy.requests) == 1
+        return stall(told if first else never)
+
+    listener = run(host=proxy.host)
+    listener.start()
+    proxy.clear()
+    proxy.hook = hang
+    rows.delete(stuck.id)
+    eventually(lambda: sum(r.method == "DELETE" for r in proxy.requests) == 4, "four hang")
+    listener.signal(signal.SIGTERM)
+    told.set()
+    assert listener.process is not None
+    assert listener.process.wait(PATIENCE) == 0
+    first = next(r.at for r in proxy.requests if r.method == "DELETE")
+    assert time.monotonic() - first < REQUEST_TIMEOUT, "none was given up yet"
+    assert sum(r.method == "DELETE" for r in proxy.requests) == 4, "none was begun any more"
 
 
 def test_what_appears_beside_a_removal_that_is_refused_goes_at_once(
