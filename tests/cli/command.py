@@ -121,9 +121,19 @@ class Command:
         return Running([*_COMMAND, *map(str, args)], self.folder, self._clean)
 
     def files(self) -> dict[str, int]:
-        """Whatever is in the folder, with its size."""
+        """Whatever is in the folder, with its size.
+
+        A reader of a database in WAL mode that nobody else has open leaves what SQLite makes
+        beside it, without content: it may not remove what a writer could need.
+        """
         found = (Path(top, name) for top, _, names in os.walk(self.folder) for name in names)
-        return {str(path): path.lstat().st_size for path in found}
+        sizes = {str(path): path.lstat().st_size for path in found}
+        return {
+            path: size
+            for path, size in sizes.items()
+            if path.removesuffix("-shm") not in sizes.keys() - {path}
+            and not (path.removesuffix("-wal") in sizes.keys() - {path} and size == 0)
+        }
 
     def _run(self, what: Call, within: float = DEADLINE) -> Result:
         command: tuple[str, ...] = _COMMAND
