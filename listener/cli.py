@@ -6,10 +6,12 @@ reads a value wherever it was given. An error is one sentence on standard error,
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
 import signal
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,7 +19,7 @@ from typing import Any
 import click
 
 from listener import demo as demonstration
-from listener import naming
+from listener import naming, triggers
 from listener.database import sqlite
 from listener.errors import ConfigurationError, ReaperError, presentable
 from listener.oneshot import sweep
@@ -54,29 +56,38 @@ def _say(error: object) -> None:
     click.echo(f"topology-reaper: {presentable(error)}", err=True)
 
 
-def _with_settings(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Give a command every option of the settings, and ``--config``."""
-    for option in reversed([o for o in dataclasses.fields(Settings) if o.metadata["flag"]]):
-        metadata = option.metadata
-        switch = isinstance(option.default, bool)
-        default = f" Default: {option.default}." if option.default and not switch else ""
-        command = click.option(
-            flag_of(option.name),
-            option.name,
-            is_flag=switch,
-            multiple=isinstance(option.default, tuple),
-            default=None,
-            metavar=metadata["metavar"],
-            help=f"{metadata['help']}{default} [REAPER_{option.name.upper()}]",
+def _with_settings(*names: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Give a command these options of the settings, or all of them, and ``--config``."""
+
+    def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
+        for option in reversed([o for o in dataclasses.fields(Settings) if o.metadata["flag"]]):
+            if option.name in names or not names:
+                command = _click_option(option)(command)
+        return click.option(
+            "--config",
+            type=click.Path(path_type=Path),
+            metavar="FILE",
+            help="A TOML file with any of these options, for example sweep_interval = 60."
+            " [REAPER_CONFIG]",
+            envvar="REAPER_CONFIG",
         )(command)
+
+    return decorate
+
+
+def _click_option(option: dataclasses.Field[Any]) -> Callable[[Callable[..., Any]], Any]:
+    metadata = option.metadata
+    switch = isinstance(option.default, bool)
+    default = f" Default: {option.default}." if option.default and not switch else ""
     return click.option(
-        "--config",
-        type=click.Path(path_type=Path),
-        metavar="FILE",
-        help="A TOML file with any of these options, for example sweep_interval = 60."
-        " [REAPER_CONFIG]",
-        envvar="REAPER_CONFIG",
-    )(command)
+        flag_of(option.name),
+        option.name,
+        is_flag=switch,
+        multiple=isinstance(option.default, tuple),
+        default=None,
+        metavar=metadata["metavar"],
+        help=f"{metadata['help']}{default} [REAPER_{option.name.upper()}]",
+    )
 
 
 def _settings(config: Path | None, options: dict[str, object]) -> Settings:
@@ -99,7 +110,7 @@ def commands() -> None:
 
 
 @commands.command()
-@_with_settings
+@_with_settings()
 def run(config: Path | None, **options: object) -> int:
     """Listen until SIGTERM or SIGINT; SIGUSR1 asks for a full sweep now."""
     listener = Listener(_settings(config, options))
@@ -107,17 +118,27 @@ def run(config: Path | None, **options: object) -> int:
     signals = {signal.SIGTERM, signal.SIGINT, signal.SIGUSR1}
     signal.pthread_sigmask(signal.SIG_BLOCK, signals)
     listener.start()
+    failures = threading.Thread(target=_end_with, args=(listener,), daemon=True)
+    failures.start()
     while signal.sigwait(signals) == signal.SIGUSR1:
         listener.sweep_now()
     if not listener.stop(STOP_WITHIN):
         # A request hangs in a thread that the interpreter would wait for.
         sys.stderr.flush()
         os._exit(0)
+    listener.wait()
     return 0
 
 
+def _end_with(listener: Listener) -> None:
+    """End our wait for a signal when the listener gives up by itself."""
+    with contextlib.suppress(ReaperError):
+        listener.wait()
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
 @commands.command("sweep")
-@_with_settings
+@_with_settings()
 @click.option("--dry-run", is_flag=True, help="Remove nothing, and say what would be removed.")
 @click.option("--json", "as_json", is_flag=True, help="Print the report as one JSON object.")
 @click.option(
@@ -145,6 +166,34 @@ def sweep_command(
     )
     click.echo(report.to_json() if as_json else report.to_text())
     return 0 if report.complete else 1
+
+
+@commands.group("feed")
+def feed() -> None:
+    """Let the database tell of deletions by itself, with a URL of the table's owner."""
+
+
+@feed.command()
+@_with_settings("database_url", "timeout")
+def install(config: Path | None, **options: object) -> None:
+    """Install the triggers in PostgreSQL; doing it again changes nothing."""
+    for name in triggers.change(_settings(config, options), "install"):
+        click.echo(f"installed the triggers in {name}")
+
+
+@feed.command()
+@_with_settings("database_url", "timeout")
+def uninstall(config: Path | None, **options: object) -> None:
+    """Take the triggers out of PostgreSQL; listeners then poll."""
+    for name in triggers.change(_settings(config, options), "uninstall"):
+        click.echo(f"took the triggers out of {name}")
+
+
+@feed.command("sql")
+@_with_settings("database_url")
+def sql_command(config: Path | None, **options: object) -> None:
+    """Print the SQL for review; no database is reached."""
+    click.echo(triggers.sql(_settings(config, options)), nl=False)
 
 
 @commands.command("init-db")

@@ -25,6 +25,10 @@ class ConfigurationError(ReaperError):
     exit_status = 2
 
 
+class PushUnavailable(ReaperError):
+    """The database cannot tell us of deletions as things are; it can still be polled."""
+
+
 class NoAnswer(ReaperError):
     """The database gave no answer that may be trusted: an error, a missing table, a wrong file.
 
@@ -54,6 +58,11 @@ class InUse(EngineError):
 
 class InProgress(EngineError):
     """Somebody, perhaps an earlier request of ours, is removing the object just now (409)."""
+
+
+def may_pass(error: BaseException) -> bool:
+    """Whether another attempt may succeed where this error came."""
+    return isinstance(error, ReaperError) and not isinstance(error, ConfigurationError)
 
 
 def presentable(text: object) -> str:

@@ -4,8 +4,9 @@ Absence alone is not: an empty database, a dump being restored or somebody else'
 "no such row" too. So every answer is weighed against what this listener knows of the database.
 
 *Witnessed*: the row was seen in this same database before. Its absence counts at once.
-*Unwitnessed*: the absence counts when every answer showed it for the length of the grace, and the
-database is *vouched for*: something on this host is, or was, owned by a row of it.
+*Unwitnessed*: the absence counts when every answer showed it for the length of the grace, or the
+feed reported the deletion, and the database is *vouched for*: something on this host is, or was,
+owned by a row of it.
 Everything else is *held*: it stays until an operator confirms it with a token that is bound to this
 database and these prefixes.
 
@@ -24,6 +25,7 @@ from enum import StrEnum
 from typing import Self
 
 from listener.naming import PREFIX_LENGTH, Resource, prefix_of
+from listener.reports import Reports
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,9 +99,13 @@ class Evidence:
 
     Args:
         grace: for how many seconds an unwitnessed row must be absent.
+
+    Attributes:
+        reports: the deletions that a feed reported.
     """
 
     def __init__(self, grace: float) -> None:
+        self.reports = Reports()
         self._grace = grace
         self._identity: str | None = None
         self._generation = 0
@@ -152,6 +158,8 @@ class Evidence:
             return Verdict(State.HELD, "the table is not the one that was there before")
         if not self._vouched:
             return Verdict(State.HELD, "no row of this database owns anything on this host")
+        if self.reports.cover(owner, answer.at):
+            return Verdict(State.ORPHAN, "its deletion was reported")
         if engine_now is None:
             lasted = answer.at - self._absent_since[owner]
         else:

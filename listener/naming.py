@@ -29,7 +29,7 @@ PROTECT_LABEL = "topology-reaper.protect"
 PREFIX_LENGTH = 8
 PREFIX = re.compile(r"[0-9a-f]{8}")
 
-_ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
+ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 _PROJECT = re.compile(r"decnet-topo-([0-9a-f]{8})")
 # The characters that Docker allows in a name today. Old engines took spaces and newlines in the
 # names of networks; DECNET never wrote any.
@@ -201,7 +201,7 @@ def _own(labels: Labels, image_labels: Labels) -> Labels:
 def _owners(name: str, labels: Labels) -> tuple[str, ...]:
     owners: set[str] = set()
     if (topology_id := labels.get(ID_LABEL)) is not None:
-        if not isinstance(topology_id, str) or not _ID.fullmatch(topology_id):
+        if not isinstance(topology_id, str) or not ID.fullmatch(topology_id):
             # It names an owner that nobody can ask about, so nobody can say that it is gone.
             return ()
         owners.add(topology_id)

@@ -17,7 +17,7 @@ from loguru import logger
 from tenacity import (
     RetryCallState,
     Retrying,
-    retry_if_exception_type,
+    retry_if_exception,
     retry_if_result,
     stop_after_attempt,
     stop_before_delay,
@@ -26,7 +26,7 @@ from tenacity import (
 
 from listener.database.topologies import Topologies
 from listener.engine.client import Engine
-from listener.errors import ConfigurationError, NoAnswer, ReaperError
+from listener.errors import ConfigurationError, NoAnswer, may_pass
 from listener.evidence import Evidence
 from listener.index import PrefixIndex
 from listener.reaper import Reaper
@@ -88,11 +88,11 @@ def _sweep(
             evidence=evidence,
             reap=Reaper(engine, pool, settings.workers).reap,
             clock=time.monotonic,
-            engine_now=_reach(engine.now, settings.timeout),
+            engine_now=reach(engine.now, settings.timeout),
         )
-        _reach(lambda: topologies.ask(()), settings.timeout)
-        index.replace(_reach(engine.resources, settings.timeout))
-        screening = _reach(lambda: reconciler.screen(prefixes), settings.timeout)
+        reach(lambda: topologies.ask(()), settings.timeout)
+        index.replace(reach(engine.resources, settings.timeout))
+        screening = reach(lambda: reconciler.screen(prefixes), settings.timeout)
         if confirm:
             # A listener may hold what a sweep, which has seen no other table before, would not.
             absent = {*screening.held, *screening.waiting, *screening.orphans}
@@ -142,15 +142,20 @@ def _remove(
         names.sort()
 
 
-def _reach(call: Callable[[], Value], timeout: float) -> Value:
-    """Try until it answers; the last error is raised once ``timeout`` seconds have passed."""
+def reach(call: Callable[[], Value], timeout: float) -> Value:
+    """Try until it answers; what cannot pass is raised at once, else the last error in the end.
+
+    Args:
+        call: may be repeated.
+        timeout: seconds after which no further attempt is made.
+    """
 
     def say(state: RetryCallState) -> None:
         if state.attempt_number == 1 and state.outcome is not None:
             logger.warning("waiting up to {:g} s: {}", timeout, state.outcome.exception())
 
     retrying = Retrying(
-        retry=retry_if_exception_type(ReaperError),
+        retry=retry_if_exception(may_pass),
         wait=WAIT,
         stop=stop_before_delay(timeout),
         before_sleep=say,

@@ -18,7 +18,7 @@ from typing import Protocol
 
 from listener.evidence import Answer, Evidence, State, Verdict
 from listener.index import PrefixIndex
-from listener.naming import Resource
+from listener.naming import Resource, prefix_of
 from listener.reaper import Permit, Removal, Result
 
 FRESH = 1.0
@@ -151,6 +151,17 @@ class Reconciler:
             token=self._evidence.token(held) if held else "",
         )
 
+    def report(self, ids: Collection[str]) -> frozenset[str]:
+        """Remember that these rows were reported deleted; returns which prefixes to look at."""
+        with self._lock:
+            self._evidence.reports.add(ids, self._clock())
+        return self._index.prefixes() & {prefix_of(id_) for id_ in ids}
+
+    def reported(self, prefix: str) -> bool:
+        """Whether a deletion with this prefix was reported lately."""
+        with self._lock:
+            return self._evidence.reports.cover(prefix, self._clock())
+
     def reconcile(self, prefix: str) -> Outcome:
         """Remove what is orphaned of this prefix.
 
@@ -162,6 +173,9 @@ class Reconciler:
             return Outcome()
         answer, verdicts = self._judge(resources)
         states = {verdict.state for verdict in verdicts.values()}
+        waits = [v.wait for v in verdicts.values() if v.state is State.WAITING]
+        with self._lock:
+            again = self._evidence.reports.look_again(answer.ids, self._clock())
         doomed = [r for r in resources if verdicts[r.id].state is State.ORPHAN]
         removals = self._reap(doomed, self._permit(doomed, answer)) if doomed else ()
         for removal in removals:
@@ -174,7 +188,7 @@ class Reconciler:
         return Outcome(
             removals=removals,
             evidence={r.id: verdicts[r.id].evidence for r in doomed},
-            wait=max(v.wait for v in verdicts.values()) if State.WAITING in states else None,
+            wait=again if again is not None else max(waits, default=None),
             held=State.HELD in states,
         )
 

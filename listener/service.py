@@ -10,6 +10,8 @@ what turns out orphaned is queued by its prefix.
 
 from __future__ import annotations
 
+import math
+import random
 import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Sequence
@@ -21,14 +23,14 @@ from tenacity import (
     RetryCallState,
     RetryError,
     Retrying,
-    retry_if_exception_type,
+    retry_if_exception,
     sleep_using_event,
     stop_when_event_set,
     wait_random_exponential,
 )
 
 from listener.engine.watch import Watch
-from listener.errors import NoAnswer, ReaperError
+from listener.errors import ConfigurationError, NoAnswer, ReaperError, may_pass, presentable
 from listener.evidence import Answer, Evidence
 from listener.health import Link
 from listener.index import PrefixIndex
@@ -38,6 +40,7 @@ from listener.reconciler import Reconciler, Screening
 from listener.settings import Settings
 from listener.sides import choose_feed, open_sides
 from listener.telemetry.logs import RemovalLog
+from listener.unheard import Unheard
 from listener.workqueue import WorkQueue
 
 EVERYTHING: Final = "*"
@@ -47,6 +50,8 @@ SCREEN_SPACING = 0.1
 RECONNECT_WAIT = wait_random_exponential(multiplier=0.1, max=5.0)
 RECONNECT_PAUSE = 0.05
 """Seconds before a connection that ended is made again; doubled while it does not last."""
+SPREAD = 0.5
+"""Seconds over which the listeners of all hosts come back to a database that cut them off."""
 STABLE = 1.0
 """A connection that lasted for so many seconds is made again without delay; also the longest
 pause."""
@@ -79,6 +84,9 @@ class Listener:
         self._database = Link("the database")
         self._log = RemovalLog()
         self._held: dict[str, str] = {}
+        self._unheard = Unheard()
+        self._heard_by = ""
+        self._failure: ReaperError | None = None
         self._lists = self._lists_screened = 0
         self._screened_at = 0.0
         self._watch = Watch(self._engine, self._index, appeared=self._appeared, listed=self._listed)
@@ -96,10 +104,10 @@ class Listener:
         """Start listening and return at once; what cannot be reached is waited for."""
         loops = [
             ("watch", lambda: self._keep(self._docker, self._connect_watch, self._watch.follow)),
-            ("feed", lambda: self._keep(self._database, self._feed.connect, self._follow_feed)),
+            ("feed", self._keep_feed),
             ("timer", self._keep_time),
+            ("screen", lambda: self._work(self._screenings, self._screen)),
         ]
-        loops += [("screen", lambda: self._work(self._screenings, self._screen))]
         loops += [
             (f"reconcile-{n}", lambda: self._work(self._prefixes, self._reconcile))
             for n in range(self._settings.workers)
@@ -109,10 +117,7 @@ class Listener:
             self._threads.append(thread)
             thread.start()
         logger.bind(event="started").info(
-            "listening to {} and {} ({})",
-            self._settings.docker_host,
-            self._topologies.name,
-            self._feed.name,
+            "listening to {} and {}", self._settings.docker_host, self._topologies.name
         )
 
     def sweep_now(self) -> None:
@@ -128,6 +133,7 @@ class Listener:
         deadline = time.monotonic() + timeout
         self._stop.set()
         self._watch.close()
+        self._feed.close()
         with self._wake:
             self._wake.notify_all()
         for thread in self._threads:
@@ -137,8 +143,16 @@ class Listener:
         return not any(thread.is_alive() for thread in self._threads)
 
     def wait(self, timeout: float | None = None) -> bool:
-        """Block until it is stopped; returns False if ``timeout`` seconds passed first."""
-        return self._stop.wait(timeout)
+        """Block until it is stopped; returns False if ``timeout`` seconds passed first.
+
+        Raises:
+            ConfigurationError: it stopped by itself, for the database does not allow what was
+                asked for.
+        """
+        stopped = self._stop.wait(timeout)
+        if self._failure is not None:
+            raise self._failure
+        return stopped
 
     def wait_ready(self, timeout: float | None = None) -> bool:
         """Block until the first sweep is done; False if ``timeout`` seconds passed first."""
@@ -167,8 +181,32 @@ class Listener:
         if self._stop.is_set():
             self._watch.close()  # stop() may have looked before there was anything to close
 
+    def _keep_feed(self) -> None:
+        self._keep(self._database, self._connect_feed, self._follow_feed, SPREAD)
+
+    def _connect_feed(self) -> None:
+        self._feed.connect()
+        if self._stop.is_set():
+            self._feed.close()
+        if self._feed.name != self._heard_by:
+            self._heard_by = self._feed.name
+            logger.bind(event="feed", feed=self._heard_by).info(
+                "deletions are heard of by {}", self._heard_by
+            )
+
     def _follow_feed(self) -> None:
-        self._feed.follow(self._look_at_everything, self._stop)
+        try:
+            self._feed.follow(self._hint, self._stop)
+        finally:
+            self._unheard.lost()
+
+    def _hint(self, deleted: Collection[str] | None = None) -> None:
+        if deleted is None:
+            self._unheard.heard(time.monotonic())
+            self._look_at_everything()
+        else:
+            for prefix in self._reconciler.report(deleted):
+                self._add(self._prefixes, prefix, hasten=True)
 
     def _look_at_everything(self) -> None:
         spacing = self._screened_at + SCREEN_SPACING - time.monotonic()
@@ -185,15 +223,28 @@ class Listener:
 
     # Keeping a connection, and keeping a thread.
 
-    def _keep(self, link: Link, connect: Callable[[], None], follow: Callable[[], None]) -> None:
-        """Connect with growing pauses, follow until the connection ends, and so on."""
+    def _keep(
+        self,
+        link: Link,
+        connect: Callable[[], None],
+        follow: Callable[[], None],
+        spread: float = 0.0,
+    ) -> None:
+        """Connect with growing pauses, follow until the connection ends, and so on.
+
+        Args:
+            link: is told.
+            connect: may be retried.
+            follow: blocks.
+            spread: seconds over which the listeners of many hosts come back.
+        """
 
         def say(state: RetryCallState) -> None:
             if state.outcome is not None:
                 link.failed(state.outcome.exception())
 
         retrying = Retrying(
-            retry=retry_if_exception_type(ReaperError),
+            retry=retry_if_exception(may_pass),
             wait=RECONNECT_WAIT,
             stop=stop_when_event_set(self._stop),
             sleep=sleep_using_event(self._stop),
@@ -201,16 +252,37 @@ class Listener:
         )
         pause = 0.0
         while not self._stop.wait(pause):
+            connected, lost = math.inf, None
             try:
                 retrying(connect)
                 connected = time.monotonic()
                 follow()
             except RetryError:
                 return
+            except ConfigurationError as error:
+                self._give_up(error)
+                return
             except ReaperError as error:
-                logger.debug("{}: {}", link.name, error)
-            lasted = time.monotonic() - connected
-            pause = min(max(2 * pause, RECONNECT_PAUSE), STABLE) if lasted < STABLE else 0.0
+                lost = error
+            stable = time.monotonic() - connected >= STABLE
+            if lost is not None:
+                logger.bind(event="lost", side=link.name, error=presentable(lost)).log(
+                    "INFO" if stable else "DEBUG",
+                    "{} broke off and is connected anew: {}",
+                    link.name,
+                    presentable(lost),
+                )
+            if stable:
+                pause = random.uniform(0, spread)  # noqa: S311 - not all listeners at once
+            else:
+                pause = min(max(2 * pause, RECONNECT_PAUSE), STABLE)
+
+    def _give_up(self, error: ReaperError) -> None:
+        """Stop by itself; :meth:`wait` says why."""
+        self._failure = error
+        self._stop.set()
+        with self._wake:
+            self._wake.notify_all()
 
     def _supervise(self, loop: Callable[[], None]) -> None:
         """Run a loop until the end; a defect in it is logged, and the loop started again."""
@@ -269,6 +341,9 @@ class Listener:
         except NoAnswer:
             return False
         self._lists_screened = lists
+        self._unheard.screened(
+            self._screened_at, screening.live, screening.orphans.keys(), swept=fresh_list
+        )
         for prefix in screening.orphans:
             self._add(self._prefixes, prefix, hasten=fresh_list)
         for prefix, wait in screening.waiting.items():
@@ -297,6 +372,16 @@ class Listener:
                 screening.token,
             )
 
+    def _say_unheard(self, prefix: str) -> None:
+        if self._unheard.removed(prefix, reported=self._reconciler.reported(prefix)):
+            count = self._unheard.count
+            logger.bind(event="unheard", prefix=prefix, count=count).warning(
+                "only a sweep found that topology {} is deleted; {} did not tell ({} so far)",
+                prefix,
+                self._heard_by,
+                count,
+            )
+
     def _reap(self, doomed: Iterable[Resource], permit: Permit) -> Sequence[Removal]:
         def unless_stopping(resource: Resource, *, fresh: bool) -> bool:
             return not self._stop.is_set() and permit(resource, fresh=fresh)
@@ -312,6 +397,8 @@ class Listener:
             self._look_at_everything()  # once there is an answer again, this one is part of it
             return True
         self._log.write(prefix, outcome, stopping=self._stop.is_set())
+        if outcome.removals and not outcome.unfinished:
+            self._say_unheard(prefix)
         if outcome.wait is not None:
             self._add(self._prefixes, prefix, outcome.wait)
         if outcome.held:

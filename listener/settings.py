@@ -173,6 +173,9 @@ class Settings:
         _seconds(0),
         metavar="SECONDS",
     )
+    allow_replica: bool = _option(
+        False, "Take the word of a database that is a replica, although it may lag behind.", _switch
+    )
     keep_volumes: bool = _option(
         False, "Leave the anonymous volumes of removed containers.", _switch
     )

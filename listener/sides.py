@@ -9,9 +9,8 @@ from pathlib import Path
 import docker.tls
 
 from listener.database.feeds import Feed
+from listener.database.feeds.choice import PushOrPoll
 from listener.database.feeds.poll import PollFeed
-from listener.database.feeds.sqlite import SqliteFeed
-from listener.database.sqlite import SqliteTopologies
 from listener.database.topologies import Topologies
 from listener.database.urls import open_topologies
 from listener.engine.client import REQUEST_TIMEOUT, Engine
@@ -28,7 +27,7 @@ def open_sides(settings: Settings) -> tuple[Engine, Topologies]:
     first, *others = settings.databases
     if others:
         raise ConfigurationError("--database-url: only one database can be watched; give one")
-    return open_engine(settings), open_topologies(first)
+    return open_engine(settings), open_topologies(first, allow_replica=settings.allow_replica)
 
 
 def open_engine(settings: Settings) -> Engine:
@@ -65,13 +64,9 @@ def _tls(settings: Settings) -> docker.tls.TLSConfig | None:
 
 
 def choose_feed(settings: Settings, topologies: Topologies) -> Feed:
-    """The feed that the settings ask for and the database allows.
-
-    Raises:
-        ConfigurationError: push was asked for where it is not to be had.
-    """
-    if settings.feed != "poll" and isinstance(topologies, SqliteTopologies):
-        return SqliteFeed(topologies, settings.poll_interval)
-    if settings.feed == "push":
-        raise ConfigurationError("--feed: push is to be had from SQLite only; use auto or poll")
-    return PollFeed(settings.poll_interval)
+    """The feed that the settings ask for; which one it is in the end the database decides."""
+    if settings.feed == "poll":
+        return PollFeed(settings.poll_interval)
+    poll = PollFeed(settings.poll_interval, lasting=settings.sweep_interval)
+    push = topologies.push(look_every=settings.poll_interval, check_every=settings.sweep_interval)
+    return PushOrPoll(push, poll, required=settings.feed == "push")

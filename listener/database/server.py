@@ -1,4 +1,4 @@
-"""Topologies on a database server: PostgreSQL, MySQL or MariaDB.
+"""Topologies on a database server: what PostgreSQL, MySQL and MariaDB have in common.
 
 Each question is a new READ COMMITTED transaction: a pooled connection in an older snapshot would go
 on answering "no such row". In the same transaction the server says who it is and whether its answer
@@ -13,13 +13,14 @@ import time
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import ClassVar
+from importlib.resources import files
+from typing import Any, ClassVar
 from uuid import UUID
 
 import sqlalchemy as sa
 
 from listener.database.topologies import TABLE, Reading, Topologies, rows_with, table
-from listener.errors import NoAnswer
+from listener.errors import NoAnswer, PushUnavailable
 
 CONNECT_TIMEOUT = 10
 """Seconds until a server that does not answer is given up."""
@@ -33,14 +34,23 @@ class ServerTopologies(Topologies):
 
     Args:
         url: with a synchronous driver.
+        allow_replica: take the word of a replica, which may lag behind.
         clock: seconds, monotonic.
     """
 
     connect_arguments: ClassVar[Mapping[str, object]]
+    """What the driver is told beside what the URL says."""
 
-    def __init__(self, url: sa.URL, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        url: sa.URL,
+        *,
+        allow_replica: bool = False,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         where = f"{url.host or 'the local socket'}{f':{url.port}' if url.port else ''}"
         super().__init__(f"the database {url.database or url.username or ''!r} on {where}", clock)
+        self._allow_replica = allow_replica
         self._where = f"{url.get_backend_name()} {where}/{url.database or ''}"
         self._schema: str | None = None
         self._ordered: str | None = None
@@ -49,8 +59,33 @@ class ServerTopologies(Topologies):
             isolation_level="READ COMMITTED",
             pool_size=POOL_SIZE,
             pool_pre_ping=True,
-            connect_args=dict(self.connect_arguments),
+            creator=self.connect,
         )
+
+    @abstractmethod
+    def connect(self) -> Any:
+        """A new connection of the driver's own, as the URL says.
+
+        Raises:
+            Exception: the driver's.
+        """
+
+    def connect_parameters(self) -> dict[str, Any]:
+        """What the driver is told for a new connection."""
+        _, given = self._engine.dialect.create_connect_args(self._engine.url)
+        return {**self.connect_arguments, **given}
+
+    def script(self, name: str) -> str:
+        """The text of a file with SQL."""
+        return files("listener.database").joinpath("sql", name).read_text()
+
+    def push_unavailable(self, why: str) -> PushUnavailable:
+        """The error that says so of this database.
+
+        Args:
+            why: a predicate with its remedy.
+        """
+        return PushUnavailable(f"push is not to be had, because {self.name} {why}")
 
     @contextmanager
     def reading(self) -> Iterator[Reading]:
@@ -113,83 +148,11 @@ class ServerTopologies(Topologies):
             NoAnswer: what the server would answer may not be the truth.
         """
 
-    def _no_table(self) -> NoAnswer:
+    def no_table(self) -> NoAnswer:
+        """The error that says that there is none."""
         return self.no_answer(f"has no table {TABLE!r}; is it DECNET's database?")
 
     def _replica(self) -> NoAnswer:
-        return self.no_answer("is a replica, which may lag behind; give the primary's URL")
-
-
-class PostgresTopologies(ServerTopologies):
-    """The table in PostgreSQL."""
-
-    # A peer that is gone shows within half a minute, and so does a lock that is never let go.
-    connect_arguments: ClassVar[Mapping[str, object]] = {
-        "connect_timeout": CONNECT_TIMEOUT,
-        "application_name": "topology-reaper",
-        "keepalives_idle": 10,
-        "keepalives_interval": 5,
-        "keepalives_count": 3,
-        "tcp_user_timeout": READ_TIMEOUT * 1000,
-        "options": f"-c statement_timeout={READ_TIMEOUT}s",
-    }
-
-    _WHO = sa.text(
-        """
-        SELECT n.nspname, c.oid, a.atttypid = 'uuid'::regtype, pg_is_in_recovery(),
-               row_security_active(c.oid), s.system_identifier,
-               CASE WHEN NOT pg_is_in_recovery()
-                    THEN substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8) END
-        FROM pg_class c
-        JOIN pg_namespace n ON n.oid = c.relnamespace
-        LEFT JOIN pg_attribute a ON a.attrelid = c.oid AND a.attname = 'id'
-        CROSS JOIN pg_control_system() s
-        WHERE c.oid = to_regclass(:name)
-        """
-    )
-
-    def _look(
-        self, connection: sa.Connection, schema: str | None
-    ) -> tuple[str, type[sa.String] | type[sa.Uuid[UUID]], str]:
-        quote = connection.dialect.identifier_preparer.quote_identifier
-        name = TABLE if schema is None else f"{quote(schema)}.{TABLE}"
-        row = connection.execute(self._WHO, {"name": name}).one_or_none()
-        if row is None:
-            raise self._no_table()
-        found, oid, is_uuid, replica, hidden, system, timeline = row
-        if replica:
-            raise self._replica()
-        if hidden:
-            raise self.no_answer(
-                "hides rows from this user by row-level security; give a role with BYPASSRLS"
-            )
-        return found, sa.Uuid if is_uuid else sa.String, f"{system}/{timeline} table {oid}"
-
-
-class MysqlTopologies(ServerTopologies):
-    """The table in MySQL or MariaDB."""
-
-    connect_arguments: ClassVar[Mapping[str, object]] = {
-        "connect_timeout": CONNECT_TIMEOUT,
-        "read_timeout": READ_TIMEOUT,
-    }
-
-    _WHO = sa.text(
-        """
-        SELECT table_schema, UNIX_TIMESTAMP(create_time), @@global.read_only, @@global.server_id
-        FROM information_schema.tables
-        WHERE table_schema = COALESCE(:schema, DATABASE()) AND table_name = :name
-        """
-    )
-
-    def _look(
-        self, connection: sa.Connection, schema: str | None
-    ) -> tuple[str, type[sa.String] | type[sa.Uuid[UUID]], str]:
-        parameters = {"schema": schema, "name": TABLE}
-        row = connection.execute(self._WHO, parameters).one_or_none()
-        if row is None:
-            raise self._no_table()
-        found, created, read_only, server = row
-        if str(read_only).upper() not in ("0", "OFF"):
-            raise self._replica()
-        return found, sa.String, f"server {server} table of {created}"
+        return self.no_answer(
+            "is a replica, which may lag behind; give the primary's URL, or --allow-replica"
+        )

@@ -28,6 +28,8 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
+from listener.database.feeds import Feed
+from listener.database.feeds.sqlite import SqliteFeed
 from listener.database.topologies import TABLE, Reading, Topologies, table
 from listener.errors import ConfigurationError
 
@@ -95,6 +97,10 @@ class SqliteTopologies(Topologies):
             self.check_file()
             raise self.no_answer(error) from error
         self.check_file()
+
+    def push(self, *, look_every: float, check_every: float) -> Feed:  # noqa: ARG002
+        """The feed of commits to the file."""
+        return SqliteFeed(self, look_every)
 
     def connect(self) -> sqlite3.Connection:
         """A new connection to the file, which is never created by it.

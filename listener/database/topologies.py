@@ -21,7 +21,8 @@ from uuid import UUID
 
 import sqlalchemy as sa
 
-from listener.errors import NoAnswer
+from listener.database.feeds import Feed
+from listener.errors import ConfigurationError, NoAnswer
 from listener.evidence import Answer
 from listener.naming import PREFIX_LENGTH, prefix_of
 
@@ -54,6 +55,11 @@ class Reading:
     identity: str
     table: sa.TableClause
     generation: int = 0
+
+    @property
+    def name(self) -> str:
+        """The table's name as SQL wants it, with its schema."""
+        return self.connection.dialect.identifier_preparer.format_table(self.table)
 
 
 class Topologies(ABC):
@@ -102,6 +108,37 @@ class Topologies(ABC):
     @abstractmethod
     def reading(self) -> AbstractContextManager[Reading]:
         """A new transaction; every error inside comes out as NoAnswer."""
+
+    @abstractmethod
+    def push(self, *, look_every: float, check_every: float) -> Feed:
+        """The feed by which the database tells of changes by itself.
+
+        Args:
+            look_every: seconds between two looks for what nobody told.
+            check_every: seconds between two checks of whether it would still tell.
+        """
+
+    def push_sql(self) -> str:
+        """The SQL that lets the database tell, for a person to review.
+
+        Raises:
+            ConfigurationError: it takes none.
+        """
+        raise ConfigurationError(f"feed: {self.name} tells of commits without any SQL")
+
+    def change_triggers(self, action: str) -> None:
+        """Change what makes the database tell.
+
+        Args:
+            action: ``install`` or ``uninstall``; either may be done again.
+
+        Raises:
+            ConfigurationError: it takes no triggers, or this user may not change them.
+            NoAnswer: the database cannot be reached, or is busy.
+        """
+        raise ConfigurationError(
+            f"feed {action}: {self.name} takes no triggers; the README says what it takes"
+        )
 
     def no_answer(self, why: str | Exception) -> NoAnswer:
         """The error that says so of this database.

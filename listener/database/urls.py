@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.util
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import sqlalchemy as sa
 
-from listener.database.server import MysqlTopologies, PostgresTopologies, ServerTopologies
+from listener.database.server import ServerTopologies
 from listener.database.sqlite import SqliteTopologies
 from listener.database.topologies import Topologies
 from listener.errors import ConfigurationError
@@ -25,21 +25,37 @@ class _Server:
 
     known: set[str]  # the drivers that a URL may name
     driver: str  # the one that is used
-    extra: str  # what installs it
-    topologies: type[ServerTopologies]
+    extra: str  # what installs it, and what hears
+    load: Callable[[], type[ServerTopologies]]  # imports them
+
+
+def _postgres() -> type[ServerTopologies]:
+    from listener.database.postgres import PostgresTopologies
+
+    return PostgresTopologies
+
+
+def _mysql() -> type[ServerTopologies]:
+    from listener.database.mysql import MysqlTopologies
+
+    return MysqlTopologies
 
 
 _SERVERS = {
-    "postgresql": _Server(_POSTGRES, "psycopg", "postgres", PostgresTopologies),
-    "mysql": _Server(_MYSQL, "pymysql", "mysql", MysqlTopologies),
-    "mariadb": _Server(_MYSQL, "pymysql", "mysql", MysqlTopologies),
+    "postgresql": _Server(_POSTGRES, "psycopg", "postgres", _postgres),
+    "mysql": _Server(_MYSQL, "pymysql", "mysql", _mysql),
+    "mariadb": _Server(_MYSQL, "pymysql", "mysql", _mysql),
 }
 
 
-def open_topologies(url: str) -> Topologies:
+def open_topologies(url: str, *, allow_replica: bool = False) -> Topologies:
     """The table of topologies behind this URL; nothing is reached yet.
 
     URLs that name an async driver, as DECNET's do, are taken as their synchronous likes.
+
+    Args:
+        url: an SQLAlchemy URL.
+        allow_replica: take the word of a replica.
 
     Raises:
         ConfigurationError: it is no URL, its database is not supported, or its driver is missing.
@@ -65,12 +81,15 @@ def open_topologies(url: str) -> Topologies:
         raise _error(f"the URL names no database; write {scheme}://user:password@host/decnet")
     if not 0 < (parsed.port or 1) < 65536:
         raise _error(f"there is no port {parsed.port}")
-    if importlib.util.find_spec(server.driver) is None:
+    try:
+        topologies = server.load()
+    except ModuleNotFoundError as error:
         raise _error(
             f"the driver for {scheme} is not installed; pip install"
             f" 'topology-reaper[{server.extra}]'"
-        )
-    return server.topologies(parsed.set(drivername=f"{scheme}+{server.driver}"))
+        ) from error
+    driven = parsed.set(drivername=f"{scheme}+{server.driver}")
+    return topologies(driven, allow_replica=allow_replica)
 
 
 def _sqlite(url: sa.URL) -> SqliteTopologies:

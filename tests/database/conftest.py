@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -97,6 +97,7 @@ class Follower:
         self.stop = threading.Event()
         self.error: BaseException | None = None
         self.hints = 0
+        self.deleted: list[str] = []
         self._hinted = threading.Condition()
         self._feed = feed
         feed.connect()
@@ -111,9 +112,10 @@ class Follower:
             with self._hinted:
                 self._hinted.notify_all()
 
-    def _hint(self) -> None:
+    def _hint(self, deleted: Collection[str] | None = None) -> None:
         with self._hinted:
             self.hints += 1
+            self.deleted += deleted or ()
             self._hinted.notify_all()
 
     def await_hints(self, count: int) -> None:

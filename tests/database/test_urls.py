@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from listener.database.server import MysqlTopologies, PostgresTopologies
+from listener.database.mysql import MysqlTopologies
+from listener.database.postgres import PostgresTopologies
 from listener.database.sqlite import SqliteTopologies
 from listener.database.urls import open_topologies
 from listener.errors import ConfigurationError
@@ -93,7 +95,10 @@ def test_any_driver_of_a_server_leads_to_it_and_its_name_tells_no_password(
     assert isinstance(topologies, kind)
     assert "s3cret" not in topologies.name
     assert "db.internal" in topologies.name
-    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
+    for name in [name for name in sys.modules if name.startswith("listener.database.")]:
+        monkeypatch.delitem(sys.modules, name)
+    for driver in ("psycopg", "pymysqlreplication"):
+        monkeypatch.setitem(sys.modules, driver, None)
     with pytest.raises(ConfigurationError, match="is not installed; pip install") as caught:
         open_topologies(url)
     assert not any(secret in str(caught.value) for secret in SECRETS)

@@ -1,34 +1,50 @@
 """Feeds: how a change in the database reaches us.
 
-A feed yields hints, which say *that* something may have changed and never what to do about it. All
-feeds have one shape: :meth:`Feed.connect`, which may be retried, and :meth:`Feed.follow`, which
-blocks and hints until it breaks. Its first hint comes as soon as it hears: anything may have
-happened before.
+A feed yields hints, which say *what to look at* and never what to do about it. All feeds have one
+shape: :meth:`Feed.connect`, which may be retried, and :meth:`Feed.follow`, which blocks and hints
+until it breaks. Its first hint comes as soon as it hears: anything may have happened before.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Collection
 from typing import Protocol
+
+
+class Hint(Protocol):
+    """Takes hints; may be called from any thread and returns at once."""
+
+    def __call__(self, deleted: Collection[str] | None = None) -> None:
+        """Rows may have gone.
+
+        Args:
+            deleted: the ids of rows that were reported deleted; None: it may be any.
+        """
 
 
 class Feed(Protocol):
     """Hears of changes in one database."""
 
-    name: str
-    """What kind it is: ``wal`` or ``poll``."""
+    @property
+    def name(self) -> str:
+        """How it hears: ``wal``, ``notify``, ``binlog`` or ``poll``."""
 
     def connect(self) -> None:
         """Begin to hear.
 
         Raises:
             NoAnswer: the database cannot be reached.
+            PushUnavailable: it can, and does not let us hear.
         """
 
-    def follow(self, hint: Callable[[], None], stop: threading.Event) -> None:
-        """Call ``hint`` at once and whenever any topology may have gone, until ``stop`` is set.
+    def follow(self, hint: Hint, stop: threading.Event) -> None:
+        """Hint at once and whenever any topology may have gone, until ``stop`` is set.
 
         Raises:
             NoAnswer: nothing more will be heard on this connection.
+            PushUnavailable: nor on another one, as things are.
         """
+
+    def close(self) -> None:
+        """End :meth:`follow` soon after ``stop`` was set; from any thread."""

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import threading
-from collections.abc import Callable
+import time
+
+from listener.database.feeds import Hint
 
 
 class PollFeed:
@@ -11,18 +14,24 @@ class PollFeed:
 
     Args:
         interval: seconds between two hints.
+        lasting: seconds after which it ends.
     """
 
     name = "poll"
 
-    def __init__(self, interval: float) -> None:
-        self._interval = interval
+    def __init__(self, interval: float, lasting: float = math.inf) -> None:
+        self.interval = interval
+        self._lasting = lasting
 
     def connect(self) -> None:
         """Nothing to reach: each question reaches the database for itself."""
 
-    def follow(self, hint: Callable[[], None], stop: threading.Event) -> None:
+    def follow(self, hint: Hint, stop: threading.Event) -> None:
         """Hint at once and every interval until ``stop`` is set."""
-        while not stop.is_set():
+        until = time.monotonic() + self._lasting
+        while not stop.is_set() and time.monotonic() < until:
             hint()
-            stop.wait(self._interval)
+            stop.wait(self.interval)
+
+    def close(self) -> None:
+        """Nothing to close: ``stop`` ends the wait."""

@@ -16,13 +16,17 @@ from __future__ import annotations
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
+from typing import TYPE_CHECKING
 
 import inotify_simple
 from loguru import logger
 
-from listener.database.sqlite import SqliteTopologies
+from listener.database.feeds import Hint
+
+if TYPE_CHECKING:
+    from listener.database.sqlite import SqliteTopologies
 
 GATHER = 0.01
 """Seconds that a look waits after one that brought a change."""
@@ -75,7 +79,7 @@ class SqliteFeed:
             raise
         self._connection = connection
 
-    def follow(self, hint: Callable[[], None], stop: threading.Event) -> None:
+    def follow(self, hint: Hint, stop: threading.Event) -> None:
         """Hint at once and after every commit until ``stop`` is set.
 
         Raises:
@@ -102,6 +106,9 @@ class SqliteFeed:
                 elif pause is not None:
                     pause = pause * 2 if pause < LAST_PAUSE else None
                 due = time.monotonic() + (pause or self._interval)
+
+    def close(self) -> None:
+        """Nothing to close: ``stop`` is looked at often enough."""
 
     @contextmanager
     def _notifier(self) -> Iterator[inotify_simple.INotify | None]:

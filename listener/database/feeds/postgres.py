@@ -1,0 +1,170 @@
+"""The feed of PostgreSQL: ``LISTEN`` to what triggers on the table notify.
+
+The triggers (``sql/postgresql-install.sql``) send the ids that a statement deleted, or ``*`` where
+these are too many or unknown, at the commit and not before. The channel is named after the table's
+oid, so a listener never hears of another table of that name, and one that a restore put in this
+one's place is noticed.
+
+A connection can be deaf without an error: a restore may drop a trigger, a pooler may hand the
+connection that listens to somebody else, something in between may pass nothing on. So the triggers
+are looked at before, and again every so often with the one query that an idle listener costs; and
+through a pooler a notification of our own has to come through first.
+"""
+
+from __future__ import annotations
+
+import secrets
+import threading
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+from psycopg import sql
+
+from listener.database.feeds import Hint
+from listener.database.feeds.hangup import hang_up
+from listener.naming import ID
+
+if TYPE_CHECKING:
+    from listener.database.postgres import PostgresTopologies
+
+TRIGGERS = {f"topology_reaper_{name}" for name in ("delete", "truncate", "update")}
+"""As ``sql/postgresql-install.sql`` names them."""
+LONGEST_SILENCE = 60.0
+"""Seconds between two looks at the triggers, at most."""
+HEARD_WITHIN = 5.0
+"""Seconds in which our own notification has to come through a pooler."""
+
+_CHECK = """
+    SELECT c.oid, pg_is_in_recovery(), pg_backend_pid(),
+           ARRAY(SELECT t.tgname::text FROM pg_trigger t
+                 WHERE t.tgrelid = c.oid AND t.tgenabled IN ('O', 'A')),
+           ARRAY(SELECT pg_listening_channels())
+    FROM pg_class c
+    WHERE c.oid = to_regclass(%s)
+"""
+
+
+class NotifyFeed:
+    """Hears of deletions from one table in PostgreSQL.
+
+    Args:
+        database: the table.
+        interval: seconds between two looks at the triggers; a minute at most.
+    """
+
+    name = "notify"
+
+    def __init__(self, database: PostgresTopologies, interval: float) -> None:
+        self._database = database
+        self._interval = min(interval, LONGEST_SILENCE)
+        self._connection: psycopg.Connection[Any] | None = None
+        self._table = self._channel = ""
+
+    def connect(self) -> None:
+        """Listen.
+
+        Raises:
+            NoAnswer: the server cannot be reached, or lacks the table.
+            PushUnavailable: there are no triggers, or nothing would come through.
+        """
+        with self._database.reading() as reading:
+            self._table = reading.name
+        with self._errors():
+            connection = self._database.connect()
+            try:
+                connection.autocommit = True
+                oid, replica, backend, *_ = self._look(connection)
+                if replica:
+                    raise self._database.push_unavailable("is a replica, which notifies nobody")
+                self._channel = f"topology_reaper_{oid}"
+                self._listen(connection, self._channel)
+                if backend != connection.info.backend_pid:
+                    self._hear_ourselves(connection)
+            except BaseException:
+                connection.close()
+                raise
+        self._connection = connection
+
+    def follow(self, hint: Hint, stop: threading.Event) -> None:
+        """Hint at once and whenever a deletion is notified, until ``stop`` is set.
+
+        Raises:
+            NoAnswer: the connection is lost, or the table is another one.
+            PushUnavailable: the triggers are gone, or the connection no longer listens.
+        """
+        connection = self._connection
+        assert connection is not None  # noqa: S101 - connect() comes first
+        try:
+            with self._errors():
+                hint()
+                while not stop.is_set():
+                    for notification in connection.notifies(timeout=self._interval):
+                        hint(_ids(notification.payload))
+                    self._check(connection)
+        finally:
+            self._connection = None
+            connection.close()
+
+    def close(self) -> None:
+        """End :meth:`follow`, from any thread."""
+        connection = self._connection
+        if connection is not None:
+            with suppress(psycopg.Error):  # it ended by itself
+                hang_up(connection.fileno())
+
+    def _check(self, connection: psycopg.Connection[Any]) -> None:
+        oid, _, _, channels = self._look(connection)
+        if self._channel != f"topology_reaper_{oid}":
+            raise self._database.no_answer("put another table in place")
+        if self._channel not in channels:
+            raise self._database.push_unavailable(
+                "no longer listens on this connection; give the server's own address and not a"
+                " pooler's"
+            )
+
+    def _look(self, connection: psycopg.Connection[Any]) -> tuple[int, bool, int, list[str]]:
+        """The table's oid, whether this is a replica, who serves us, and to what it listens."""
+        row = connection.execute(_CHECK, [self._table]).fetchone()
+        if row is None:
+            raise self._database.no_table()
+        oid, replica, backend, triggers, channels = row
+        if not replica and not set(triggers) >= TRIGGERS:
+            raise self._database.push_unavailable(
+                "lacks the triggers that tell of deletions; run topology-reaper feed install with a"
+                " URL of the table's owner"
+            )
+        return oid, replica, backend, channels
+
+    def _listen(self, connection: psycopg.Connection[Any], channel: str) -> None:
+        connection.execute(sql.SQL("LISTEN {}").format(sql.Identifier(channel)))
+
+    def _hear_ourselves(self, connection: psycopg.Connection[Any]) -> None:
+        """Send a notification by another connection and wait for it.
+
+        Not done without a pooler, for every listener of the database is woken by it.
+        """
+        channel = f"topology_reaper_test_{secrets.token_hex(8)}"
+        self._listen(connection, channel)
+        with self._database.connect() as other:
+            other.execute("SELECT pg_notify(%s, '')", [channel])
+        heard = connection.notifies(timeout=HEARD_WITHIN, stop_after=1)
+        if not any(notification.channel == channel for notification in heard):
+            raise self._database.push_unavailable(
+                "is behind a pooler that loses notifications; give the server's own address"
+            )
+        connection.execute(sql.SQL("UNLISTEN {}").format(sql.Identifier(channel)))
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        try:
+            yield
+        except psycopg.Error as error:
+            raise self._database.no_answer(error) from error
+
+
+def _ids(payload: str) -> Collection[str] | None:
+    """The ids in a notification; None where it may be any."""
+    ids = payload.lower().split()
+    return ids if ids and all(map(ID.fullmatch, ids)) else None

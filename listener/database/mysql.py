@@ -1,0 +1,60 @@
+"""Topologies in MySQL or MariaDB."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+from uuid import UUID
+
+import pymysql
+import sqlalchemy as sa
+
+from listener.database.feeds import Feed
+from listener.database.feeds.mysql import BinlogFeed
+from listener.database.server import CONNECT_TIMEOUT, READ_TIMEOUT, ServerTopologies
+from listener.database.topologies import TABLE
+
+
+class MysqlTopologies(ServerTopologies):
+    """The table in MySQL or MariaDB."""
+
+    connect_arguments: ClassVar[Mapping[str, object]] = {
+        "connect_timeout": CONNECT_TIMEOUT,
+        "read_timeout": READ_TIMEOUT,
+    }
+
+    _WHO = sa.text(
+        """
+        SELECT table_schema, UNIX_TIMESTAMP(create_time), @@global.read_only, @@global.server_id
+        FROM information_schema.tables
+        WHERE table_schema = COALESCE(:schema, DATABASE()) AND table_name = :name
+        """
+    )
+
+    def _look(
+        self, connection: sa.Connection, schema: str | None
+    ) -> tuple[str, type[sa.String] | type[sa.Uuid[UUID]], str]:
+        parameters = {"schema": schema, "name": TABLE}
+        row = connection.execute(self._WHO, parameters).one_or_none()
+        if row is None:
+            raise self.no_table()
+        found, created, read_only, server = row
+        if str(read_only).upper() not in ("0", "OFF") and not self._allow_replica:
+            raise self._replica()
+        return found, sa.String, f"server {server} table of {created}"
+
+    def push(self, *, look_every: float, check_every: float) -> Feed:  # noqa: ARG002
+        """The feed of the binary log."""
+        return BinlogFeed(self)
+
+    def push_sql(self) -> str:
+        """The settings and rights that the binary log takes."""
+        return self.script("mysql.sql")
+
+    def connect(self) -> pymysql.Connection[Any]:
+        """A new connection of the driver's own.
+
+        Raises:
+            pymysql.Error: the server cannot be reached, or refuses.
+        """
+        return pymysql.connect(**self.connect_parameters())

@@ -1,0 +1,136 @@
+"""Topologies in PostgreSQL."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Mapping
+from typing import Any, ClassVar
+from uuid import UUID
+
+import psycopg
+import sqlalchemy as sa
+from psycopg import sql
+
+from listener.database.feeds import Feed
+from listener.database.feeds.postgres import NotifyFeed
+from listener.database.server import CONNECT_TIMEOUT, READ_TIMEOUT, ServerTopologies
+from listener.database.topologies import TABLE
+from listener.errors import ConfigurationError
+
+OLDEST = 140000
+"""The first version with CREATE OR REPLACE TRIGGER."""
+SILENCE = READ_TIMEOUT + 5
+"""Seconds without a sound after which a connection is given up; the server's own limit is less."""
+
+
+class PostgresTopologies(ServerTopologies):
+    """The table in PostgreSQL."""
+
+    # A peer that is gone shows within half a minute, and so does a lock that is never let go.
+    connect_arguments: ClassVar[Mapping[str, object]] = {
+        "connect_timeout": CONNECT_TIMEOUT,
+        "application_name": "topology-reaper",
+        "keepalives_idle": 10,
+        "keepalives_interval": 5,
+        "keepalives_count": 3,
+        "tcp_user_timeout": READ_TIMEOUT * 1000,
+    }
+
+    _WHO = sa.text(
+        """
+        SELECT n.nspname, c.oid, a.atttypid = 'uuid'::regtype, pg_is_in_recovery(),
+               row_security_active(c.oid), s.system_identifier,
+               CASE WHEN NOT pg_is_in_recovery()
+                    THEN substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8) END
+        FROM pg_class c
+        JOIN pg_namespace n ON n.oid = c.relnamespace
+        LEFT JOIN pg_attribute a ON a.attrelid = c.oid AND a.attname = 'id'
+        CROSS JOIN pg_control_system() s
+        WHERE c.oid = to_regclass(:name)
+        """
+    )
+
+    def _look(
+        self, connection: sa.Connection, schema: str | None
+    ) -> tuple[str, type[sa.String] | type[sa.Uuid[UUID]], str]:
+        quote = connection.dialect.identifier_preparer.quote_identifier
+        name = TABLE if schema is None else f"{quote(schema)}.{TABLE}"
+        row = connection.execute(self._WHO, {"name": name}).one_or_none()
+        if row is None:
+            raise self.no_table()
+        found, oid, is_uuid, replica, hidden, system, timeline = row
+        if replica and not self._allow_replica:
+            raise self._replica()
+        if hidden:
+            raise self.no_answer(
+                "hides rows from this user by row-level security; give a role with BYPASSRLS"
+            )
+        identity = f"{system}/{timeline or 'replica'} table {oid}"
+        return found, sa.Uuid if is_uuid else sa.String, identity
+
+    def push(self, *, look_every: float, check_every: float) -> Feed:  # noqa: ARG002
+        """The feed of notifications."""
+        return NotifyFeed(self, check_every)
+
+    def push_sql(self) -> str:
+        """The triggers."""
+        return self.script("postgresql-install.sql")
+
+    def change_triggers(self, action: str) -> None:
+        """Install the triggers, or take them out again.
+
+        Raises:
+            ConfigurationError: this user may not, or the server is too old.
+            NoAnswer: the server cannot be reached, lacks the table, or is busy.
+        """
+        with self.reading() as reading:
+            schema = reading.table.schema or ""
+        try:
+            with self.connect() as connection:
+                connection.autocommit = True  # the script has its own transaction
+                if connection.info.server_version < OLDEST:
+                    raise ConfigurationError(f"feed {action}: it takes PostgreSQL 14 or newer")
+                path = sql.SQL("SET search_path TO {}").format(sql.Identifier(schema))
+                connection.execute(path)
+                connection.execute(self.script(f"postgresql-{action}.sql").encode())
+        except psycopg.errors.InsufficientPrivilege as error:
+            raise ConfigurationError(
+                f"feed {action}: --database-url: this user may not change the table in"
+                f" {self.name}; give a URL of its owner"
+            ) from error
+        except psycopg.OperationalError as error:
+            raise self.no_answer(error) from error
+        except psycopg.Error as error:
+            raise ConfigurationError(f"feed {action}: {self.name} refuses: {error}") from error
+
+    def connect(self) -> psycopg.Connection[tuple[Any, ...]]:
+        """A new connection of the driver's own.
+
+        Raises:
+            psycopg.Error: the server cannot be reached, or refuses.
+        """
+        limit = f"-c statement_timeout={READ_TIMEOUT}s"
+        parameters = self.connect_parameters()
+        # The URL's own options, such as a search path, come on top.
+        parameters["options"] = f"{limit} {parameters.get('options', '')}"
+        return _Connection.connect(**parameters)
+
+
+class _Connection(psycopg.Connection[tuple[Any, ...]]):
+    """A connection that gives up a server that is silent.
+
+    Keep-alives notice a peer that is gone, and the statement timeout is the server's own; neither
+    helps against something in between that holds the connection open and passes nothing on.
+    """
+
+    def wait(
+        self, gen: Generator[Any, Any, Any], interval: float = 0.1, timeout: float | None = None
+    ) -> Any:
+        if timeout is not None:
+            return super().wait(gen, interval, timeout)
+        try:
+            return super().wait(gen, interval, SILENCE)
+        except psycopg.OperationalError:
+            if self.pgconn.transaction_status == psycopg.pq.TransactionStatus.ACTIVE:
+                self.pgconn.finish()
+                raise psycopg.OperationalError(f"silent for {SILENCE} s") from None
+            raise

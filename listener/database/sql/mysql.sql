@@ -1,0 +1,17 @@
+-- What lets MySQL (8.0 or newer) and MariaDB (10.5 or newer) tell topology-reaper of deleted topologies:
+-- nothing in the database, but a binary log in ROW format and an account that may read it.
+--
+-- Put into the server's configuration; the log itself needs a restart:
+--
+--     [mysqld]
+--     log_bin       = binlog
+--     server_id     = 1
+--     binlog_format = ROW
+
+CREATE USER IF NOT EXISTS 'topology_reaper'@'%' IDENTIFIED BY 'change me';
+
+-- To ask which topologies there are; this alone is enough for polling.
+GRANT SELECT ON decnet.topologies TO 'topology_reaper'@'%';
+
+-- To read the binary log, which holds all that is written on this server, of every database on it.
+GRANT REPLICATION SLAVE, REPLICATION CLIENT ON *.* TO 'topology_reaper'@'%';

@@ -1,0 +1,50 @@
+-- What makes PostgreSQL (14 or newer) tell topology-reaper of deleted topologies.
+--
+-- Run it as the owner of the table, with the table's schema first on the search path; running it
+-- again changes nothing. `topology-reaper feed install` does just that, and postgresql-uninstall.sql
+-- takes it back. Listeners need no right on any of this.
+--
+-- One notification tells of all rows that a statement deleted, at its commit: up to 200 ids, or '*'
+-- for more (a notification holds less than 8,000 bytes). A statement that deletes nothing tells
+-- nothing, for every notification wakes all listeners of the database.
+
+BEGIN;
+
+SET LOCAL lock_timeout = '5s';
+
+CREATE OR REPLACE FUNCTION topology_reaper_notify() RETURNS trigger
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $function$
+DECLARE
+    channel constant text := 'topology_reaper_' || TG_RELID;
+    ids text := '*';
+BEGIN
+    IF TG_OP = 'UPDATE' THEN
+        ids := OLD.id::text;
+    ELSIF TG_OP = 'DELETE' THEN
+        SELECT CASE WHEN count(*) <= 200 THEN string_agg(id, ' ') ELSE '*' END INTO ids
+        FROM (SELECT id::text FROM gone LIMIT 201) AS bounded;
+    END IF;
+    IF ids IS NOT NULL THEN
+        PERFORM pg_notify(channel, CASE WHEN octet_length(ids) < 8000 THEN ids ELSE '*' END);
+    END IF;
+    RETURN NULL;
+END
+$function$;
+
+CREATE OR REPLACE TRIGGER topology_reaper_delete
+    AFTER DELETE ON topologies
+    REFERENCING OLD TABLE AS gone
+    FOR EACH STATEMENT EXECUTE FUNCTION topology_reaper_notify();
+
+CREATE OR REPLACE TRIGGER topology_reaper_truncate
+    AFTER TRUNCATE ON topologies
+    FOR EACH STATEMENT EXECUTE FUNCTION topology_reaper_notify();
+
+CREATE OR REPLACE TRIGGER topology_reaper_update
+    AFTER UPDATE OF id ON topologies
+    FOR EACH ROW WHEN (OLD.id IS DISTINCT FROM NEW.id)
+    EXECUTE FUNCTION topology_reaper_notify();
+
+COMMIT;

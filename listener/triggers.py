@@ -1,0 +1,42 @@
+"""The command ``feed``: what a database needs in order to tell of deletions by itself.
+
+PostgreSQL needs triggers on the table, which its owner installs; MySQL and MariaDB need settings
+and rights that only an administrator can give; SQLite needs nothing.
+"""
+
+from __future__ import annotations
+
+from contextlib import closing
+from functools import partial
+
+from listener.database.urls import open_topologies
+from listener.oneshot import reach
+from listener.settings import Settings
+
+
+def sql(settings: Settings) -> str:
+    """The SQL that lets these databases push, to be reviewed; none is reached.
+
+    Raises:
+        ConfigurationError: an option cannot be used, or a database takes no SQL.
+    """
+    return "\n".join(open_topologies(url).push_sql() for url in settings.databases)
+
+
+def change(settings: Settings, action: str) -> list[str]:
+    """Change the triggers in each database, which is one transaction; returns the databases' names.
+
+    Args:
+        settings: the databases, by URLs of the table's owners.
+        action: ``install`` or ``uninstall``; either may be done again.
+
+    Raises:
+        ConfigurationError: an option cannot be used, or the user may not do that.
+        NoAnswer: a database could not be reached within ``settings.timeout``.
+    """
+    done = []
+    for url in settings.databases:
+        with closing(open_topologies(url)) as topologies:
+            reach(partial(topologies.change_triggers, action), settings.timeout)
+            done.append(topologies.name)
+    return done
