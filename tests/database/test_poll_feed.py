@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import threading
 
+import pytest
+
 from listener.database.feeds.poll import PollFeed
 
 
@@ -26,15 +28,24 @@ def test_it_hints_at_once_and_then_every_interval() -> None:
     feed, stop = PollFeed(2.5), CountedStop(4)
     hints: list[int] = []
     feed.connect()
-    feed.follow(lambda: hints.append(len(stop.waits)), stop)
+    feed.follow(lambda _=None: hints.append(len(stop.waits)), stop)
     assert hints == [0, 1, 2, 3]
     assert stop.waits == [2.5] * 4
     assert feed.name == "poll"
 
 
+def test_it_ends_by_itself_when_it_is_not_to_last(monkeypatch: pytest.MonkeyPatch) -> None:
+    stop, now = CountedStop(100), iter(range(1000))
+    monkeypatch.setattr("listener.database.feeds.poll.time.monotonic", lambda: next(now))
+    PollFeed(2.5, lasting=10.0).follow(lambda _=None: None, stop)
+    assert len(stop.waits) == 9
+
+
 def test_stop_ends_it_in_the_middle_of_an_interval() -> None:
     stop, hinted = threading.Event(), threading.Event()
-    thread = threading.Thread(target=PollFeed(3600.0).follow, args=(hinted.set, stop))
+    thread = threading.Thread(
+        target=PollFeed(3600.0).follow, args=(lambda _=None: hinted.set(), stop)
+    )
     thread.start()
     assert hinted.wait(30.0)
     stop.set()
@@ -46,5 +57,5 @@ def test_stopped_before_it_starts_it_says_nothing() -> None:
     stop = threading.Event()
     stop.set()
     hints: list[None] = []
-    PollFeed(0.0).follow(lambda: hints.append(None), stop)
+    PollFeed(0.0).follow(lambda _=None: hints.append(None), stop)
     assert hints == []

@@ -48,6 +48,36 @@ def vouched() -> Book:
     return book
 
 
+# Reports.
+
+
+@pytest.mark.parametrize("resource", [base(), network()])
+def test_a_reported_deletion_needs_no_grace(vouched: Book, resource: Resource) -> None:
+    vouched.evidence.reports.add([TOPOLOGY], 0.0)
+    verdict = vouched.look(resource, at=600.0)
+    assert (verdict.state, verdict.evidence) == (State.ORPHAN, "its deletion was reported")
+    assert Book().look(resource).state is State.HELD
+
+
+def test_a_report_is_worth_nothing_after_ten_minutes(vouched: Book) -> None:
+    vouched.evidence.reports.add([TOPOLOGY], 0.0)
+    assert vouched.look(base(), at=600.1).state is State.WAITING
+
+
+def test_a_report_releases_nothing_that_is_held(vouched: Book) -> None:
+    unvouched = Book()
+    unvouched.evidence.reports.add([TOPOLOGY], 0.0)
+    assert unvouched.look(base()).state is State.HELD
+    vouched.evidence.reports.add([TOPOLOGY], 0.0)
+    assert vouched.look(base(), beside=[NEIGHBOUR], rows=[LIVE], identity="two").state is State.HELD
+
+
+def test_a_report_kills_nothing_that_is_alive_and_nothing_else_than_it_names(vouched: Book) -> None:
+    vouched.evidence.reports.add([TOPOLOGY], 0.0)
+    assert vouched.look(base(), [TOPOLOGY]).state is State.ALIVE
+    assert vouched.look(base("x", OTHER)).state is State.WAITING
+
+
 # The answer.
 
 

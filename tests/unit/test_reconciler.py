@@ -428,3 +428,60 @@ def test_a_prefix_may_be_alive_and_orphaned_at_once(world: World) -> None:
     found = world.reconciler.screen()
     assert found.live == {P}
     assert [resource.id for resource in found.orphans[P]] == ["base"]
+
+
+# Reports.
+
+
+def test_a_report_says_which_prefixes_here_to_look_at(world: World) -> None:
+    world.deploy(base(), base("b", topology(Q)), rows=[TOPOLOGY, topology(Q)])
+    elsewhere = topology("cccccccc")
+    assert world.reconciler.report([TOPOLOGY, elsewhere]) == {P}
+    assert world.reconciler.reported(P)
+    assert world.reconciler.reported("cccccccc")
+    assert not world.reconciler.reported(Q)
+
+
+def test_a_row_that_is_reported_deleted_and_still_there_is_asked_about_again(world: World) -> None:
+    world.deploy(base())
+    world.reconciler.report([TOPOLOGY])
+    waits: list[float] = []
+    while (wait := world.reconciler.reconcile(P).wait) is not None:
+        waits.append(wait)
+        world.pass_time(wait)
+    assert waits == pytest.approx([0.005, 0.015, 0.08, 0.4, 1.5])
+    assert world.engine.calls == []
+    world.database.rows.clear()
+    assert world.results(world.reconciler.reconcile(P)) == {"base": Result.REMOVED}
+
+
+def test_a_reported_row_that_becomes_invisible_meanwhile_is_removed_at_the_next_look(
+    world: World,
+) -> None:
+    world.deploy(base())
+    world.reconciler.report([TOPOLOGY])
+    outcome = world.reconciler.reconcile(P)
+    assert outcome.wait is not None
+    world.database.rows.clear()
+    world.pass_time(outcome.wait)
+    outcome = world.reconciler.reconcile(P)
+    assert world.results(outcome) == {"base": Result.REMOVED}
+    assert outcome.wait is None
+
+
+def test_what_appears_after_its_deletion_was_reported_goes_without_a_grace(world: World) -> None:
+    world.deploy(base("b", topology(Q)), rows=[topology(Q)])
+    world.reconciler.report([TOPOLOGY])
+    world.pass_time(500.0)
+    for resource in (base(), network()):
+        world.engine.put(resource)
+        world.index.put(resource)
+    results = world.results(world.reconciler.reconcile(P))
+    assert results == {"base": Result.REMOVED, "network": Result.REMOVED}
+
+
+def test_a_false_report_removes_nothing(world: World) -> None:
+    world.deploy(base(), network())
+    world.reconciler.report([TOPOLOGY])
+    assert not world.reconciler.reconcile(P).removals
+    assert world.engine.calls == []

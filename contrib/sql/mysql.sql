@@ -1,0 +1,1 @@
+../../listener/database/sql/mysql.sql

@@ -1,0 +1,1 @@
+../../listener/database/sql/postgresql-uninstall.sql

@@ -1,0 +1,69 @@
+"""Which deletions count as unheard: those that only a sweep found while the feed was there."""
+
+from __future__ import annotations
+
+import pytest
+
+from listener.unheard import Unheard
+
+from .world import P, Q
+
+
+@pytest.fixture
+def listening() -> Unheard:
+    """The feed has hinted once, and P and Q have had rows since."""
+    unheard = Unheard()
+    unheard.heard(1.0)
+    unheard.screened(2.0, {P, Q}, set(), swept=True)
+    return unheard
+
+
+def test_what_only_a_sweep_found_is_unheard_and_counted(listening: Unheard) -> None:
+    listening.screened(10.0, set(), {P, Q}, swept=True)
+    assert listening.removed(P, reported=False)
+    assert listening.removed(Q, reported=False)
+    assert listening.count == 2
+    assert not listening.removed(P, reported=False)  # once is enough
+
+
+def test_what_a_hint_led_to_is_not(listening: Unheard) -> None:
+    listening.heard(9.0)
+    listening.screened(10.0, {Q}, {P}, swept=True)
+    assert not listening.removed(P, reported=False)
+    listening.screened(20.0, set(), {Q}, swept=False)
+    assert not listening.removed(Q, reported=False)
+    assert listening.count == 0
+
+
+@pytest.mark.parametrize("report", [True, False])
+def test_what_the_feed_tells_while_it_is_removed_is_not(listening: Unheard, report: bool) -> None:
+    listening.screened(10.0, set(), {P}, swept=True)
+    if not report:
+        listening.heard(10.5)
+    assert not listening.removed(P, reported=report)
+
+
+def test_what_was_not_seen_alive_before_is_not(listening: Unheard) -> None:
+    listening.screened(10.0, {P, Q}, {"cccccccc"}, swept=True)
+    assert not listening.removed("cccccccc", reported=False)
+
+
+def test_nothing_is_expected_of_a_feed_that_is_away(listening: Unheard) -> None:
+    listening.lost()
+    listening.screened(10.0, set(), {P, Q}, swept=True)
+    assert not listening.removed(P, reported=False)
+
+
+def test_nothing_is_expected_before_the_first_hint() -> None:
+    unheard = Unheard()
+    unheard.screened(1.0, {P}, set(), swept=True)
+    unheard.screened(2.0, set(), {P}, swept=True)
+    assert not unheard.removed(P, reported=False)
+
+
+def test_a_removal_that_fails_for_long_is_not_found_anew_by_each_sweep(listening: Unheard) -> None:
+    listening.heard(9.0)
+    listening.screened(10.0, {Q}, {P}, swept=False)
+    for at in (20.0, 30.0):
+        listening.screened(at, {Q}, {P}, swept=True)
+    assert not listening.removed(P, reported=False)
