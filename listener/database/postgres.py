@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Mapping
+from contextlib import suppress
 from typing import Any, ClassVar
 from uuid import UUID
 
@@ -18,8 +19,8 @@ from listener.errors import ConfigurationError
 
 OLDEST = 140000
 """The first version with CREATE OR REPLACE TRIGGER."""
-SILENCE = READ_TIMEOUT + 5
-"""Seconds without a sound after which a connection is given up; the server's own limit is less."""
+CANCEL_TIMEOUT = 5
+"""Seconds for which a statement that is given up is tried to be cancelled."""
 
 
 class PostgresTopologies(ServerTopologies):
@@ -108,18 +109,15 @@ class PostgresTopologies(ServerTopologies):
         Raises:
             psycopg.Error: the server cannot be reached, or refuses.
         """
-        limit = f"-c statement_timeout={READ_TIMEOUT}s"
-        parameters = self.connect_parameters()
-        # The URL's own options, such as a search path, come on top.
-        parameters["options"] = f"{limit} {parameters.get('options', '')}"
-        return _Connection.connect(**parameters)
+        return _Connection.connect(**self.connect_parameters())
 
 
 class _Connection(psycopg.Connection[tuple[Any, ...]]):
-    """A connection that gives up a server that is silent.
+    """A connection on which no answer takes longer than READ_TIMEOUT, whatever holds it up.
 
-    Keep-alives notice a peer that is gone, and the statement timeout is the server's own; neither
-    helps against something in between that holds the connection open and passes nothing on.
+    Keep-alives notice a peer that is gone, but neither a lock that is never let go nor something in
+    between that holds the connection open and passes nothing on. A statement timeout would be the
+    server's to keep, and poolers refuse connections that ask for one.
     """
 
     def wait(
@@ -128,9 +126,11 @@ class _Connection(psycopg.Connection[tuple[Any, ...]]):
         if timeout is not None:
             return super().wait(gen, interval, timeout)
         try:
-            return super().wait(gen, interval, SILENCE)
+            return super().wait(gen, interval, READ_TIMEOUT)
         except psycopg.OperationalError:
-            if self.pgconn.transaction_status == psycopg.pq.TransactionStatus.ACTIVE:
-                self.pgconn.finish()
-                raise psycopg.OperationalError(f"silent for {SILENCE} s") from None
-            raise
+            if self.pgconn.transaction_status != psycopg.pq.TransactionStatus.ACTIVE:
+                raise
+            with suppress(psycopg.Error):
+                self.cancel_safe(timeout=CANCEL_TIMEOUT)
+            self.pgconn.finish()
+            raise psycopg.OperationalError(f"silent for {READ_TIMEOUT} s") from None

@@ -26,7 +26,8 @@ CONNECT_TIMEOUT = 10
 """Seconds until a server that does not answer is given up."""
 READ_TIMEOUT = 30
 """Seconds until an answer that does not come is given up."""
-POOL_SIZE = 4
+MOST_AT_ONCE = 8
+"""Connections to ask by; all but one are closed after use, for servers count those of a fleet."""
 
 
 class ServerTopologies(Topologies):
@@ -57,7 +58,8 @@ class ServerTopologies(Topologies):
         self._engine = sa.create_engine(
             url,
             isolation_level="READ COMMITTED",
-            pool_size=POOL_SIZE,
+            pool_size=1,
+            max_overflow=MOST_AT_ONCE - 1,
             pool_pre_ping=True,
             creator=self.connect,
         )

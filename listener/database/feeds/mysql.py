@@ -139,6 +139,9 @@ class BinlogFeed:
                     self._hint_twice(hint)
                     with self._database.reading() as reading:  # it may have moved the key
                         self._key_position = _key_position(reading)
+        except NoAnswer:
+            if not stop.is_set():
+                raise
         finally:
             self._end()
 

@@ -14,9 +14,11 @@ through a pooler a notification of our own has to come through first.
 from __future__ import annotations
 
 import secrets
+import selectors
 import threading
+import time
 from collections.abc import Collection, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 import psycopg
@@ -24,6 +26,7 @@ from psycopg import sql
 
 from listener.database.feeds import Hint
 from listener.database.feeds.hangup import hang_up
+from listener.errors import NoAnswer
 from listener.naming import ID
 
 if TYPE_CHECKING:
@@ -97,12 +100,21 @@ class NotifyFeed:
         connection = self._connection
         assert connection is not None  # noqa: S101 - connect() comes first
         try:
-            with self._errors():
+            # psycopg's own wait would wake ten times a second.
+            with self._errors(), selectors.DefaultSelector() as selector:
+                selector.register(connection, selectors.EVENT_READ)
                 hint()
+                due = time.monotonic() + self._interval
                 while not stop.is_set():
-                    for notification in connection.notifies(timeout=self._interval):
+                    for notification in connection.notifies(timeout=0):
                         hint(_ids(notification.payload))
-                    self._check(connection)
+                    selector.select(due - time.monotonic())
+                    if time.monotonic() >= due:
+                        self._check(connection)
+                        due = time.monotonic() + self._interval
+        except NoAnswer:
+            if not stop.is_set():
+                raise
         finally:
             self._connection = None
             connection.close()
@@ -149,11 +161,11 @@ class NotifyFeed:
         self._listen(connection, channel)
         with self._database.connect() as other:
             other.execute("SELECT pg_notify(%s, '')", [channel])
-        heard = connection.notifies(timeout=HEARD_WITHIN, stop_after=1)
-        if not any(notification.channel == channel for notification in heard):
-            raise self._database.push_unavailable(
-                "is behind a pooler that loses notifications; give the server's own address"
-            )
+        with closing(connection.notifies(timeout=HEARD_WITHIN)) as heard:
+            if not any(notification.channel == channel for notification in heard):
+                raise self._database.push_unavailable(
+                    "is behind a pooler that loses notifications; give the server's own address"
+                )
         connection.execute(sql.SQL("UNLISTEN {}").format(sql.Identifier(channel)))
 
     @contextmanager
