@@ -176,7 +176,7 @@ def feed() -> None:
 @feed.command()
 @_with_settings("database_url", "timeout")
 def install(config: Path | None, **options: object) -> None:
-    """Install the triggers in PostgreSQL; doing it again changes nothing."""
+    """Install the triggers in PostgreSQL."""
     for name in triggers.change(_settings(config, options), "install"):
         click.echo(f"installed the triggers in {name}")
 
@@ -184,7 +184,7 @@ def install(config: Path | None, **options: object) -> None:
 @feed.command()
 @_with_settings("database_url", "timeout")
 def uninstall(config: Path | None, **options: object) -> None:
-    """Take the triggers out of PostgreSQL; listeners then poll."""
+    """Take the triggers out again."""
     for name in triggers.change(_settings(config, options), "uninstall"):
         click.echo(f"took the triggers out of {name}")
 
@@ -192,7 +192,7 @@ def uninstall(config: Path | None, **options: object) -> None:
 @feed.command("sql")
 @_with_settings("database_url")
 def sql_command(config: Path | None, **options: object) -> None:
-    """Print the SQL for review; no database is reached."""
+    """Print the SQL for review."""
     click.echo(triggers.sql(_settings(config, options)), nl=False)
 
 

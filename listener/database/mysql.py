@@ -18,6 +18,8 @@ from listener.database.topologies import TABLE
 class MysqlTopologies(ServerTopologies):
     """The table in MySQL or MariaDB."""
 
+    push_takes = "takes no triggers, but settings and rights; topology-reaper feed sql prints them"
+
     connect_arguments: ClassVar[Mapping[str, object]] = {
         "connect_timeout": CONNECT_TIMEOUT,
         "read_timeout": READ_TIMEOUT,

@@ -17,6 +17,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from typing import ClassVar
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -70,6 +71,8 @@ class Topologies(ABC):
         clock: seconds, monotonic.
     """
 
+    push_takes: ClassVar[str] = "tells of commits with nothing installed"
+    """What it takes to be told, instead of triggers, as a predicate."""
     _engine: sa.Engine
 
     def __init__(self, name: str, clock: Callable[[], float] = time.monotonic) -> None:
@@ -124,7 +127,7 @@ class Topologies(ABC):
         Raises:
             ConfigurationError: it takes none.
         """
-        raise ConfigurationError(f"feed: {self.name} tells of commits without any SQL")
+        raise ConfigurationError(f"feed sql: {self.name} {self.push_takes}")
 
     def change_triggers(self, action: str) -> None:
         """Change what makes the database tell.
@@ -136,9 +139,7 @@ class Topologies(ABC):
             ConfigurationError: it takes no triggers, or this user may not change them.
             NoAnswer: the database cannot be reached, or is busy.
         """
-        raise ConfigurationError(
-            f"feed {action}: {self.name} takes no triggers; the README says what it takes"
-        )
+        raise ConfigurationError(f"feed {action}: {self.name} {self.push_takes}")
 
     def no_answer(self, why: str | Exception) -> NoAnswer:
         """The error that says so of this database.

@@ -1,4 +1,4 @@
--- What lets MySQL (8.0 or newer) and MariaDB (10.5 or newer) tell topology-reaper of deleted topologies:
+-- What lets MySQL (8.0 or newer) and MariaDB (10.5 or newer) tell topology-reaper of deletions:
 -- nothing in the database, but a binary log in ROW format and an account that may read it.
 --
 -- Put into the server's configuration; the log itself needs a restart:
