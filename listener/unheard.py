@@ -46,7 +46,7 @@ class Unheard:
             swept: a sweep asked.
         """
         with self._lock:
-            if swept and self._heard_at < self._asked_at:
+            if swept and self._heard_at <= self._asked_at:
                 self._suspects.update(dict.fromkeys(orphans & self._live, asked_at))
             self._asked_at, self._live = asked_at, live
 
@@ -59,6 +59,6 @@ class Unheard:
         """
         with self._lock:
             found_at = self._suspects.pop(prefix, None)
-            unheard = found_at is not None and not reported and self._heard_at < found_at
+            unheard = found_at is not None and not reported and self._heard_at <= found_at
             self.count += unheard
             return unheard

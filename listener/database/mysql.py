@@ -47,7 +47,7 @@ class MysqlTopologies(ServerTopologies):
 
     def push(self, *, look_every: float, check_every: float) -> Feed:  # noqa: ARG002
         """The feed of the binary log."""
-        return BinlogFeed(self)
+        return BinlogFeed(self, check_every)
 
     def push_sql(self) -> str:
         """The settings and rights that the binary log takes."""

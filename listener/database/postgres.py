@@ -95,8 +95,8 @@ class PostgresTopologies(ServerTopologies):
                 connection.execute(self.script(f"postgresql-{action}.sql").encode())
         except psycopg.errors.InsufficientPrivilege as error:
             raise ConfigurationError(
-                f"feed {action}: --database-url: this user may not change the table in"
-                f" {self.name}; give a URL of its owner"
+                f"feed {action}: --database-url: this user may not do that in {self.name}; give a"
+                f" URL of the table's owner, who needs CREATE on schema {schema} too"
             ) from error
         except psycopg.OperationalError as error:
             raise self.no_answer(error) from error

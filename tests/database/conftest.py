@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +12,8 @@ import sqlalchemy as sa
 
 from listener.database.feeds import Feed
 from listener.database.sqlite import SqliteTopologies
-from listener.errors import NoAnswer
+from tests.support.follower import PATIENCE, Follower
 from tests.support.rows import Rows
-
-PATIENCE = 10.0
-"""Seconds after which a condition that is awaited is taken to fail."""
 
 
 @pytest.fixture(autouse=True)
@@ -88,54 +85,6 @@ class Looked(SqliteTopologies):
 def database(path: Path) -> Looked:
     """The file as the listener sees it."""
     return Looked(path)
-
-
-class Follower:
-    """Follows a feed on a thread of its own and counts its hints."""
-
-    def __init__(self, feed: Feed) -> None:
-        self.stop = threading.Event()
-        self.error: BaseException | None = None
-        self.hints = 0
-        self.deleted: list[str] = []
-        self._hinted = threading.Condition()
-        self._feed = feed
-        feed.connect()
-        self.thread = threading.Thread(target=self._run, daemon=True)
-        self.thread.start()
-
-    def _run(self) -> None:
-        try:
-            self._feed.follow(self._hint, self.stop)
-        except BaseException as error:
-            self.error = error
-            with self._hinted:
-                self._hinted.notify_all()
-
-    def _hint(self, deleted: Collection[str] | None = None) -> None:
-        with self._hinted:
-            self.hints += 1
-            self.deleted += deleted or ()
-            self._hinted.notify_all()
-
-    def await_hints(self, count: int) -> None:
-        """Return once it has hinted so often since its start."""
-        with self._hinted:
-            assert self._hinted.wait_for(lambda: self.hints >= count or self.error, PATIENCE)
-        assert self.error is None, self.error
-        assert self.hints >= count
-
-    def await_end(self) -> NoAnswer:
-        """The error that it ended with."""
-        self.thread.join(PATIENCE)
-        assert isinstance(self.error, NoAnswer), self.error
-        return self.error
-
-    def end(self) -> None:
-        """Stop it; whatever it still does wrong is raised."""
-        self.stop.set()
-        self.thread.join(PATIENCE)
-        assert not self.thread.is_alive()
 
 
 @pytest.fixture

@@ -18,9 +18,10 @@ from listener.database.feeds.sqlite import SqliteFeed
 from listener.database.sqlite import SqliteTopologies, create
 from listener.errors import NoAnswer
 from tests.support.decnet import new_id
+from tests.support.follower import PATIENCE, Follower
 from tests.support.rows import Rows
 
-from .conftest import PATIENCE, Follower, Looked
+from .conftest import Looked
 
 Follow = Callable[[Feed], Follower]
 MakeRows = Callable[[Path], Rows]
@@ -224,7 +225,7 @@ def test_a_file_that_is_moved_away_ends_it(
 ) -> None:
     follower = follow(SqliteFeed(database, SOON))
     path.rename(path.with_name("away"))
-    assert "does not exist" in str(follower.await_end())
+    assert "does not exist" in str(follower.await_end(NoAnswer))
     assert rows.insert(new_id()) > 0
 
 
@@ -238,7 +239,7 @@ def test_another_file_in_its_place_ends_it_and_is_not_followed_instead(
     create(path.with_name("other"))
     path.with_name("old").hardlink_to(path)
     path.with_name("other").replace(path)  # at one stroke: it is never absent
-    assert "not the file that it was" in str(follower.await_end())
+    assert "not the file that it was" in str(follower.await_end(NoAnswer))
     for _ in range(3):
         with pytest.raises(NoAnswer, match="not the file that it was"):
             feed.connect()
@@ -254,7 +255,7 @@ def test_after_the_file_came_back_it_hints_at_once(
     feed = SqliteFeed(database, SOON)
     follower = follow(feed)
     path.rename(path.with_name("away"))
-    follower.await_end()
+    follower.await_end(NoAnswer)
     with pytest.raises(NoAnswer, match="does not exist"):
         feed.connect()
     path.with_name("away").rename(path)
@@ -272,7 +273,7 @@ def test_what_is_no_database_cannot_be_followed(
 
     def try_it() -> None:
         feed.connect()
-        Follower(feed).await_end()
+        Follower(feed).await_end(NoAnswer)
         raise NoAnswer("it ended by itself")
 
     with pytest.raises(NoAnswer):

@@ -22,8 +22,8 @@ from listener.database.feeds.sqlite import SqliteFeed
 from listener.database.sqlite import SqliteTopologies, create
 from listener.database.topologies import BATCH, rows_with, table, upper_bound
 from listener.errors import ConfigurationError, NoAnswer
-from tests.database.conftest import Follower
 from tests.support.decnet import new_id
+from tests.support.follower import Follower
 from tests.support.rows import Rows
 
 DIGITS = "0123456789abcdef"
@@ -505,7 +505,7 @@ def test_what_was_deleted_beside_the_database_gives_no_old_answers(
     open_rows(path).insert(after)
     if follower is not None:
         # Its connection was the last of the old ones.
-        assert "made anew" in str(follower.await_end())
+        assert "made anew" in str(follower.await_end(NoAnswer))
     answer = database.ask(["aaaaaaaa", "bbbbbbbb"])
     assert answer.ids == {before, after}
     assert answer.generation > generation, "what happened in between, nobody saw"
@@ -537,7 +537,7 @@ def test_a_backup_that_is_copied_over_the_database_is_read_and_stays_as_it_is(
     if first == "deleted":
         shutil.copyfile(backup, path)
     if follower is not None:
-        assert "made anew" in str(follower.await_end())
+        assert "made anew" in str(follower.await_end(NoAnswer))
     assert database.ask([id_[:8] for id_ in ids]).ids == ids
     database.close()
     assert path.read_bytes() == backup.read_bytes()

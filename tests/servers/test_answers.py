@@ -9,26 +9,22 @@ from __future__ import annotations
 import sqlite3
 import time
 import traceback
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
-from sqlalchemy.ext.compiler import compiles
 
 from listener.database.server import ServerTopologies
-from listener.database.sqlite import SqliteTopologies
 from listener.database.topologies import BATCH, rows_with
-from listener.database.urls import open_topologies
 from listener.errors import NoAnswer
+from tests.servers.conftest import READING, SECRET, Explain, Open, Opened, Side, fresh_side
 from tests.support.decnet import new_id
 from tests.support.process import eventually
 from tests.support.rows import Rows
-from tests.support.servers import PrivateMariaDB, PrivatePostgres, PrivateServer
+from tests.support.servers import PrivateMariaDB, PrivatePostgres
 
-SECRET = "s3cret/w:th@s1gns%?#"
 PREFIXES = [f"1234567{digit}" for digit in "0123456789abcdef"]
 PREFIXES += ["99999999", "ffffffff", "00000000", "fffffff9", "9fffffff", "a9999999"]
 ICU = "TEMPLATE template0 LOCALE_PROVIDER icu ICU_LOCALE"
@@ -51,80 +47,6 @@ BENT = {
 }
 """Kinds in which a range of texts does not hold what it should."""
 
-Opened = SqliteTopologies | ServerTopologies
-Open = Callable[[str], Opened]
-
-
-@dataclass(frozen=True)
-class Side:
-    """A server and the fresh database on it.
-
-    Attributes:
-        server: the server.
-        name: the database.
-        url: the administrator's URL of it.
-        rows: a writer; the table is not made yet.
-    """
-
-    server: PrivateServer
-    name: str
-    url: str
-    rows: Rows
-
-    def execute(self, sql: str) -> list[Any]:
-        """Execute one statement in the database."""
-        return self.server.execute(sql, database=self.name)
-
-    def reader(self, *grants: str) -> str:
-        """The URL of a new role with these grants and no other right; ``{}`` is its name."""
-        role = f"reader_of_{self.name}"
-        if isinstance(self.server, PrivatePostgres):
-            self.execute(f"CREATE ROLE {role} LOGIN PASSWORD '{SECRET}'")
-            self.execute(f"REVOKE ALL ON DATABASE {self.name} FROM PUBLIC")
-            self.execute("REVOKE ALL ON SCHEMA public FROM PUBLIC")
-        else:
-            self.execute(f"CREATE USER {role} IDENTIFIED BY '{SECRET}'")
-        for grant in grants:
-            self.execute(grant.format(role, database=self.name))
-        return self.server.url(user=role, password=SECRET, database=self.name)
-
-
-READING = {
-    PrivatePostgres: (
-        "GRANT CONNECT ON DATABASE {database} TO {}",
-        "GRANT USAGE ON SCHEMA public TO {}",
-        "GRANT SELECT ON topologies TO {}",
-    ),
-    PrivateMariaDB: ("GRANT SELECT ON {database}.topologies TO {}",),
-}
-"""What a reader needs, and all that it needs; the table's grant comes last."""
-
-
-@contextmanager
-def fresh_side(request: pytest.FixtureRequest, kind: str, options: str = "") -> Iterator[Side]:
-    """A fresh database on the server that this fixture gives."""
-    server: PrivateServer = request.getfixturevalue(kind)
-    with server.fresh_database(options) as name:
-        url = server.url(database=name)
-        with Rows(url) as rows:
-            yield Side(server, name, url, rows)
-
-
-@pytest.fixture(params=["postgres", "mariadb"])
-def side(request: pytest.FixtureRequest) -> Iterator[Side]:
-    """A fresh database with an empty table, on each server in turn."""
-    with fresh_side(request, request.param) as side:
-        side.rows.create_table()
-        yield side
-
-
-@pytest.fixture
-def postgres_side(request: pytest.FixtureRequest) -> Iterator[Side]:
-    """A fresh database with an empty table in PostgreSQL."""
-    with fresh_side(request, "postgres") as side:
-        side.rows.create_table()
-        yield side
-
 
 @pytest.fixture(params=KINDS.values(), ids=list(KINDS))
 def any_kind(request: pytest.FixtureRequest) -> Iterator[Side]:
@@ -133,22 +55,6 @@ def any_kind(request: pytest.FixtureRequest) -> Iterator[Side]:
     with fresh_side(request, server, options) as side:
         side.rows.create_table(id_type)
         yield side
-
-
-@pytest.fixture
-def opened() -> Iterator[Open]:
-    """Opens databases by their URLs."""
-    made: list[Opened] = []
-
-    def open_(url: str) -> Opened:
-        topologies = open_topologies(url)
-        assert isinstance(topologies, Opened)
-        made.append(topologies)
-        return topologies
-
-    yield open_
-    for topologies in made:
-        topologies._engine.dispose()
 
 
 def refusal(topologies: Opened) -> str:
@@ -207,20 +113,6 @@ def test_a_key_that_no_range_fits_is_judged_rightly_or_not_at_all(
         side.rows.create_table(id_type)
         with suppress(NoAnswer):
             judge(opened(side.url), side.rows)
-
-
-class Explain(sa.Executable, sa.ClauseElement):
-    """The plan of a statement, with its parameters bound as they are in earnest."""
-
-    inherit_cache = False
-
-    def __init__(self, statement: sa.Select[str]) -> None:
-        self.statement = statement
-
-
-@compiles(Explain)
-def _(element: Explain, compiler: Any, **options: Any) -> str:
-    return "EXPLAIN " + str(compiler.process(element.statement, **options))
 
 
 def test_a_question_uses_the_primary_key(any_kind: Side, opened: Open) -> None:

@@ -30,6 +30,7 @@ class PushOrPoll:
         self._poll = poll
         self._required = required
         self._feed: Feed = push
+        self._deaf = False  # push was, a moment ago
         self._said: str | None = None
 
     @property
@@ -44,6 +45,9 @@ class PushOrPoll:
             NoAnswer: the database cannot be reached.
             ConfigurationError: push is required, and not possible.
         """
+        if self._deaf:
+            self._feed, self._deaf = self._poll, False
+            return
         try:
             self._push.connect()
         except PushUnavailable as error:
@@ -65,6 +69,7 @@ class PushOrPoll:
             self._feed.follow(hint, stop)
         except PushUnavailable as error:
             self._say(error)
+            self._deaf = True
 
     def close(self) -> None:
         """End :meth:`follow` soon after ``stop`` was set; from any thread."""

@@ -20,6 +20,7 @@ import logging
 import random
 import re
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -27,7 +28,7 @@ from typing import TYPE_CHECKING, Any
 import pymysql
 import sqlalchemy as sa
 from pymysqlreplication import BinLogStreamReader
-from pymysqlreplication.event import HeartbeatLogEvent, QueryEvent, RotateEvent
+from pymysqlreplication.event import HeartbeatLogEvent, QueryEvent, RotateEvent, XidEvent
 from pymysqlreplication.row_event import DeleteRowsEvent, UpdateRowsEvent
 
 from listener.database.feeds import Hint
@@ -63,8 +64,8 @@ _NEEDED = {
     "read_only": ("OFF", "is a replica, whose log need not have everything"),
 }
 """By variable, where the server has it: the value it takes, and what another one means."""
-EVENTS = [DeleteRowsEvent, UpdateRowsEvent, QueryEvent, RotateEvent, HeartbeatLogEvent]
-"""What the reader returns; the last two only let us see that it lives."""
+EVENTS = [DeleteRowsEvent, UpdateRowsEvent, QueryEvent, RotateEvent, XidEvent, HeartbeatLogEvent]
+"""What the reader returns; the last three only give us a turn."""
 
 logging.getLogger("pymysqlreplication").addHandler(logging.NullHandler())  # else it prints
 
@@ -74,12 +75,14 @@ class BinlogFeed:
 
     Args:
         database: the table.
+        interval: seconds between two looks at whether the server still logs what we need.
     """
 
     name = "binlog"
 
-    def __init__(self, database: MysqlTopologies) -> None:
+    def __init__(self, database: MysqlTopologies, interval: float) -> None:
         self._database = database
+        self._interval = interval
         self._key_position = 0
         self._connections: list[pymysql.Connection[Any]] = []
         self._reader: BinLogStreamReader | None = None
@@ -110,6 +113,7 @@ class BinlogFeed:
             only_events=EVENTS,
             only_schemas=[schema],
             only_tables=[TABLE],
+            ignore_decode_errors=True,  # of other columns; an id is ASCII
             pymysql_wrapper=self._open,
             enable_logging=False,
         )
@@ -126,11 +130,17 @@ class BinlogFeed:
 
         Raises:
             NoAnswer: the connection is lost, or the table is.
+            PushUnavailable: the server no longer logs what we need, or something unreadable.
         """
         try:
             self._hint_twice(hint)
+            due = time.monotonic() + self._interval
             while not stop.is_set():
                 event = self._next_event()
+                if time.monotonic() >= due:
+                    with self._database.reading() as reading:
+                        self._check_variables(reading)
+                    due = time.monotonic() + self._interval
                 if isinstance(event, DeleteRowsEvent | UpdateRowsEvent):
                     ids = [id_ for row in event.rows if (id_ := self._deleted(row))]
                     if ids:
@@ -187,6 +197,7 @@ class BinlogFeed:
             cause = getattr(error, "orig", error.__cause__)
             if getattr(cause, "args", (0,))[0] != _ACCESS_DENIED:
                 raise
+            self._database.close()  # for MariaDB, a grant concerns new connections only
             user, _, host = account.rpartition("@")
             grant = GRANT.format(f"'{user}'@'{host}'")
             raise self._unavailable(
@@ -209,6 +220,10 @@ class BinlogFeed:
             event = self._reader.fetchone()
         except pymysql.Error as error:
             raise self._database.no_answer(error) from error
+        except NoAnswer:
+            raise
+        except Exception as error:  # whatever the reader raises where it does not know a column
+            raise self._unavailable(f"has something unreadable in its log: {error}") from error
         if event is None:
             raise self._database.no_answer("ended its log")
         return event

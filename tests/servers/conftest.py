@@ -1,0 +1,243 @@
+"""Fresh databases on real servers, opened by their URLs as an operator's would be, and their feeds.
+
+Each has an empty table of topologies and a writer, which is another process.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from sqlalchemy.ext.compiler import compiles
+
+from listener.database.feeds import Feed
+from listener.database.feeds import mysql as mysql_feed
+from listener.database.server import ServerTopologies
+from listener.database.sqlite import SqliteTopologies
+from listener.database.urls import open_topologies
+from listener.errors import PushUnavailable, ReaperError
+from tests.support.decnet import new_id
+from tests.support.follower import Followed, Follower
+from tests.support.rows import Rows
+from tests.support.servers import PrivateMariaDB, PrivatePostgres, PrivateServer
+
+SECRET = "s3cret/w:th@s1gns%?#"
+READING = {
+    PrivatePostgres: (
+        "GRANT CONNECT ON DATABASE {database} TO {}",
+        "GRANT USAGE ON SCHEMA public TO {}",
+        "GRANT SELECT ON topologies TO {}",
+    ),
+    PrivateMariaDB: ("GRANT SELECT ON {database}.topologies TO {}",),
+}
+"""What a reader needs, and all that it needs; the table's grant comes last."""
+HEARING = {
+    PrivatePostgres: READING[PrivatePostgres],
+    PrivateMariaDB: (
+        *READING[PrivateMariaDB],
+        "GRANT REPLICATION SLAVE, REPLICATION CLIENT ON *.* TO {}",
+    ),
+}
+"""What a listener needs to be told of deletions, and all that it needs."""
+NEVER = 600
+"""Seconds after which no test still waits."""
+
+Opened = SqliteTopologies | ServerTopologies
+Open = Callable[..., Opened]
+
+
+@dataclass(frozen=True)
+class Side:
+    """A server and the fresh database on it.
+
+    Attributes:
+        server: the server.
+        name: the database.
+        url: the administrator's URL of it.
+        rows: a writer; the table is not made yet.
+    """
+
+    server: PrivateServer
+    name: str
+    url: str
+    rows: Rows
+
+    @property
+    def on_postgres(self) -> bool:
+        """Whether the server is PostgreSQL."""
+        return isinstance(self.server, PrivatePostgres)
+
+    def execute(self, sql: str) -> list[Any]:
+        """Execute one statement in the database."""
+        return self.server.execute(sql, database=self.name)
+
+    def reader(self, *grants: str) -> str:
+        """The URL of a new role with these grants and no other right; ``{}`` is its name."""
+        role = f"reader_of_{self.name}"
+        if self.on_postgres:
+            self.execute(f"CREATE ROLE {role} LOGIN PASSWORD '{SECRET}'")
+            self.execute(f"REVOKE ALL ON DATABASE {self.name} FROM PUBLIC")
+            self.execute("REVOKE ALL ON SCHEMA public FROM PUBLIC")
+        else:
+            self.execute(f"CREATE USER {role} IDENTIFIED BY '{SECRET}'")
+        for grant in grants:
+            self.execute(grant.format(role, database=self.name))
+        return self.server.url(user=role, password=SECRET, database=self.name)
+
+    def listener(self) -> str:
+        """The URL of a new role that may be told of deletions and nothing else."""
+        return self.reader(*HEARING[PrivatePostgres if self.on_postgres else PrivateMariaDB])
+
+    @contextmanager
+    def connected(self) -> Iterator[sa.Connection]:
+        """An administrator's connection with a transaction of its own."""
+        scheme, driver = self.server.scheme, self.server.driver
+        engine = sa.create_engine(sa.make_url(self.url).set(drivername=f"{scheme}+{driver}"))
+        with engine.connect() as connection:
+            yield connection
+        engine.dispose()
+
+
+@contextmanager
+def fresh_side(request: pytest.FixtureRequest, kind: str, options: str = "") -> Iterator[Side]:
+    """A fresh database on the server that this fixture gives."""
+    server: PrivateServer = request.getfixturevalue(kind)
+    with server.fresh_database(options) as name:
+        url = server.url(database=name)
+        with Rows(url) as rows:
+            yield Side(server, name, url, rows)
+
+
+@pytest.fixture(params=["postgres", "mariadb"])
+def side(request: pytest.FixtureRequest) -> Iterator[Side]:
+    """A fresh database with an empty table, on each server in turn."""
+    with fresh_side(request, request.param) as side:
+        side.rows.create_table()
+        yield side
+
+
+@pytest.fixture
+def postgres_side(request: pytest.FixtureRequest) -> Iterator[Side]:
+    """A fresh database with an empty table in PostgreSQL."""
+    with fresh_side(request, "postgres") as side:
+        side.rows.create_table()
+        yield side
+
+
+@pytest.fixture
+def mariadb_side(request: pytest.FixtureRequest) -> Iterator[Side]:
+    """A fresh database with an empty table in MariaDB."""
+    with fresh_side(request, "mariadb") as side:
+        side.rows.create_table()
+        yield side
+
+
+@pytest.fixture
+def opened() -> Iterator[Open]:
+    """Opens databases by their URLs."""
+    made: list[Opened] = []
+
+    def open_(url: str, **options: Any) -> Opened:
+        topologies = open_topologies(url, **options)
+        assert isinstance(topologies, Opened)
+        made.append(topologies)
+        return topologies
+
+    yield open_
+    for topologies in made:
+        topologies._engine.dispose()
+
+
+class Explain(sa.Executable, sa.ClauseElement):
+    """The plan of a statement, with its parameters bound as they are in earnest."""
+
+    inherit_cache = False
+
+    def __init__(self, statement: sa.Select[str]) -> None:
+        self.statement = statement
+
+
+@compiles(Explain)
+def _(element: Explain, compiler: Any, **options: Any) -> str:
+    explain = "EXPLAIN QUERY PLAN " if compiler.dialect.name == "sqlite" else "EXPLAIN "
+    return explain + str(compiler.process(element.statement, **options))
+
+
+class Ear:
+    """Makes databases tell, and listens."""
+
+    def __init__(self, opened: Open) -> None:
+        self._open = opened
+        self._followers: list[Follower] = []
+
+    def feed(self, url: str, *, check_every: float = NEVER, **options: Any) -> Feed:
+        """A feed that is not connected yet."""
+        return self._open(url, **options).push(look_every=1.0, check_every=check_every)
+
+    def follow(self, feed: Followed) -> Follower:
+        """Connect a feed and follow it until the end of the test; it has hinted at once."""
+        self._followers.append(Follower(feed))
+        self._followers[-1].await_hints(1)
+        assert self._followers[-1].heard[0].ids is None
+        return self._followers[-1]
+
+    def install(self, side: Side) -> None:
+        """The triggers, where they are needed."""
+        if side.on_postgres:
+            topologies = self._open(side.url)
+            topologies.change_triggers("install")
+
+    def listen(self, side: Side, url: str = "", **options: Any) -> Follower:
+        """Follow a table with no more rights than that takes."""
+        self.install(side)
+        return self.follow(self.feed(url or side.listener(), **options))
+
+    def end(self) -> None:
+        """End what still goes on."""
+        for follower in self._followers:
+            follower.end()
+
+
+@pytest.fixture
+def ear(opened: Open, monkeypatch: pytest.MonkeyPatch) -> Iterator[Ear]:
+    """Listens; nothing is hinted but what a change brings about."""
+    monkeypatch.setattr(mysql_feed, "VISIBLE", NEVER)
+    ear = Ear(opened)
+    yield ear
+    ear.end()
+
+
+def heard_of(follower: Follower, rows: Rows, act: Callable[[], object]) -> list[list[str] | None]:
+    """What is said of an act; that there is no more is known once a later deletion is reported."""
+    before, marker = follower.hints, new_id("ffffffff")
+    act()
+    rows.insert(marker)
+    rows.delete(marker)
+    follower.await_deleted(marker)
+    hints = [heard.ids for heard in follower.heard[before:]]
+    assert hints.pop() == [marker]
+    return hints
+
+
+def one_line(error: ReaperError) -> str:
+    """What it says."""
+    text = str(error)
+    assert "\n" not in text
+    assert SECRET not in text
+    return text
+
+
+def hears(follower: Follower, rows: Rows) -> None:
+    """See that it hears."""
+    assert heard_of(follower, rows, lambda: None) == []
+
+
+def unavailable(feed: Followed) -> str:
+    """Why push is not to be had: one line, and never a password."""
+    with pytest.raises(PushUnavailable) as caught:
+        feed.connect()
+    return one_line(caught.value)

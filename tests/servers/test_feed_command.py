@@ -1,0 +1,205 @@
+"""``topology-reaper feed``, as the owner of a table runs it."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from debian_packages import system_environment
+
+from tests.servers.conftest import SECRET, Ear, Side, heard_of
+from tests.support.decnet import new_id
+from tests.support.process import call
+from tests.support.servers import FOREIGN
+
+SQL = Path(__file__).parents[2] / "listener" / "database" / "sql"
+OURS = "topology_reaper"
+
+
+def feed(action: str, url: str, *options: str) -> subprocess.CompletedProcess[str]:
+    """Run one of its commands."""
+    timeout = () if action == "sql" else ("--timeout", "0")
+    return call("feed", action, "--database-url", url, *timeout, *options)
+
+
+def refused(status: int, done: subprocess.CompletedProcess[str]) -> str:
+    """What it says on a refusal: one sentence, and never a password."""
+    assert (done.returncode, done.stdout) == (status, ""), done.stderr
+    assert done.stderr.count("\n") == 1
+    assert SECRET not in done.stderr
+    return done.stderr
+
+
+def installed(side: Side) -> list[str]:
+    """Everything of ours in the database."""
+    names = side.execute(
+        f"SELECT proname::text FROM pg_proc WHERE proname LIKE '{OURS}%'"
+        f" UNION ALL SELECT tgname::text FROM pg_trigger WHERE tgname LIKE '{OURS}%'"
+    )
+    return sorted(name for (name,) in names)
+
+
+ALL = [f"{OURS}_{name}" for name in ("delete", "notify", "truncate", "update")]
+
+
+def owner(side: Side) -> str:
+    """The URL of a new role that owns the table and is nothing else."""
+    url = side.reader(
+        "GRANT CONNECT ON DATABASE {database} TO {}",
+        "GRANT USAGE, CREATE ON SCHEMA public TO {}",
+        "ALTER TABLE topologies OWNER TO {}",
+    )
+    ((privileged,),) = side.execute(
+        f"SELECT rolsuper FROM pg_roles WHERE rolname = '{sa.make_url(url).username}'"
+    )
+    assert not privileged
+    return url
+
+
+def test_the_owner_installs_and_uninstalls_as_often_as_he_likes(
+    postgres_side: Side, ear: Ear
+) -> None:
+    url = owner(postgres_side)
+    for _ in range(2):
+        done = feed("install", url)
+        assert done.returncode == 0, done.stderr
+        assert f"installed the triggers in the database '{postgres_side.name}'" in done.stdout
+        assert SECRET not in done.stdout + done.stderr
+        assert installed(postgres_side) == ALL
+    postgres_side.rows.insert(row := new_id())
+    follower = ear.follow(ear.feed(url))
+    delete: Callable[[], int] = lambda: postgres_side.rows.delete(row)  # noqa: E731
+    assert heard_of(follower, postgres_side.rows, delete) == [[row]]
+    follower.end()
+    for _ in range(2):
+        done = feed("uninstall", url)
+        assert done.returncode == 0, done.stderr
+        assert installed(postgres_side) == []
+
+
+def test_a_reader_may_not_install_or_uninstall(postgres_side: Side, ear: Ear) -> None:
+    url = postgres_side.listener()
+    assert "give a URL of its owner" in refused(2, feed("install", url))
+    assert installed(postgres_side) == []
+    ear.install(postgres_side)
+    assert "give a URL of its owner" in refused(2, feed("uninstall", url))
+    assert installed(postgres_side) == ALL
+
+
+def test_what_cannot_be_reached_or_is_no_url_is_said(postgres_side: Side) -> None:
+    url = sa.make_url(postgres_side.url)
+
+    def other(**parts: Any) -> str:
+        return url._replace(**parts).render_as_string(hide_password=False)
+
+    assert "feed" not in refused(2, feed("install", "decnet"))
+    assert "no database" in refused(2, feed("install", other(database=None)))
+    assert ":1 " in refused(3, feed("install", other(port=1)))
+    assert "nowhere" in refused(3, feed("uninstall", other(database="nowhere")))
+    assert "has no table" in refused(3, feed("install", other(database="postgres")))
+    refused(3, feed("install", other(password=f"{SECRET}2")))
+    assert installed(postgres_side) == []
+
+
+@pytest.mark.parametrize("action", ["install", "uninstall"])
+def test_a_busy_table_is_left_as_it_is(postgres_side: Side, ear: Ear, action: str) -> None:
+    if action == "uninstall":
+        ear.install(postgres_side)
+    before = installed(postgres_side)
+    with postgres_side.connected() as busy:
+        busy.execute(sa.text("DELETE FROM topologies"))
+        said = refused(3, feed(action, postgres_side.url))
+        assert "lock" in said
+        assert installed(postgres_side) == before
+    assert feed(action, postgres_side.url).returncode == 0
+    assert installed(postgres_side) != before
+
+
+def test_the_table_that_is_asked_is_the_one_that_gets_the_triggers(
+    postgres_side: Side, ear: Ear
+) -> None:
+    side = postgres_side
+    side.execute('CREATE SCHEMA "Other one"')
+    side.execute('CREATE TABLE "Other one".topologies (LIKE topologies INCLUDING ALL)')
+    url = f"{side.url}?options=-csearch_path%3D%22Other%5C%20one%22"
+
+    def with_triggers() -> list[str]:
+        return [
+            schema
+            for (schema,) in side.execute(
+                "SELECT DISTINCT nspname::text FROM pg_trigger t JOIN pg_class c ON c.oid = tgrelid"
+                " JOIN pg_namespace n ON n.oid = relnamespace WHERE NOT tgisinternal ORDER BY 1"
+            )
+        ]
+
+    done = feed("install", url)
+    assert done.returncode == 0, done.stderr
+    assert with_triggers() == ["Other one"]
+    follower = ear.follow(ear.feed(url))
+    row = new_id()
+    side.execute(f"""INSERT INTO "Other one".topologies VALUES ('{row}')""")
+    side.execute('DELETE FROM "Other one".topologies')
+    follower.await_deleted(row)
+    follower.end()
+    assert feed("install", side.url).returncode == 0
+    assert with_triggers() == ["Other one", "public"]
+    assert feed("uninstall", url).returncode == 0
+    assert with_triggers() == ["public"]
+    side.execute("CREATE SCHEMA comes_first")
+    side.execute(f"ALTER DATABASE {side.name} SET search_path = comes_first, public")
+    assert feed("install", side.url).returncode == 0
+    assert with_triggers() == ["public"]
+    assert side.execute(
+        "SELECT pronamespace::regnamespace::text FROM pg_proc"
+        " WHERE proname = 'topology_reaper_notify'"
+    ) == [("public",)]
+    side.execute(f'ALTER DATABASE {side.name} SET search_path = "Other one", public')
+    assert feed("install", side.url).returncode == 0
+    assert with_triggers() == ["Other one", "public"]
+
+
+def test_databases_without_triggers_say_what_they_take(mariadb_side: Side, sqlite_url: str) -> None:
+    for url in (mariadb_side.url, sqlite_url):
+        for action in ("install", "uninstall"):
+            assert f"feed {action}" in refused(2, feed(action, url))
+    assert "feed sql" in refused(2, feed("sql", sqlite_url))
+    assert feed("sql", mariadb_side.url).stdout == (SQL / "mysql.sql").read_text()
+
+
+def test_the_sql_that_is_printed_is_what_installs(postgres_side: Side, ear: Ear) -> None:
+    nowhere = sa.make_url(postgres_side.url).set(port=1).render_as_string(hide_password=False)
+    printed = feed("sql", nowhere).stdout
+    assert printed == (SQL / "postgresql-install.sql").read_text()
+    url = owner(postgres_side)
+    for script in (printed, printed):
+        psql(url, script)
+        assert installed(postgres_side) == ALL
+    ear.follow(ear.feed(url)).end()
+    for _ in range(2):
+        psql(url, (SQL / "postgresql-uninstall.sql").read_text())
+        assert installed(postgres_side) == []
+
+
+def psql(url: str, script: str) -> None:
+    """Run a script as an operator does."""
+    subprocess.run(
+        ["psql", "--no-psqlrc", "--quiet", "--set=ON_ERROR_STOP=1", "--dbname", url],
+        input=script,
+        env=system_environment(*FOREIGN),
+        text=True,
+        check=True,
+    )
+
+
+def test_the_mysql_script_is_understood_by_the_server(mariadb_side: Side) -> None:
+    script = (SQL / "mysql.sql").read_text().replace("decnet.", f"{mariadb_side.name}.")
+    lines = [line for line in script.splitlines() if not line.startswith("--")]
+    statements = [text.strip() for text in "\n".join(lines).split(";") if text.strip()]
+    assert len(statements) == 3
+    for statement in statements:
+        mariadb_side.execute(statement)
+    mariadb_side.execute("DROP USER topology_reaper")
