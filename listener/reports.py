@@ -20,8 +20,9 @@ REMEMBERED = 600.0
 """Seconds for which a report counts."""
 MOST_REMEMBERED = 50_000
 """Owners; the oldest are forgotten first."""
-LOOK_AGAIN = (0.005, 0.02, 0.1, 0.5, 2.0)
-"""Seconds after a report at which a row that is still there is looked for again."""
+LOOK_AGAIN = (0.005, 0.02, 0.1, 0.5, 2.0, 10.0, 30.0)
+"""Seconds after a report at which a row that is still there is looked for again; the last two are
+for a server that waits for its replicas before it lets a deletion be seen (10 s by default)."""
 
 
 class Reports:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.process import call
 from tests.support.rows import Rows
 from tests.support.servers import FOREIGN, PrivateMariaDB, PrivatePostgres
 
@@ -68,7 +69,15 @@ def database_url(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def table(database_url: str) -> Iterator[Rows]:
-    """The empty table of topologies in it, and its writer."""
+    """The empty table of topologies in it, able to push, and its writer."""
     with Rows(database_url) as rows:
-        rows.create_table()
+        make_table(rows, database_url)
         yield rows
+
+
+def make_table(rows: Rows, url: str) -> None:
+    """Create the table of topologies and what its database needs in order to push."""
+    rows.create_table()
+    if url.startswith("postgresql"):  # the others tell of deletions as they are
+        installed = call("feed", "install", "--database-url", url)
+        assert installed.returncode == 0, installed.stderr

@@ -60,3 +60,10 @@ class MysqlTopologies(ServerTopologies):
             pymysql.Error: the server cannot be reached, or refuses.
         """
         return pymysql.connect(**self.connect_parameters())
+
+    def connect_parameters(self) -> dict[str, Any]:
+        """What the driver is told for a new connection."""
+        given = super().connect_parameters()
+        if isinstance(given.get("password"), str):
+            given["password"] = given["password"].encode()  # the driver itself would take Latin-1
+        return given

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 import docker
 import pytest
 from private_engine import PrivateEngine
 
-from tests.support.process import ListenerProcess
+from tests.support.decnet import Topology
+from tests.support.process import ListenerProcess, eventually
 from tests.support.proxy import FaultProxy
 from tests.support.rows import Rows
 
@@ -73,18 +75,45 @@ def proxy(engine: PrivateEngine, tmp_path: Path) -> Iterator[FaultProxy]:
 
 @pytest.fixture
 def run(engine: PrivateEngine, url: str) -> Iterator[Run]:
-    """Makes listeners (not started yet) that end with the test."""
-    made: list[ListenerProcess] = []
+    """Makes listeners (not started yet) that end with the test; none may log its password."""
+    made: list[tuple[ListenerProcess, str]] = []
 
-    def make(*options: str, host: str = engine.host) -> ListenerProcess:
-        made.append(ListenerProcess(host, url, *options))
-        return made[-1]
+    def make(
+        *options: str, host: str = engine.host, url: str = url, within: Sequence[str] = ()
+    ) -> ListenerProcess:
+        made.append((ListenerProcess(host, url, *options, within=within), url))
+        return made[-1][0]
 
     yield make
-    for listener in made:
+    for listener, _ in made:
         listener.kill()
+    for listener, its_url in made:
+        assert_no_password(listener, its_url)
 
 
 def connect(engine: PrivateEngine) -> docker.APIClient:
     """A client of an engine."""
     return docker.APIClient(engine.host, version="auto")
+
+
+def gone(api: docker.APIClient, *topologies: Topology) -> None:
+    """Wait until nothing of these topologies is left."""
+    for topology in topologies:
+        eventually(
+            lambda t=topology: not t.remaining(api),  # type: ignore[misc]
+            f"all of {topology.prefix} is gone",
+        )
+
+
+def exists(api: docker.APIClient, *ids: str) -> bool:
+    """Whether all of these containers and networks exist."""
+    listed = [*api.containers(all=True), *api.networks()]
+    return set(ids) <= {entry["Id"] for entry in listed}
+
+
+def assert_no_password(listener: ListenerProcess, url: str) -> None:
+    """Fail if the password in the URL stands in any line of the log, as it is or quoted."""
+    written = urlsplit(url).password or ""
+    for secret in filter(None, (written, unquote(written))):
+        told = [line for line in listener.lines if any(secret in str(v) for v in line.values())]
+        assert not told, told

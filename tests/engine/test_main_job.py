@@ -1,6 +1,6 @@
 """A row is deleted by another process, and its topology is gone; everything else stays.
 
-Each test runs over SQLite, PostgreSQL and MariaDB.
+Each test runs over SQLite, PostgreSQL and MariaDB, by the push that each of them has.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import docker
 import pytest
 from private_engine import PrivateEngine
 
-from tests.engine.conftest import Run, connect
+from tests.engine.conftest import Run, connect, exists, gone
 from tests.support.decnet import Topology, deploy, new_id, steps
 from tests.support.process import eventually
 from tests.support.proxy import FaultProxy
@@ -30,24 +30,9 @@ def rows(table: Rows) -> Rows:
     return table
 
 
-def gone(api: docker.APIClient, *topologies: Topology) -> None:
-    """Wait until nothing of these topologies is left."""
-    for topology in topologies:
-        eventually(
-            lambda t=topology: not t.remaining(api),  # type: ignore[misc]
-            f"all of {topology.prefix} is gone",
-        )
-
-
 def container(api: docker.APIClient, name: str, image: str = "busybox", **how: Any) -> str:
     """Create a container that sleeps."""
     return str(api.create_container(image, ["sleep", "1000000"], name=name, **how)["Id"])
-
-
-def exists(api: docker.APIClient, *ids: str) -> bool:
-    """Whether all of these containers and networks exist."""
-    listed = [*api.containers(all=True), *api.networks()]
-    return set(ids) <= {entry["Id"] for entry in listed}
 
 
 def test_everything_of_a_deleted_topology_goes_and_nothing_else(
@@ -90,6 +75,8 @@ def test_everything_of_a_deleted_topology_goes_and_nothing_else(
     rows.delete(doomed)
     gone(api, orphan)
 
+    (line,) = listener.logged("feed")
+    assert line["feed"] in ("wal", "notify", "binlog")
     lists = [r.path for r in proxy.requests if "/containers/json" in r.path]
     assert len(lists) == 1, lists
     assert "filters=" in lists[0]
@@ -249,9 +236,11 @@ def test_polling_hears_of_a_deletion_too(api: docker.APIClient, rows: Rows, run:
     doomed = new_id()
     rows.insert(doomed)
     orphan = deploy(api, doomed)
-    run("--feed", "poll", "--poll-interval", "0.1").start()
+    listener = run("--feed", "poll", "--poll-interval", "0.1", "--sweep-interval", "100000")
+    listener.start()
     rows.delete(doomed)
     gone(api, orphan)
+    assert [line["feed"] for line in listener.logged("feed")] == ["poll"]
 
 
 def test_a_protected_container_stays_and_keeps_its_endpoint(

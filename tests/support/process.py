@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Self
 
@@ -50,9 +50,11 @@ class ListenerProcess(AbstractContextManager["ListenerProcess"]):
         host: the engine.
         url: the database.
         options: more of the command line.
+        within: a command that runs it.
     """
 
-    def __init__(self, host: str, url: str, *options: str) -> None:
+    def __init__(self, host: str, url: str, *options: str, within: Sequence[str] = ()) -> None:
+        self._within = within
         self._arguments = (
             *("run", "--docker-host", host, "--database-url", url),
             *("--log-format", "json", "--log-level", "DEBUG", "--grace", "1", *options),
@@ -65,7 +67,10 @@ class ListenerProcess(AbstractContextManager["ListenerProcess"]):
         """Start it (again), and wait until it is ready."""
         ready = len(self.logged("ready"))
         process = subprocess.Popen(
-            command(*self._arguments), env=environment(), stderr=subprocess.PIPE, text=True
+            [*self._within, *command(*self._arguments)],
+            env=environment(),
+            stderr=subprocess.PIPE,
+            text=True,
         )
         self.process = process
         threading.Thread(target=self._read, args=(process,), daemon=True).start()

@@ -80,6 +80,17 @@ class Rows(AbstractContextManager["Rows"]):
         sql = "DELETE FROM topologies WHERE id = ?"
         return self._commit([self._begin, *((sql, (key,)) for key in ids)])
 
+    def delete_each(self, *ids: str, noise: int = 0) -> int:
+        """Delete rows in a transaction each, with so many unrelated ones before each of them."""
+        sql = "DELETE FROM topologies WHERE id = ?"
+        return self._commit([s for key in ids for s in [*[(ATTACK, ())] * noise, (sql, (key,))]])
+
+    def take_back(self, *ids: str) -> int:
+        """Delete rows in a transaction that is rolled back."""
+        sql = "DELETE FROM topologies WHERE id = ?"
+        deletes = [(sql, (key,)) for key in ids]
+        return self._commit([self._begin, *deletes, ("ROLLBACK", ())])
+
     def renew(self, key: str) -> int:
         """Delete a row and insert it again, in one transaction."""
         delete = ("DELETE FROM topologies WHERE id = ?", (key,))

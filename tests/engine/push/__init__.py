@@ -1,0 +1,1 @@
+"""Push from database servers, seen from outside: the whole listener, a real engine and server."""

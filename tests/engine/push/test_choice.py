@@ -1,0 +1,172 @@
+"""Push where it can be had, polling where it cannot: what is said, and what is done."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import docker
+import pytest
+from private_engine import PrivateEngine
+
+from tests.engine.conftest import Run, exists
+from tests.engine.push.conftest import PUSH, planted, removed, sweep
+from tests.support.process import ListenerProcess, call, eventually
+from tests.support.rows import Rows
+from tests.support.servers import PrivatePostgres, PrivateServer
+
+POLLING = ("--sweep-interval", "100000", "--grace", "100000", "--poll-interval", "0.05")
+REMEDY = {"postgresql": "run topology-reaper feed install", "mariadb": "run GRANT REPLICATION"}
+
+
+@pytest.fixture
+def reader(server: PrivateServer, database_name: str, rows: Rows) -> Iterator[str]:
+    """The URL of an account that may read the table and nothing else."""
+    user, password = f"reader_of_{database_name}", "reads"
+    if isinstance(server, PrivatePostgres):
+        rows.execute("DROP TRIGGER topology_reaper_delete ON topologies")
+        server.execute(f"CREATE ROLE {user} LOGIN PASSWORD '{password}'")
+    else:
+        server.execute(f"CREATE USER {user} IDENTIFIED BY '{password}'")
+    server.execute(f"GRANT SELECT ON topologies TO {user}", database=database_name)
+    yield server.url(user=user, password=password, database=database_name)
+    if isinstance(server, PrivatePostgres):
+        server.execute(f"DROP OWNED BY {user}", database=database_name)
+        server.execute(f"DROP ROLE {user}")
+    else:
+        server.execute(f"DROP USER {user}")
+
+
+@pytest.fixture
+def replica(server: PrivateServer, database_name: str, rows: Rows) -> Iterator[str]:
+    """The URL of the same database on a replica."""
+    assert rows
+    if isinstance(server, PrivatePostgres):
+        with PrivatePostgres(primary=server) as standby:
+            yield standby.url(database=database_name)
+    else:  # it says that it is one; its administrator may write all the same
+        server.execute("SET GLOBAL read_only = 1")
+        yield server.url(database=database_name)
+        server.execute("SET GLOBAL read_only = 0")
+
+
+def heard_by(listener: ListenerProcess) -> list[str]:
+    """By which feeds it has heard, in order."""
+    return [line["feed"] for line in listener.logged("feed") if line["level"] == "INFO"]
+
+
+def warnings(listener: ListenerProcess) -> list[dict[str, Any]]:
+    """Why it polls."""
+    return [line for line in listener.logged("feed") if line["level"] == "WARNING"]
+
+
+def require_push(engine: PrivateEngine, url: str, *options: str) -> str:
+    """Run a listener that insists on push and cannot have it; the one line that it says."""
+    where = ("--docker-host", engine.host, "--database-url", url, "--log-level", "ERROR")
+    result = call("run", "--feed", "push", *where, *options)
+    assert result.returncode == 2, result.stderr
+    (line,) = result.stderr.splitlines()
+    assert line.startswith("topology-reaper: --feed: push is not to be had, because ")
+    return line
+
+
+@pytest.mark.usefixtures("live")
+def test_it_polls_and_goes_over_to_push_once_its_remedy_was_applied(
+    api: docker.APIClient,
+    rows: Rows,
+    run: Run,
+    server: PrivateServer,
+    reader: str,
+    database_url: str,
+    kind: str,
+) -> None:
+    ((early, first), (late, second)) = planted(api, rows, 2).items()
+    options = ("--sweep-interval", "0.5", "--poll-interval", "0.05", "--grace", "100000")
+    listener = run(*options, url=reader)
+    listener.start()
+    rows.delete(early)
+    removed(api, first)
+    listener.await_log("listed", count=6)  # it tried again meanwhile
+    assert heard_by(listener) == ["poll"]
+    (warning,) = warnings(listener)
+    assert REMEDY[kind] in warning["error"]
+
+    if kind == "postgresql":
+        installed = call("feed", "install", "--database-url", database_url)
+        assert installed.returncode == 0, installed.stderr
+    else:
+        (grant,) = re.findall(r"run (GRANT .*) \(", warning["error"])
+        server.execute(grant)
+
+    eventually(lambda: heard_by(listener) == ["poll", PUSH[kind]], "it pushes")
+    rows.delete(late)
+    removed(api, second)
+    assert len(warnings(listener)) == 1
+
+
+@pytest.mark.usefixtures("live")
+def test_push_that_is_required_and_not_to_be_had_is_an_error_with_its_remedy(
+    engine: PrivateEngine, reader: str, kind: str
+) -> None:
+    assert REMEDY[kind] in require_push(engine, reader)
+
+
+@pytest.mark.usefixtures("live")
+def test_polling_that_was_asked_for_needs_no_warning(
+    api: docker.APIClient, rows: Rows, run: Run, reader: str
+) -> None:
+    ((doomed, container),) = planted(api, rows, 1).items()
+    listener = run(*POLLING, "--feed", "poll", url=reader)
+    listener.start()
+    rows.delete(doomed)
+    removed(api, container)
+    assert heard_by(listener) == ["poll"]
+    assert not warnings(listener)
+
+
+@pytest.mark.parametrize("kind", ["postgresql"])
+@pytest.mark.usefixtures("live")
+def test_a_trigger_that_is_dropped_while_it_listens_is_missed(
+    api: docker.APIClient, rows: Rows, run: Run
+) -> None:
+    ((early, first), (late, second)) = planted(api, rows, 2).items()
+    listener = run("--sweep-interval", "1", "--poll-interval", "0.05", "--grace", "100000")
+    listener.start()
+    rows.delete(early)
+    removed(api, first)
+    rows.execute("DROP TRIGGER topology_reaper_delete ON topologies")
+    eventually(lambda: heard_by(listener) == ["notify", "poll"], "it polls")
+    rows.delete(late)
+    removed(api, second)
+    listener.await_log("listed", count=len(listener.logged("listed")) + 3)
+    (warning,) = warnings(listener)
+    assert "lacks the triggers" in warning["error"]
+
+
+@pytest.mark.usefixtures("live")
+def test_a_replica_is_polled_only_by_who_allows_it(
+    api: docker.APIClient, rows: Rows, run: Run, engine: PrivateEngine, replica: str
+) -> None:
+    ((early, first), (late, second)) = planted(api, rows, 2).items()
+    allowed = run(*POLLING, "--allow-replica", url=replica)
+    allowed.start()
+    rows.delete(early)
+    removed(api, first)
+    assert heard_by(allowed) == ["poll"]
+    (warning,) = warnings(allowed)
+    assert "is a replica" in warning["error"]
+    assert allowed.stop() == 0
+    assert "is a replica" in require_push(engine, replica, "--allow-replica")
+
+    refused = run(*POLLING, url=replica)
+    refused.start(wait=False)
+    (down,) = refused.await_log("down")
+    assert "is a replica" in down["error"]
+    assert "--allow-replica" in down["error"]
+    rows.delete(late)
+    for _ in range(3):
+        sweep(refused)
+    assert exists(api, second)
+    assert not refused.logged("ready")
+    assert len(refused.logged("down")) == 1

@@ -1,0 +1,223 @@
+"""Rows go in every way that SQL knows, and push tells of it; no sweep and no grace helps."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+
+import docker
+import psycopg
+import pytest
+
+from tests.engine.conftest import exists
+from tests.engine.push.conftest import Start, plant, planted, removed
+from tests.support.decnet import new_id
+from tests.support.process import eventually
+from tests.support.rows import Rows
+from tests.support.servers import PrivateServer
+
+WRITERS = 8
+
+
+@pytest.fixture
+def cascading(rows: Rows) -> Callable[[str], None]:
+    """Lets rows depend on rows of another table, and deletes one of those by its id."""
+    rows.execute("CREATE TABLE owners (id VARCHAR(36) PRIMARY KEY)")
+    rows.execute("INSERT INTO owners SELECT id FROM topologies")
+    rows.execute(
+        "ALTER TABLE topologies ADD FOREIGN KEY (id) REFERENCES owners (id) ON DELETE CASCADE"
+    )
+
+    def delete(id_: str) -> None:
+        rows.execute("DELETE FROM owners WHERE id = ?", id_)
+
+    return delete
+
+
+def owned(api: docker.APIClient, rows: Rows) -> tuple[str, str]:
+    """The id and the container of a topology whose row depends on one of `owners`."""
+    id_ = new_id()
+    rows.execute("INSERT INTO owners VALUES (?)", id_)
+    rows.insert(id_)
+    return id_, plant(api, id_)
+
+
+def test_one_statement_that_deletes_5000_rows_reaps_the_three_of_this_host(
+    api: docker.APIClient,
+    rows: Rows,
+    live: str,
+    start: Start,
+    server: PrivateServer,
+    database_name: str,
+) -> None:
+    here = planted(api, rows, 3)
+    rows.insert(*(new_id() for _ in range(4997)))
+    listener = start()
+    messages = counting(server, database_name)
+    rows.execute("DELETE FROM topologies WHERE id <> ?", live)
+    removed(api, *here.values())
+    print(f"one statement, 5000 deleted rows: {messages()} messages")
+    assert {line["id"] for line in listener.logged("removed")} == set(here.values())
+
+
+def counting(server: PrivateServer, database: str) -> Callable[[], int]:
+    """What counts by how many messages the server has told of deletions since now."""
+    if server.scheme == "mysql":
+        ((file, position, *_),) = server.execute("SHOW MASTER STATUS")
+
+        def count() -> int:
+            events = server.execute(f"SHOW BINLOG EVENTS IN '{file}' FROM {position}")
+            return sum(event[2].startswith("Delete_rows") for event in events)
+
+        return count
+    connection = psycopg.connect(server.url(database=database), autocommit=True)
+    ((oid,),) = connection.execute("SELECT 'topologies'::regclass::oid").fetchall()
+    connection.execute(f"LISTEN topology_reaper_{oid}".encode())
+
+    def heard() -> int:
+        with connection:
+            return len(list(connection.notifies(timeout=0.1)))
+
+    return heard
+
+
+def test_a_table_that_is_truncated_loses_all(
+    api: docker.APIClient, rows: Rows, start: Start
+) -> None:
+    here = planted(api, rows, 3)
+    start()
+    rows.execute("TRUNCATE TABLE topologies")
+    removed(api, *here.values())
+
+
+def test_a_row_that_is_given_another_id_loses_what_the_old_one_owned(
+    api: docker.APIClient, rows: Rows, live: str, start: Start
+) -> None:
+    ((old, container),) = planted(api, rows, 1).items()
+    new = new_id()
+    successor = plant(api, new)
+    start()
+    rows.execute("UPDATE topologies SET status = 'failed' WHERE id = ?", live)
+    rows.execute("UPDATE topologies SET id = ? WHERE id = ?", new, old)
+    removed(api, container)
+    assert exists(api, successor)
+
+
+def test_a_deletion_that_is_rolled_back_removes_nothing(
+    api: docker.APIClient, rows: Rows, live: str, start: Start
+) -> None:
+    ((doomed, container),) = planted(api, rows, 1).items()
+    listener = start()
+    rows.take_back(live, doomed)
+    rows.delete(doomed)
+    removed(api, container)
+    assert [line["id"] for line in listener.logged("removed")] == [container]
+
+
+def test_a_row_that_is_back_before_anybody_looks_loses_nothing(
+    api: docker.APIClient, rows: Rows, live: str, start: Start
+) -> None:
+    ((doomed, container),) = planted(api, rows, 1).items()
+    listener = start()
+    for _ in range(20):
+        rows.renew(live)
+    listener.signal(signal.SIGSTOP)
+    for _ in range(20):
+        rows.delete(live)
+        rows.insert(live)
+    listener.signal(signal.SIGCONT)
+    rows.delete(doomed)
+    removed(api, container)
+    assert [line["id"] for line in listener.logged("removed")] == [container]
+
+
+@pytest.mark.parametrize("kind", ["postgresql"])
+@pytest.mark.usefixtures("live")
+def test_push_tells_of_what_a_foreign_key_took(
+    api: docker.APIClient, rows: Rows, start: Start, cascading: Callable[[str], None]
+) -> None:
+    id_, container = owned(api, rows)
+    listener = start()
+    cascading(id_)
+    removed(api, container)
+    assert not listener.logged("unheard")
+
+
+@pytest.mark.parametrize("kind", ["mariadb"])
+@pytest.mark.usefixtures("live")
+def test_the_sweep_finds_what_a_foreign_key_took_and_says_so(
+    api: docker.APIClient, rows: Rows, start: Start, cascading: Callable[[str], None]
+) -> None:
+    id_, container = owned(api, rows)
+    listener = start()
+    cascading(id_)
+    listener.signal(signal.SIGUSR1)
+    removed(api, container)
+    (line,) = listener.await_log("unheard")
+    assert line["prefix"] == id_[:8]
+    assert line["count"] == 1
+    assert "binlog did not tell" in line["message"]
+
+
+@pytest.mark.usefixtures("live")
+def test_what_eight_writers_delete_at_once_goes_without_a_sweep(
+    api: docker.APIClient, rows: Rows, start: Start, database_url: str
+) -> None:
+    here = planted(api, rows, 500)
+    listener = start()
+    ids = list(here)
+
+    with ExitStack() as stack, ThreadPoolExecutor(WRITERS) as pool:
+        writers = [stack.enter_context(Rows(database_url)) for _ in range(WRITERS)]
+        shares = [ids[number::WRITERS] for number in range(WRITERS)]
+        list(pool.map(lambda writer, share: writer.delete_each(*share, noise=40), writers, shares))
+
+    def left() -> int:
+        listed = {entry["Id"] for entry in api.containers(all=True)}
+        return len(listed & set(here.values()))
+
+    eventually(lambda: not left(), "all 500 are gone")
+    assert len(listener.logged("listed")) == 1, "no sweep helped"
+    assert {line["id"] for line in listener.await_log("removed", 500)} == set(here.values())
+
+
+@pytest.mark.usefixtures("live")
+def test_what_appears_after_its_deletion_was_reported_goes_at_once(
+    api: docker.APIClient, rows: Rows, start: Start
+) -> None:
+    ((doomed, container),) = planted(api, rows, 1).items()
+    start()
+    never = plant(api, new_id())
+    early = new_id()
+    rows.insert(early)
+    rows.delete(early)
+    rows.delete(doomed)
+    removed(api, container)  # so that what came before it was heard as well
+    removed(api, plant(api, early))
+    assert exists(api, never), "of which nobody reported anything"
+
+
+@pytest.mark.parametrize("kind", ["mariadb"])
+@pytest.mark.usefixtures("live")
+def test_a_deletion_that_is_logged_before_it_is_visible_is_asked_about_again(
+    api: docker.APIClient, rows: Rows, start: Start, server: PrivateServer
+) -> None:
+    ((doomed, container),) = planted(api, rows, 1).items()
+    listener = start()
+    # Between the log and the commit it now waits 300 ms for a replica, of which there is none.
+    server.execute("SET GLOBAL rpl_semi_sync_master_wait_point = AFTER_SYNC")
+    server.execute("SET GLOBAL rpl_semi_sync_master_timeout = 300")
+    server.execute("SET GLOBAL rpl_semi_sync_master_enabled = 1")
+    try:
+        rows.delete(doomed)
+        ((waits,),) = server.execute(
+            "SELECT variable_value FROM information_schema.global_status"
+            " WHERE variable_name = 'Rpl_semi_sync_master_no_times'"
+        )
+        assert int(waits) > 0, "it did wait"
+        removed(api, container)
+    finally:
+        server.execute("SET GLOBAL rpl_semi_sync_master_enabled = 0")
+    assert [line["id"] for line in listener.logged("removed")] == [container]
