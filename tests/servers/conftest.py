@@ -25,7 +25,7 @@ from tests.support.follower import Followed, Follower
 from tests.support.rows import Rows
 from tests.support.servers import PrivateMariaDB, PrivatePostgres, PrivateServer
 
-SECRET = "s3cret/w:th@s1gns%?#"
+SECRET = "s3cret/w:th@s1gns%?#ü"
 READING = {
     PrivatePostgres: (
         "GRANT CONNECT ON DATABASE {database} TO {}",

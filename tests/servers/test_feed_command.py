@@ -83,10 +83,10 @@ def test_the_owner_installs_and_uninstalls_as_often_as_he_likes(
 
 def test_a_reader_may_not_install_or_uninstall(postgres_side: Side, ear: Ear) -> None:
     url = postgres_side.listener()
-    assert "give a URL of its owner" in refused(2, feed("install", url))
+    assert "give a URL of the table's owner" in refused(2, feed("install", url))
     assert installed(postgres_side) == []
     ear.install(postgres_side)
-    assert "give a URL of its owner" in refused(2, feed("uninstall", url))
+    assert "give a URL of the table's owner" in refused(2, feed("uninstall", url))
     assert installed(postgres_side) == ALL
 
 
