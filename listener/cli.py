@@ -6,7 +6,6 @@ reads a value wherever it was given. An error is one sentence on standard error,
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import os
 import signal
@@ -122,19 +121,26 @@ def run(config: Path | None, **options: object) -> int:
     failures.start()
     while signal.sigwait(signals) == signal.SIGUSR1:
         listener.sweep_now()
-    if not listener.stop(STOP_WITHIN):
+    stopped = listener.stop(STOP_WITHIN)
+    status = 0
+    try:
+        listener.wait()
+    except ReaperError as error:
+        _say(error)
+        status = error.exit_status
+    if not stopped:
         # A request hangs in a thread that the interpreter would wait for.
         sys.stderr.flush()
-        os._exit(0)
-    listener.wait()
-    return 0
+        os._exit(status)
+    return status
 
 
 def _end_with(listener: Listener) -> None:
     """End our wait for a signal when the listener gives up by itself."""
-    with contextlib.suppress(ReaperError):
+    try:
         listener.wait()
-    os.kill(os.getpid(), signal.SIGTERM)
+    except ReaperError:
+        os.kill(os.getpid(), signal.SIGTERM)
 
 
 @commands.command("sweep")

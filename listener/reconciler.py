@@ -41,6 +41,7 @@ class Screening:
         orphans: by prefix, what is to be removed.
         waiting: by prefix, for how many seconds its absence has to last on.
         held: by prefix, why it is held.
+        reported: prefixes with a row that was reported deleted and is still there.
         token: releases exactly what is held.
     """
 
@@ -49,6 +50,7 @@ class Screening:
     waiting: Mapping[str, float]
     held: Mapping[str, str]
     token: str
+    reported: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,12 +61,15 @@ class Outcome:
         removals: what became of each resource that was to be removed.
         evidence: by resource id, on which evidence.
         wait: look again after so many seconds; None when there is no need.
+        again: look again after so many seconds even if something of it fails, for a row that was
+            reported deleted is still there; None when there is none.
         held: something of it is held.
     """
 
     removals: Sequence[Removal] = ()
     evidence: Mapping[str, str] = field(default_factory=dict)
     wait: float | None = None
+    again: float | None = None
     held: bool = False
 
     @property
@@ -129,6 +134,8 @@ class Reconciler:
         by_prefix = {prefix: self._index.resources(prefix) for prefix in self._index.prefixes()}
         resources = {r.id: r for members in by_prefix.values() for r in members}
         answer, verdicts = self._judge(resources.values())
+        with self._lock:
+            reported = self._evidence.reports.still_there(answer.ids, answer.at)
         if prefixes is not None:
             by_prefix = {prefix: by_prefix.get(prefix, ()) for prefix in prefixes}
         orphans: dict[str, list[Resource]] = {}
@@ -149,6 +156,7 @@ class Reconciler:
             waiting=waiting,
             held=held,
             token=self._evidence.token(held) if held else "",
+            reported=reported,
         )
 
     def report(self, ids: Collection[str]) -> frozenset[str]:
@@ -175,7 +183,7 @@ class Reconciler:
         states = {verdict.state for verdict in verdicts.values()}
         waits = [v.wait for v in verdicts.values() if v.state is State.WAITING]
         with self._lock:
-            again = self._evidence.reports.look_again(answer.ids, self._clock())
+            again = self._evidence.reports.look_again(answer.ids, answer.at)
         doomed = [r for r in resources if verdicts[r.id].state is State.ORPHAN]
         removals = self._reap(doomed, self._permit(doomed, answer)) if doomed else ()
         for removal in removals:
@@ -188,7 +196,8 @@ class Reconciler:
         return Outcome(
             removals=removals,
             evidence={r.id: verdicts[r.id].evidence for r in doomed},
-            wait=again if again is not None else max(waits, default=None),
+            wait=max(waits, default=None),
+            again=again,
             held=State.HELD in states,
         )
 

@@ -29,6 +29,7 @@ from tenacity import (
     wait_random_exponential,
 )
 
+from listener.database.feeds.choice import PushOrPoll
 from listener.engine.watch import Watch
 from listener.errors import ConfigurationError, NoAnswer, ReaperError, may_pass, presentable
 from listener.evidence import Answer, Evidence
@@ -342,12 +343,18 @@ class Listener:
             return False
         self._lists_screened = lists
         self._unheard.screened(
-            self._screened_at, screening.live, screening.orphans.keys(), swept=fresh_list
+            self._screened_at,
+            screening.live,
+            screening.orphans.keys(),
+            # Polling tells of nothing between two hints.
+            swept=fresh_list and self._heard_by != "poll",
         )
         for prefix in screening.orphans:
             self._add(self._prefixes, prefix, hasten=fresh_list)
         for prefix, wait in screening.waiting.items():
             self._add(self._prefixes, prefix, wait)
+        for prefix in screening.reported:
+            self._add(self._prefixes, prefix, hasten=True)
         self._say_held(screening)
         if fresh_list and not self._ready.is_set():
             self._ready.set()
@@ -381,6 +388,8 @@ class Listener:
                 self._heard_by,
                 count,
             )
+            if isinstance(self._feed, PushOrPoll):
+                self._feed.distrust()
 
     def _reap(self, doomed: Iterable[Resource], permit: Permit) -> Sequence[Removal]:
         def unless_stopping(resource: Resource, *, fresh: bool) -> bool:
@@ -401,6 +410,8 @@ class Listener:
             self._say_unheard(prefix)
         if outcome.wait is not None:
             self._add(self._prefixes, prefix, outcome.wait)
+        if outcome.again is not None:
+            self._add(self._prefixes, prefix, outcome.again, hasten=True)
         if outcome.held:
             self._look_at_everything()
         return not outcome.unfinished

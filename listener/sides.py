@@ -11,6 +11,7 @@ import docker.tls
 from listener.database.feeds import Feed
 from listener.database.feeds.choice import PushOrPoll
 from listener.database.feeds.poll import PollFeed
+from listener.database.sqlite import SqliteTopologies
 from listener.database.topologies import Topologies
 from listener.database.urls import open_topologies
 from listener.engine.client import REQUEST_TIMEOUT, Engine
@@ -67,6 +68,8 @@ def choose_feed(settings: Settings, topologies: Topologies) -> Feed:
     """The feed that the settings ask for; which one it is in the end the database decides."""
     if settings.feed == "poll":
         return PollFeed(settings.poll_interval)
-    poll = PollFeed(settings.poll_interval, lasting=settings.sweep_interval)
     push = topologies.push(look_every=settings.poll_interval, check_every=settings.sweep_interval)
+    if isinstance(topologies, SqliteTopologies):
+        return push  # there is nobody who could forbid it
+    poll = PollFeed(settings.poll_interval, lasting=settings.sweep_interval)
     return PushOrPoll(push, poll, required=settings.feed == "push")

@@ -6,6 +6,7 @@ and rights that only an administrator can give; SQLite needs nothing.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from contextlib import closing
 from functools import partial
 
@@ -23,8 +24,8 @@ def sql(settings: Settings) -> str:
     return "\n".join(open_topologies(url).push_sql() for url in settings.databases)
 
 
-def change(settings: Settings, action: str) -> list[str]:
-    """Change the triggers in each database, which is one transaction; returns the databases' names.
+def change(settings: Settings, action: str) -> Iterator[str]:
+    """Change the triggers in each database, which is one transaction; yields the name of each.
 
     Args:
         settings: the databases, by URLs of the table's owners.
@@ -34,9 +35,7 @@ def change(settings: Settings, action: str) -> list[str]:
         ConfigurationError: an option cannot be used, or the user may not do that.
         NoAnswer: a database could not be reached within ``settings.timeout``.
     """
-    done = []
     for url in settings.databases:
         with closing(open_topologies(url)) as topologies:
             reach(partial(topologies.change_triggers, action), settings.timeout)
-            done.append(topologies.name)
-    return done
+            yield topologies.name

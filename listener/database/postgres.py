@@ -19,6 +19,10 @@ from listener.errors import ConfigurationError
 
 OLDEST = 140000
 """The first version with CREATE OR REPLACE TRIGGER."""
+_SCHEMA = """
+    SELECT n.nspname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+    WHERE c.oid = to_regclass(%s)
+"""
 CANCEL_TIMEOUT = 5
 """Seconds for which a statement that is given up is tried to be cancelled."""
 
@@ -83,20 +87,21 @@ class PostgresTopologies(ServerTopologies):
             ConfigurationError: this user may not, or the server is too old.
             NoAnswer: the server cannot be reached, lacks the table, or is busy.
         """
-        with self.reading() as reading:
-            schema = reading.table.schema or ""
         try:
             with self.connect() as connection:
                 connection.autocommit = True  # the script has its own transaction
                 if connection.info.server_version < OLDEST:
                     raise ConfigurationError(f"feed {action}: it takes PostgreSQL 14 or newer")
-                path = sql.SQL("SET search_path TO {}").format(sql.Identifier(schema))
+                row = connection.execute(_SCHEMA, [TABLE]).fetchone()
+                if row is None:
+                    raise self.no_table()
+                path = sql.SQL("SET search_path TO {}").format(sql.Identifier(*row))
                 connection.execute(path)
                 connection.execute(self.script(f"postgresql-{action}.sql").encode())
         except psycopg.errors.InsufficientPrivilege as error:
             raise ConfigurationError(
                 f"feed {action}: --database-url: this user may not do that in {self.name}; give a"
-                f" URL of the table's owner, who needs CREATE on schema {schema} too"
+                f" URL of the table's owner, who needs CREATE on its schema too"
             ) from error
         except psycopg.OperationalError as error:
             raise self.no_answer(error) from error

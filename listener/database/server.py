@@ -19,7 +19,7 @@ from uuid import UUID
 
 import sqlalchemy as sa
 
-from listener.database.topologies import TABLE, Reading, Topologies, rows_with, table
+from listener.database.topologies import TABLE, Reading, Topologies, rows_with, table, words_of
 from listener.errors import NoAnswer, PushUnavailable
 
 CONNECT_TIMEOUT = 10
@@ -81,13 +81,14 @@ class ServerTopologies(Topologies):
         """The text of a file with SQL."""
         return files("listener.database").joinpath("sql", name).read_text()
 
-    def push_unavailable(self, why: str) -> PushUnavailable:
+    def push_unavailable(self, why: str | Exception) -> PushUnavailable:
         """The error that says so of this database.
 
         Args:
-            why: a predicate with its remedy.
+            why: a predicate with its remedy, or what the driver raised.
         """
-        return PushUnavailable(f"push is not to be had, because {self.name} {why}")
+        text = why if isinstance(why, str) else f"does not let us hear: {words_of(why)}"
+        return PushUnavailable(f"push is not to be had, because {self.name} {text}")
 
     @contextmanager
     def reading(self) -> Iterator[Reading]:
@@ -102,7 +103,8 @@ class ServerTopologies(Topologies):
                 # The first question locked the table against being dropped, but not before that.
                 if self._look(connection, schema) != looked:
                     raise self.no_answer("put another table in place while it was asked")
-        except sa.exc.SQLAlchemyError as error:
+        except (sa.exc.SQLAlchemyError, TypeError, ValueError) as error:
+            # The latter two where a parameter of the URL makes the driver return something odd.
             raise self.no_answer(error) from error
 
     def _check_order(self, connection: sa.Connection, asked: sa.TableClause, identity: str) -> None:
@@ -121,10 +123,11 @@ class ServerTopologies(Topologies):
             if isinstance(id_.type, sa.Uuid)
             else sa.select(sa.literal(probe)),
         ).subquery()
-        if len(connection.scalars(rows_with([probe[:8]], values)).all()) != 1:
+        found = connection.scalars(rows_with([probe[:8]], values)).all()
+        if [str(id_) for id_ in found] != [probe]:
             raise self.no_answer(
-                "orders the ids in a way that hides rows; give the column id a text type with a"
-                " collation such as C or utf8mb4_bin"
+                "holds or orders the ids in a way that hides rows; give the column id a text type"
+                " with a collation such as C or utf8mb4_bin"
             )
         self._ordered = identity
 

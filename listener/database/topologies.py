@@ -147,7 +147,7 @@ class Topologies(ABC):
         Args:
             why: a predicate with its remedy, or what the driver raised.
         """
-        text = why if isinstance(why, str) else self.remedy(_said(why))
+        text = why if isinstance(why, str) else self.remedy(words_of(why))
         return NoAnswer(f"--database-url: {self.name} {text}")
 
     def remedy(self, said: str) -> str:
@@ -155,7 +155,7 @@ class Topologies(ABC):
         return f"gave no answer: {said}"
 
 
-def _said(error: Exception) -> str:
+def words_of(error: Exception) -> str:
     """What the database or its driver said, in one line."""
     original = getattr(error, "orig", None) or error
     text = original.args[-1] if original.args else original

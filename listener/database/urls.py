@@ -78,16 +78,20 @@ def open_topologies(url: str, *, allow_replica: bool = False) -> Topologies:
     if "@" in (parsed.host or ""):
         raise _error("the host has an @ in it; write an @ in a password as %40")
     if not parsed.database:
-        raise _error(f"the URL names no database; write {scheme}://user:password@host/decnet")
+        raise _error(f"the URL names no database; write {scheme}://host/decnet")
     if not 0 < (parsed.port or 1) < 65536:
         raise _error(f"there is no port {parsed.port}")
     try:
         topologies = server.load()
-    except ModuleNotFoundError as error:
+    except ImportError as error:
         raise _error(
             f"the driver for {scheme} is not installed; pip install"
             f" 'topology-reaper[{server.extra}]'"
         ) from error
+    if "ssl" in parsed.query:
+        # What the async drivers call it; theirs and ours have no value in common but by chance.
+        instead = "sslmode=require" if scheme == "postgresql" else "ssl_ca=/path/to/ca.pem"
+        raise _error(f"the parameter ssl is another driver's; write {instead} instead")
     driven = parsed.set(drivername=f"{scheme}+{server.driver}")
     return topologies(driven, allow_replica=allow_replica)
 

@@ -120,6 +120,28 @@ def test_a_server_that_is_not_there_is_neither(said: list[str]) -> None:
     assert not said
 
 
+def test_push_that_is_distrusted_is_left_for_a_while(said: list[str]) -> None:
+    class Interrupted(Push):
+        def follow(self, hint: Hint, stop: threading.Event) -> None:  # noqa: ARG002
+            feed.distrust()
+            raise NoAnswer("the connection was closed")
+
+    push = Interrupted()
+    feed = PushOrPoll(push, PollFeed(0.001, lasting=0.001), required=False)
+    assert lead(feed, 3) == ["push", "poll", "push"]
+    assert push.closed == 2
+    assert not said
+
+
+def test_polling_cannot_be_distrusted() -> None:
+    push = Push(NO_TRIGGER)
+    feed = PushOrPoll(push, PollFeed(0.001, lasting=0.001), required=False)
+    feed.connect()
+    feed.distrust()
+    assert push.closed == 0
+    assert lead(feed, 1) == ["push"]
+
+
 def test_closing_it_closes_push() -> None:
     push = Push()
     PushOrPoll(push, PollFeed(1.0), required=False).close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 
@@ -112,3 +113,15 @@ def test_whatever_the_text_is_it_is_opened_or_refused(url: str) -> None:
     except ConfigurationError as error:
         said = str(error)
     assert said.startswith("--database-url: ")
+
+
+@pytest.mark.parametrize(
+    ("url", "instead"),
+    [
+        ("postgresql+asyncpg://h/d?ssl=require", "sslmode=require"),
+        ("mysql+asyncmy://h/d?ssl=true", "ssl_ca="),
+    ],
+)
+def test_a_parameter_of_an_async_driver_is_refused_with_ours(url: str, instead: str) -> None:
+    with pytest.raises(ConfigurationError, match=re.escape(instead)):
+        open_topologies(url)

@@ -44,6 +44,7 @@ KINDS = {
 BENT = {
     "postgresql-numeric": ("postgres", f"{ICU} 'en-u-kn-true'", "VARCHAR(36)"),
     "mariadb-uuid": ("mariadb", "", "UUID"),
+    "mariadb-bytes": ("mariadb", "", "VARBINARY(36)"),
 }
 """Kinds in which a range of texts does not hold what it should."""
 

@@ -195,8 +195,38 @@ def psql(url: str, script: str) -> None:
     )
 
 
+def test_forced_row_security_does_not_keep_the_owner_from_installing(
+    postgres_side: Side,
+) -> None:
+    postgres_side.execute("CREATE ROLE owner_of_it LOGIN PASSWORD 'owns'")
+    postgres_side.execute("GRANT CREATE ON SCHEMA public TO owner_of_it")
+    postgres_side.execute("ALTER TABLE topologies OWNER TO owner_of_it")
+    postgres_side.execute("ALTER TABLE topologies ENABLE ROW LEVEL SECURITY")
+    postgres_side.execute("ALTER TABLE topologies FORCE ROW LEVEL SECURITY")
+    url = postgres_side.server.url(user="owner_of_it", password="owns", database=postgres_side.name)
+    try:
+        done = feed("install", url)
+        assert done.returncode == 0, done.stderr
+        assert installed(postgres_side) == ALL
+    finally:
+        postgres_side.execute("DROP OWNED BY owner_of_it CASCADE")
+        postgres_side.execute("DROP ROLE owner_of_it")
+
+
+def test_of_several_databases_each_that_was_done_is_said(postgres_side: Side) -> None:
+    missing = postgres_side.server.url(database="nowhere")
+    both = call(
+        *("feed", "install", "--timeout", "0"),
+        *("--database-url", postgres_side.url, "--database-url", missing),
+    )
+    assert both.returncode == 3
+    assert postgres_side.name in both.stdout
+    assert "nowhere" in both.stderr
+
+
 def test_the_mysql_script_is_understood_by_the_server(mariadb_side: Side) -> None:
     script = (SQL / "mysql.sql").read_text().replace("decnet.", f"{mariadb_side.name}.")
+    script = script.replace("-- CREATE USER", "CREATE USER")
     lines = [line for line in script.splitlines() if not line.startswith("--")]
     statements = [text.strip() for text in "\n".join(lines).split(";") if text.strip()]
     assert len(statements) == 3

@@ -496,3 +496,53 @@ def test_a_column_that_cannot_be_read_ends_it_with_a_sentence(mariadb_side: Side
     follower = ear.listen(mariadb_side)
     mariadb_side.rows.execute("INSERT INTO topologies (odd, id) VALUES (REPEAT('x', 999), 'y')")
     assert "\n" not in str(follower.await_end(ReaperError))
+
+
+def test_an_id_of_another_form_hides_none_of_those_deleted_with_it(
+    mariadb_side: Side, ear: Ear, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mysql_feed, "VISIBLE", 0.05)
+    follower = ear.listen(mariadb_side)
+    row = new_id()
+    mariadb_side.rows.insert(row, "an-odd-one")
+    follower.await_hints(2)  # the first one, and its repetition
+    mariadb_side.rows.execute("DELETE FROM topologies")
+    follower.await_deleted(row)
+    follower.await_hints(5)  # the id, and twice that it may be any
+    assert [heard.ids for heard in follower.heard[2:]] == [[row], None, None]
+
+
+def test_a_distributed_transaction_is_heard_of_when_it_commits(
+    mariadb_side: Side, ear: Ear
+) -> None:
+    follower = ear.listen(mariadb_side)
+    row = new_id()
+    mariadb_side.rows.insert(row)
+    with mariadb_side.connected() as connection:
+        for statement in (
+            "XA START 'x'",
+            f"DELETE FROM topologies WHERE id = '{row}'",
+            "XA END 'x'",
+            "XA PREPARE 'x'",
+        ):
+            connection.exec_driver_sql(statement)
+        follower.await_deleted(row)
+        before = follower.hints
+        connection.exec_driver_sql("XA COMMIT 'x'")
+        follower.await_hints(before + 1)
+    assert follower.heard[before].ids is None
+
+
+def test_an_id_that_changes_beside_another_key_is_heard_of_in_a_minimal_log(
+    mariadb_side: Side, ear: Ear
+) -> None:
+    mariadb_side.execute("ALTER TABLE topologies DROP PRIMARY KEY, ADD n INT PRIMARY KEY FIRST")
+    mariadb_side.execute("INSERT INTO topologies (n, id) VALUES (1, 'x')")
+    follower = ear.listen(mariadb_side)
+    before = follower.hints
+    with mariadb_side.connected() as connection:
+        connection.exec_driver_sql("SET binlog_row_image = MINIMAL")
+        connection.exec_driver_sql(f"UPDATE topologies SET id = '{new_id()}'")
+        connection.commit()
+    follower.await_hints(before + 1)
+    assert follower.heard[before].ids is None

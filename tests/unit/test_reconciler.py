@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 import pytest
 
 from listener.errors import EngineError, NoAnswer
-from listener.evidence import Evidence
+from listener.evidence import Answer, Evidence
 from listener.index import PrefixIndex
 from listener.naming import Resource
 from listener.reaper import Endpoint, Permit, Reaper, Removal, Result
@@ -446,7 +446,7 @@ def test_a_row_that_is_reported_deleted_and_still_there_is_asked_about_again(wor
     world.deploy(base())
     world.reconciler.report([TOPOLOGY])
     waits: list[float] = []
-    while (wait := world.reconciler.reconcile(P).wait) is not None:
+    while (wait := world.reconciler.reconcile(P).again) is not None:
         waits.append(wait)
         world.pass_time(wait)
     assert waits[:5] == pytest.approx([0.005, 0.015, 0.08, 0.4, 1.5])
@@ -461,12 +461,40 @@ def test_a_reported_row_that_becomes_invisible_meanwhile_is_removed_at_the_next_
     world.deploy(base())
     world.reconciler.report([TOPOLOGY])
     outcome = world.reconciler.reconcile(P)
-    assert outcome.wait is not None
+    assert outcome.again is not None
     world.database.rows.clear()
-    world.pass_time(outcome.wait)
+    world.pass_time(outcome.again)
     outcome = world.reconciler.reconcile(P)
     assert world.results(outcome) == {"base": Result.REMOVED}
-    assert outcome.wait is None
+    assert outcome.again is None
+
+
+def test_a_screening_tells_which_reported_rows_are_still_there(world: World) -> None:
+    world.deploy(base(), base("b", topology(Q)), rows=[TOPOLOGY, topology(Q)])
+    assert world.reconciler.screen().reported == frozenset()
+    world.reconciler.report([TOPOLOGY])
+    assert world.reconciler.screen().reported == {P}
+    world.pass_time(60.0)
+    assert world.reconciler.screen().reported == frozenset()
+
+
+def test_a_slow_answer_does_not_use_up_the_looks_to_come(world: World) -> None:
+    world.deploy(base())
+    world.reconciler.report([TOPOLOGY])
+
+    def slowly(prefixes: Iterable[str]) -> Answer:
+        answer = world.database.ask(prefixes)
+        world.clock.now += 2.2
+        return answer
+
+    reconciler = Reconciler(
+        index=world.index,
+        ask=slowly,
+        evidence=world.evidence,
+        reap=world.reaper.reap,
+        clock=world.clock,
+    )
+    assert reconciler.reconcile(P).again == pytest.approx(0.005)
 
 
 def test_what_appears_after_its_deletion_was_reported_goes_without_a_grace(world: World) -> None:

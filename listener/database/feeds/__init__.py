@@ -47,4 +47,4 @@ class Feed(Protocol):
         """
 
     def close(self) -> None:
-        """End :meth:`follow` soon after ``stop`` was set; from any thread."""
+        """End :meth:`follow` soon, by a NoAnswer unless ``stop`` is set; from any thread."""

@@ -13,7 +13,7 @@ from loguru import logger
 
 from listener.database.feeds import Feed, Hint
 from listener.database.feeds.poll import PollFeed
-from listener.errors import ConfigurationError, PushUnavailable
+from listener.errors import ConfigurationError, NoAnswer, PushUnavailable
 
 
 class PushOrPoll:
@@ -70,6 +70,15 @@ class PushOrPoll:
         except PushUnavailable as error:
             self._say(error)
             self._deaf = True
+        except NoAnswer:
+            if not self._deaf:
+                raise
+
+    def distrust(self) -> None:
+        """Poll for a while, because a deletion was not told of; from any thread."""
+        if self._feed is self._push:
+            self._deaf = True
+            self._push.close()
 
     def close(self) -> None:
         """End :meth:`follow` soon after ``stop`` was set; from any thread."""

@@ -22,7 +22,7 @@ import re
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any
 
 import pymysql
@@ -40,9 +40,10 @@ from listener.naming import ID
 if TYPE_CHECKING:
     from listener.database.mysql import MysqlTopologies
 
-HEARTBEAT = 10
-"""Seconds of silence after which the server sends a sign of life."""
-SILENCE = 30
+HEARTBEAT = 3
+"""Seconds of silence after which the server sends a sign of life; only by sending does it notice
+that a reader is gone, whose connection counts until then."""
+SILENCE = 15
 """Seconds of silence after which the connection is given up."""
 VISIBLE = 2.0
 """Seconds in which what is in the log has long become visible."""
@@ -50,7 +51,8 @@ GRANT = "GRANT REPLICATION SLAVE, REPLICATION CLIENT ON *.* TO {}"
 """What a reader of the log needs; MariaDB calls the second one BINLOG MONITOR."""
 COST = "note that the server then sends every listener all that it writes"
 
-_MENTIONED = re.compile(rf"\b{TABLE}\b", re.IGNORECASE)
+_MENTIONED = re.compile(rf"\b{TABLE}\b|^XA COMMIT", re.IGNORECASE)
+"""A statement that may concern any row; XA's changes are logged long before they are committed."""
 _ACCESS_DENIED = 1227
 """ER_SPECIFIC_ACCESS_DENIED_ERROR: a right is missing, not the password."""
 _NEEDED = {
@@ -61,9 +63,18 @@ _NEEDED = {
         "OFF",
         "compresses its log; set binlog_transaction_compression = OFF",
     ),
+    "binlog_row_value_options": ("", "logs parts of values; set binlog_row_value_options = ''"),
     "read_only": ("OFF", "is a replica, whose log need not have everything"),
 }
 """By variable, where the server has it: the value it takes, and what another one means."""
+_KIND = sa.text(
+    "SELECT table_type FROM information_schema.tables"
+    " WHERE table_schema = :schema AND table_name = :name"
+)
+_POSITION = sa.text(
+    "SELECT ordinal_position FROM information_schema.columns"
+    " WHERE table_schema = :schema AND table_name = :name AND column_name = 'id'"
+)
 EVENTS = [DeleteRowsEvent, UpdateRowsEvent, QueryEvent, RotateEvent, XidEvent, HeartbeatLogEvent]
 """What the reader returns; the last three only give us a turn."""
 
@@ -97,11 +108,11 @@ class BinlogFeed:
         """
         with self._database.reading() as reading:
             self._check_variables(reading)
-            self._key_position = _key_position(reading)
+            self._look_at_table(reading)
             account = reading.connection.scalar(sa.text("SELECT CURRENT_USER()"))
-            with self._refusal(account):
-                file, position = self._end_of_log(reading)
-            schema = reading.table.schema
+            schema = reading.table.schema or ""
+        with self._refusal(account):
+            file, position = self._end_of_log(schema)
         self._reader = BinLogStreamReader(
             {**self._database.connect_parameters(), "read_timeout": SILENCE},
             server_id=random.randrange(2**31, 2**32),  # noqa: S311 - unlike any other reader's
@@ -142,15 +153,19 @@ class BinlogFeed:
                         self._check_variables(reading)
                     due = time.monotonic() + self._interval
                 if isinstance(event, DeleteRowsEvent | UpdateRowsEvent):
-                    ids = [id_ for row in event.rows if (id_ := self._deleted(row))]
+                    gone = [id_ for row in event.rows if (id_ := self._deleted(row))]
+                    ids = list(filter(ID.fullmatch, gone))
                     if ids:
-                        hint(ids if all(map(ID.fullmatch, ids)) else None)
+                        hint(ids)
+                    if len(ids) < len(gone):
+                        self._hint_twice(hint)
                 elif isinstance(event, QueryEvent) and _MENTIONED.search(event.query):
                     self._hint_twice(hint)
                     with self._database.reading() as reading:  # it may have moved the key
-                        self._key_position = _key_position(reading)
-        except NoAnswer:
+                        self._look_at_table(reading)
+        except (NoAnswer, PushUnavailable):
             if not stop.is_set():
+                self._database.close()  # what else is open there may be as silent
                 raise
         finally:
             self._end()
@@ -158,8 +173,8 @@ class BinlogFeed:
     def close(self) -> None:
         """End :meth:`follow`, from any thread."""
         for connection in self._connections:
-            if connection.open:
-                hang_up(connection._sock.fileno())
+            if (end := connection._sock) is not None:
+                hang_up(end.fileno())
 
     def _check_variables(self, reading: Reading) -> None:
         names = ", ".join(f"'{name}'" for name in _NEEDED)
@@ -171,33 +186,46 @@ class BinlogFeed:
             if value.upper() != needed:
                 raise self._unavailable(otherwise)
 
-    def _end_of_log(self, reading: Reading) -> tuple[str, int]:
+    def _end_of_log(self, schema: str) -> tuple[str, int]:
         """The file and the position in it to which the server has written."""
-        try:
-            status = reading.connection.execute(sa.text("SHOW MASTER STATUS"))
-        except sa.exc.ProgrammingError:  # what MySQL calls it from 8.4 on
-            status = reading.connection.execute(sa.text("SHOW BINARY LOG STATUS"))
-        row = status.first()
+        # Not a pooled connection: for MariaDB, a grant concerns new ones only.
+        with closing(self._database.connect()) as connection, connection.cursor() as cursor:
+            try:
+                cursor.execute("SHOW MASTER STATUS")
+            except pymysql.err.ProgrammingError:  # what MySQL calls it from 8.4 on
+                cursor.execute("SHOW BINARY LOG STATUS")
+            row = cursor.fetchone()
         if row is None:
             raise self._unavailable("keeps no binary log; start it with --log-bin")
         file, position, only, ignored, *_ = row
-        schema = reading.table.schema
         if (only and schema not in only.split(",")) or schema in ignored.split(","):
             raise self._unavailable(
                 f"leaves {schema} out of its log; change its binlog_do_db and binlog_ignore_db"
             )
         return str(file), int(position)
 
+    def _look_at_table(self, reading: Reading) -> None:
+        """Find the key's place among the columns, and see that its rows come as they are."""
+        schema = {"schema": reading.table.schema, "name": TABLE}
+        kind = reading.connection.scalar(_KIND, schema)
+        if kind != "BASE TABLE":
+            raise self._unavailable(f"has a {str(kind).lower()} named {TABLE}, which is no table")
+        self._key_position = int(reading.connection.scalar(_POSITION, schema) or 1) - 1
+
     @contextmanager
     def _refusal(self, account: str) -> Iterator[None]:
-        """What says that the account lacks a right comes out as PushUnavailable."""
+        """Whatever the server answers to a request for its log comes out as PushUnavailable.
+
+        It has just answered a question, so it is there.
+        """
         try:
             yield
-        except (NoAnswer, sa.exc.OperationalError) as error:
-            cause = getattr(error, "orig", error.__cause__)
-            if getattr(cause, "args", (0,))[0] != _ACCESS_DENIED:
-                raise
-            self._database.close()  # for MariaDB, a grant concerns new connections only
+        except (NoAnswer, pymysql.Error) as error:
+            cause = error.__cause__ if isinstance(error, NoAnswer) else error
+            if not isinstance(cause, pymysql.Error):
+                raise self._unavailable("does not send its log") from error
+            if cause.args[:1] != (_ACCESS_DENIED,):
+                raise self._database.push_unavailable(cause) from error
             user, _, host = account.rpartition("@")
             grant = GRANT.format(f"'{user}'@'{host}'")
             raise self._unavailable(
@@ -210,7 +238,7 @@ class BinlogFeed:
     def _open(self, **parameters: Any) -> pymysql.Connection[Any]:
         """A connection for the reader, which wants two and would replace a lost one unsaid."""
         if len(self._connections) == 2:
-            raise self._database.no_answer("closed the connection on which it sends its log")
+            raise self._database.no_answer("no longer sends its log")
         self._connections.append(pymysql.connect(**parameters))
         return self._connections[-1]
 
@@ -223,7 +251,10 @@ class BinlogFeed:
         except NoAnswer:
             raise
         except Exception as error:  # whatever the reader raises where it does not know a column
-            raise self._unavailable(f"has something unreadable in its log: {error}") from error
+            raise self._database.push_unavailable(
+                "has a column in the table whose changes cannot be read"
+                f" ({type(error).__name__}); change its type, or give --feed poll"
+            ) from error
         if event is None:
             raise self._database.no_answer("ended its log")
         return event
@@ -234,7 +265,7 @@ class BinlogFeed:
             return self._key(row["values"]) or "?"
         after = self._key(row["after_values"])  # a minimal image holds only what changed
         before = self._key(row["before_values"])
-        return before if after and after != before else None
+        return (before or "?") if after and after != before else None
 
     def _key(self, values: Mapping[str, object]) -> str:
         """The id among the values of a row; empty if it is not among them."""
@@ -257,15 +288,3 @@ class BinlogFeed:
         for connection in connections:
             if connection.open:
                 connection.close()
-
-
-def _key_position(reading: Reading) -> int:
-    """The place of the key among the table's columns, from 0 on."""
-    position = reading.connection.scalar(
-        sa.text(
-            "SELECT ordinal_position FROM information_schema.columns"
-            " WHERE table_schema = :schema AND table_name = :name AND column_name = 'id'"
-        ),
-        {"schema": reading.table.schema, "name": TABLE},
-    )
-    return int(position or 1) - 1

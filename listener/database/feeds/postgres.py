@@ -26,7 +26,8 @@ from psycopg import sql
 
 from listener.database.feeds import Hint
 from listener.database.feeds.hangup import hang_up
-from listener.errors import NoAnswer
+from listener.database.topologies import TABLE
+from listener.errors import NoAnswer, PushUnavailable
 from listener.naming import ID
 
 if TYPE_CHECKING:
@@ -36,11 +37,12 @@ TRIGGERS = {f"topology_reaper_{name}" for name in ("delete", "truncate", "update
 """As ``sql/postgresql-install.sql`` names them."""
 LONGEST_SILENCE = 60.0
 """Seconds between two looks at the triggers, at most."""
-HEARD_WITHIN = 5.0
+TEST_CHANNEL = "topology_reaper_test"
+HEARD_WITHIN = 2.0
 """Seconds in which our own notification has to come through a pooler."""
 
 _CHECK = """
-    SELECT c.oid, pg_is_in_recovery(), pg_backend_pid(),
+    SELECT c.oid, c.relkind::text, pg_is_in_recovery(), pg_backend_pid(),
            ARRAY(SELECT t.tgname::text FROM pg_trigger t
                  WHERE t.tgrelid = c.oid AND t.tgenabled IN ('O', 'A')),
            ARRAY(SELECT pg_listening_channels())
@@ -74,21 +76,10 @@ class NotifyFeed:
         """
         with self._database.reading() as reading:
             self._table = reading.name
-        with self._errors():
-            connection = self._database.connect()
-            try:
-                connection.autocommit = True
-                oid, replica, backend, *_ = self._look(connection)
-                if replica:
-                    raise self._database.push_unavailable("is a replica, which notifies nobody")
-                self._channel = f"topology_reaper_{oid}"
-                self._listen(connection, self._channel)
-                if backend != connection.info.backend_pid:
-                    self._hear_ourselves(connection)
-            except BaseException:
-                connection.close()
-                raise
-        self._connection = connection
+        try:
+            self._connection = self._connected()
+        except psycopg.Error as error:  # it has just answered a question, so it is there
+            raise self._database.push_unavailable(error) from error
 
     def follow(self, hint: Hint, stop: threading.Event) -> None:
         """Hint at once and whenever a deletion is notified, until ``stop`` is set.
@@ -112,8 +103,9 @@ class NotifyFeed:
                     if time.monotonic() >= due:
                         self._check(connection)
                         due = time.monotonic() + self._interval
-        except NoAnswer:
+        except (NoAnswer, PushUnavailable):
             if not stop.is_set():
+                self._database.close()  # what else is open there may be as silent
                 raise
         finally:
             self._connection = None
@@ -125,6 +117,22 @@ class NotifyFeed:
         if connection is not None:
             with suppress(psycopg.Error):  # it ended by itself
                 hang_up(connection.fileno())
+
+    def _connected(self) -> psycopg.Connection[Any]:
+        connection = self._database.connect()
+        try:
+            connection.autocommit = True
+            oid, replica, backend, *_ = self._look(connection)
+            if replica:
+                raise self._database.push_unavailable("is a replica, which notifies nobody")
+            if backend != connection.info.backend_pid:
+                self._hear_ourselves(connection)
+            self._channel = f"topology_reaper_{oid}"
+            self._listen(connection, self._channel)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
 
     def _check(self, connection: psycopg.Connection[Any]) -> None:
         oid, _, _, channels = self._look(connection)
@@ -141,7 +149,11 @@ class NotifyFeed:
         row = connection.execute(_CHECK, [self._table]).fetchone()
         if row is None:
             raise self._database.no_table()
-        oid, replica, backend, triggers, channels = row
+        oid, kind, replica, backend, triggers, channels = row
+        if kind != "r":
+            raise self._database.push_unavailable(
+                f"has no plain table {TABLE}, and others do not tell of everything"
+            )
         if not replica and not set(triggers) >= TRIGGERS:
             raise self._database.push_unavailable(
                 "lacks the triggers that tell of deletions; run topology-reaper feed install with a"
@@ -157,16 +169,19 @@ class NotifyFeed:
 
         Not done without a pooler, for every listener of the database is woken by it.
         """
-        channel = f"topology_reaper_test_{secrets.token_hex(8)}"
-        self._listen(connection, channel)
-        with self._database.connect() as other:
-            other.execute("SELECT pg_notify(%s, '')", [channel])
-        with closing(connection.notifies(timeout=HEARD_WITHIN)) as heard:
-            if not any(notification.channel == channel for notification in heard):
-                raise self._database.push_unavailable(
-                    "is behind a pooler that loses notifications; give the server's own address"
-                )
-        connection.execute(sql.SQL("UNLISTEN {}").format(sql.Identifier(channel)))
+        nonce = secrets.token_hex(8)
+        self._listen(connection, TEST_CHANNEL)
+        try:
+            with self._database.connect() as other:
+                other.execute("SELECT pg_notify(%s, %s)", [TEST_CHANNEL, nonce])
+            with closing(connection.notifies(timeout=HEARD_WITHIN)) as heard:
+                if not any(notification.payload == nonce for notification in heard):
+                    raise self._database.push_unavailable(
+                        "is behind a pooler that loses notifications; give the server's own address"
+                    )
+        finally:
+            # As far as a pooler lets us reach the session that listens.
+            connection.execute("UNLISTEN *")
 
     @contextmanager
     def _errors(self) -> Iterator[None]:

@@ -8,7 +8,8 @@
 --     server_id     = 1
 --     binlog_format = ROW
 
-CREATE USER IF NOT EXISTS 'topology_reaper'@'%' IDENTIFIED BY 'change me';
+-- The account; put in a password of your own, and the names of your database and hosts below.
+-- CREATE USER 'topology_reaper'@'%' IDENTIFIED BY '...';
 
 -- To ask which topologies there are; this alone is enough for polling.
 GRANT SELECT ON decnet.topologies TO 'topology_reaper'@'%';

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+import socket
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import docker
@@ -11,7 +13,7 @@ import pytest
 from private_engine import PrivateEngine
 
 from tests.engine.conftest import Run, exists
-from tests.engine.push.conftest import PUSH, planted, removed, sweep
+from tests.engine.push.conftest import PUSH, await_quiet, planted, removed, sweep
 from tests.support.process import ListenerProcess, call, eventually
 from tests.support.rows import Rows
 from tests.support.servers import PrivatePostgres, PrivateServer
@@ -170,3 +172,54 @@ def test_a_replica_is_polled_only_by_who_allows_it(
     assert exists(api, second)
     assert not refused.logged("ready")
     assert len(refused.logged("down")) == 1
+
+
+@pytest.mark.parametrize("kind", ["postgresql"])
+@pytest.mark.usefixtures("live")
+def test_a_feed_that_a_sweep_shows_to_be_deaf_is_replaced_by_polling(
+    api: docker.APIClient, rows: Rows, run: Run, server: PrivateServer, database_name: str
+) -> None:
+    ((early, first), (late, second)) = planted(api, rows, 2).items()
+    listener = run("--sweep-interval", "5", "--poll-interval", "0.05", "--grace", "100000")
+    listener.start()
+    eventually(lambda: heard_by(listener) == ["notify"], "it listens")
+    await_quiet(server, database_name)
+    rows.execute(
+        "CREATE OR REPLACE FUNCTION topology_reaper_notify() RETURNS trigger LANGUAGE plpgsql"
+        " AS 'BEGIN RETURN NULL; END'"
+    )
+    rows.delete(early)
+    removed(api, first)
+    (unheard,) = listener.await_log("unheard")
+    assert unheard["prefix"] == early[:8]
+    eventually(lambda: heard_by(listener)[-1] == "poll", "it polls")
+    rows.delete(late)
+    removed(api, second)
+
+
+@pytest.mark.usefixtures("live")
+def test_polling_is_not_blamed_for_what_a_sweep_finds_first(
+    api: docker.APIClient, rows: Rows, run: Run
+) -> None:
+    ((doomed, container),) = planted(api, rows, 1).items()
+    listener = run("--feed", "poll", "--poll-interval", "1000", "--grace", "100000")
+    listener.start()
+    sweep(listener)
+    rows.delete(doomed)
+    sweep(listener)
+    removed(api, container)
+    listener.await_log("removed")
+    assert not listener.logged("unheard")
+
+
+@pytest.mark.parametrize("kind", ["postgresql"])
+def test_push_that_is_required_ends_it_even_where_docker_hangs(reader: str, tmp_path: Path) -> None:
+    path = tmp_path / "silent.sock"
+    with socket.socket(socket.AF_UNIX) as silent:
+        silent.bind(str(path))
+        silent.listen()
+        ended = call(
+            "run", "--feed", "push", "--docker-host", f"unix://{path}", "--database-url", reader
+        )
+    assert ended.returncode == 2
+    assert "--feed" in ended.stderr.splitlines()[-1]

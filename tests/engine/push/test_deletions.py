@@ -113,7 +113,7 @@ def test_a_deletion_that_is_rolled_back_removes_nothing(
     rows.take_back(live, doomed)
     rows.delete(doomed)
     removed(api, container)
-    assert [line["id"] for line in listener.logged("removed")] == [container]
+    assert [line["id"] for line in listener.await_log("removed")] == [container]
 
 
 def test_a_row_that_is_back_before_anybody_looks_loses_nothing(
