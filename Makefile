@@ -16,7 +16,7 @@ demo: $(VENV)/ready  ## deploy two topologies on a private engine, delete one ro
 	@$(RUN) contrib/scripts/private_engine.py -- $(BIN)/topology-reaper demo
 
 test: check  ## everything, against a private real engine
-	$(RUN) -m pytest
+	$(RUN) -m pytest -n 3 --dist loadfile
 
 check: lint types unit  ## the quick loop: lint, types, and the tests that need no engine
 
