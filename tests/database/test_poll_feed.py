@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 
 import pytest
 
@@ -36,7 +37,7 @@ def test_it_hints_at_once_and_then_every_interval() -> None:
 
 def test_it_ends_by_itself_when_it_is_not_to_last(monkeypatch: pytest.MonkeyPatch) -> None:
     stop, now = CountedStop(100), iter(range(1000))
-    monkeypatch.setattr("listener.database.feeds.poll.time.monotonic", lambda: next(now))
+    monkeypatch.setattr(time, "monotonic", lambda: next(now))
     PollFeed(2.5, lasting=10.0).follow(lambda _=None: None, stop)
     assert len(stop.waits) == 9
 

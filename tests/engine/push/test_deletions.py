@@ -130,7 +130,7 @@ def test_a_row_that_is_back_before_anybody_looks_loses_nothing(
     listener.signal(signal.SIGCONT)
     rows.delete(doomed)
     removed(api, container)
-    assert [line["id"] for line in listener.logged("removed")] == [container]
+    assert [line["id"] for line in listener.await_log("removed")] == [container]
 
 
 @pytest.mark.parametrize("kind", ["postgresql"])
@@ -220,4 +220,4 @@ def test_a_deletion_that_is_logged_before_it_is_visible_is_asked_about_again(
         removed(api, container)
     finally:
         server.execute("SET GLOBAL rpl_semi_sync_master_enabled = 0")
-    assert [line["id"] for line in listener.logged("removed")] == [container]
+    assert [line["id"] for line in listener.await_log("removed")] == [container]

@@ -65,7 +65,7 @@ def test_a_forged_notification_of_what_is_alive_removes_nothing(
         forge(payload)
     rows.delete(doomed)
     removed(api, container)
-    assert [line["id"] for line in listener.logged("removed")] == [container]
+    assert [line["id"] for line in listener.await_log("removed")] == [container]
 
 
 def test_a_forged_notification_of_what_is_held_releases_nothing(
