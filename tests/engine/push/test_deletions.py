@@ -59,7 +59,7 @@ def test_one_statement_that_deletes_5000_rows_reaps_the_three_of_this_host(
     rows.execute("DELETE FROM topologies WHERE id <> ?", live)
     removed(api, *here.values())
     print(f"one statement, 5000 deleted rows: {messages()} messages")
-    assert {line["id"] for line in listener.logged("removed")} == set(here.values())
+    assert {line["id"] for line in listener.await_log("removed", 3)} == set(here.values())
 
 
 def counting(server: PrivateServer, database: str) -> Callable[[], int]:
