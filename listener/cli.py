@@ -21,6 +21,7 @@ from listener import demo as demonstration
 from listener import naming, triggers
 from listener.database import sqlite
 from listener.errors import ConfigurationError, ReaperError, presentable
+from listener.explain import explain
 from listener.oneshot import sweep
 from listener.service import Listener
 from listener.settings import Settings, flag_of
@@ -145,7 +146,6 @@ def _end_with(listener: Listener) -> None:
 
 @commands.command("sweep")
 @_with_settings()
-@click.option("--dry-run", is_flag=True, help="Remove nothing, and say what would be removed.")
 @click.option("--json", "as_json", is_flag=True, help="Print the report as one JSON object.")
 @click.option(
     "--prefix", "prefixes", multiple=True, metavar="PREFIX", help="Look at this topology only."
@@ -155,7 +155,6 @@ def _end_with(listener: Listener) -> None:
 )
 def sweep_command(
     config: Path | None,
-    dry_run: bool,
     as_json: bool,
     prefixes: tuple[str, ...],
     confirm: str,
@@ -167,11 +166,26 @@ def sweep_command(
             raise ConfigurationError(
                 f"--prefix: {prefix!r} is not a prefix; give the first 8 digits of an id, 0-9 a-f"
             )
-    report = sweep(
-        _settings(config, options), dry_run=dry_run, prefixes=prefixes or None, confirm=confirm
-    )
+    report = sweep(_settings(config, options), prefixes=prefixes or None, confirm=confirm)
     click.echo(report.to_json() if as_json else report.to_text())
     return 0 if report.complete else 1
+
+
+@commands.command("explain")
+@_with_settings(
+    "database_url",
+    "docker_host",
+    "grace",
+    "policy",
+    "delay",
+    "allow_replica",
+    "state_dir",
+    "timeout",
+)
+@click.argument("what", metavar="NAME|ID|PREFIX")
+def explain_command(config: Path | None, what: str, **options: object) -> None:
+    """Say why a container, a network or a topology stays or goes; nothing is changed."""
+    click.echo(explain(_settings(config, options), what))
 
 
 @commands.group("feed")

@@ -7,25 +7,26 @@ Absence alone is not: an empty database, a dump being restored or somebody else'
 *Unwitnessed*: the absence counts when every answer showed it for the length of the grace, or the
 feed reported the deletion, and the database is *vouched for*: something on this host is, or was,
 owned by a row of it.
-Everything else is *held*: it stays until an operator confirms it with a token that is bound to this
-database and these prefixes.
+Everything else is *held*: it stays until an operator confirms it with a token that is bound to the
+databases and these prefixes.
 
-What was witnessed is bound to the database's identity. When that changes, it is another table, and
-whatever is absent from then on without having been seen in it is held.
+What is known is bound to the database's identity. When that changes, it is another table, and
+whatever is absent from then on without having been seen in it is held, until nothing is left that
+the change put in doubt.
 
 There is no clock, thread or socket here; the time is passed in, in seconds on a monotonic clock.
+What outlives a restart is :class:`Memory`.
 """
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Set
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Self
 
-from listener.naming import PREFIX_LENGTH, Resource, prefix_of
-from listener.reports import Reports
+from listener.naming import PREFIX_LENGTH, prefix_of
+from listener.reports import REMEMBERED, Reports
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,10 +60,6 @@ class Answer:
             return owner in self.ids
         return any(prefix_of(id_) == owner for id_ in self.ids)
 
-    def any_live(self, resource: Resource) -> bool:
-        """Whether any of the resource's owners has a row."""
-        return any(self.live(owner) for owner in resource.owners)
-
 
 class State(StrEnum):
     """What is to be done with a resource."""
@@ -89,9 +86,26 @@ class Verdict:
 
     @classmethod
     def weakest(cls, verdicts: Iterable[Self]) -> Self:
-        """Of the verdicts on a resource's owners, the one that allows the least."""
+        """Of several verdicts, the one that allows the least."""
         order = (State.ALIVE, State.HELD, State.WAITING, State.ORPHAN)
         return min(verdicts, key=lambda verdict: (order.index(verdict.state), -verdict.wait))
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """What is known about one database, as far as it outlives a restart.
+
+    Attributes:
+        identity: the database and the table's incarnation that this was learned from.
+        witnessed: the ids and prefixes that had a row in it.
+        vouched: a row of it owned something on this host.
+        replaced: it took another one's place, and what that one knew is still on this host.
+    """
+
+    identity: str
+    witnessed: frozenset[str] = frozenset()
+    vouched: bool = False
+    replaced: bool = False
 
 
 class Evidence:
@@ -99,85 +113,119 @@ class Evidence:
 
     Args:
         grace: for how many seconds an unwitnessed row must be absent.
+        witnessed_only: nothing else is ever believed.
+        memory: of an earlier run.
+        now: when it was read.
 
     Attributes:
         reports: the deletions that a feed reported.
     """
 
-    def __init__(self, grace: float) -> None:
+    def __init__(
+        self,
+        grace: float,
+        *,
+        witnessed_only: bool = False,
+        memory: Memory | None = None,
+        now: float = 0.0,
+    ) -> None:
         self.reports = Reports()
         self._grace = grace
-        self._identity: str | None = None
+        self._witnessed_only = witnessed_only
+        self._identity = memory.identity if memory else None
         self._generation = 0
-        self._witnessed: set[str] = set()
+        # By owner, when it was last known to be alive or on this host.
+        self._witnessed = dict.fromkeys(memory.witnessed, now) if memory else {}
         self._absent_since: dict[str, float] = {}
-        self._released: frozenset[str] = frozenset()
-        self._vouched = False
-        self._replaced = False
+        self._vouched = memory is not None and memory.vouched
+        self._replaced = memory is not None and memory.replaced
+        self._listed_since = False  # since the table was replaced
 
-    def observe(self, answer: Answer, resources: Iterable[Resource]) -> None:
-        """Learn from an answer about the owners of some resources, which were known before it."""
+    @property
+    def identity(self) -> str:
+        """Of the database that this is about; empty as long as none has answered."""
+        return self._identity or ""
+
+    @property
+    def memory(self) -> Memory:
+        """What the next run should know."""
+        return Memory(self.identity, frozenset(self._witnessed), self._vouched, self._replaced)
+
+    def observe(self, answer: Answer, owners: Iterable[str]) -> None:
+        """Learn from an answer about the owners of resources that were known before it."""
         if (self._identity, self._generation) != (answer.identity, answer.generation):
             self._replaced = self._identity is not None
+            self._listed_since = False
             self._identity, self._generation = answer.identity, answer.generation
             self._witnessed.clear()
             self._absent_since.clear()
-            self._released = frozenset()
             self._vouched = False
-        self._witnessed |= answer.ids | {prefix_of(id_) for id_ in answer.ids}
-        for owner in {owner for resource in resources for owner in resource.owners}:
+        for id_ in answer.ids:
+            for owner in (id_, prefix_of(id_)):
+                self._witnessed[owner] = answer.at
+                self._absent_since.pop(owner, None)
+        for owner in owners:
             if answer.live(owner):
                 self._vouched = True
-                self._absent_since.pop(owner, None)
             else:
                 self._absent_since.setdefault(owner, answer.at)
+                if owner in self._witnessed:
+                    self._witnessed[owner] = answer.at
 
-    def weigh(self, resource: Resource, answer: Answer, engine_now: float | None = None) -> Verdict:
-        """Judge one resource by an answer that was observed.
+    def settle(self, answer: Answer, owners: Set[str], gone: Set[str], *, listed: bool) -> None:
+        """Forget what no longer matters.
 
         Args:
-            resource: known to exist before the question was asked.
-            answer: covers every one of its owners.
-            engine_now: for a single look, which cannot watch a row's absence last: the engine's
-                time, in seconds since the epoch. The resource's age then stands for the absence.
+            answer: was observed.
+            owners: of everything on this host.
+            gone: those of them that have no row in any database.
+            listed: nothing is missing among them, for they come from a new listing.
         """
-        if answer.any_live(resource):
-            return Verdict(State.ALIVE, "its row exists")
-        return Verdict.weakest(
-            self._weigh_absent(owner, resource, answer, engine_now) for owner in resource.owners
-        )
+        self._absent_since = {o: at for o, at in self._absent_since.items() if o in owners}
+        # A deploy may go on after its row is deleted and what there was of it is removed.
+        oldest = answer.at - REMEMBERED
+        self._witnessed = {o: at for o, at in self._witnessed.items() if at >= oldest}
+        # The change of the table is past once it leaves nothing on this host in doubt. The listing
+        # that shows it has to be later than the one at hand when the change was learned.
+        if listed and self._replaced:
+            self._replaced = not (self._listed_since and gone <= self._witnessed.keys())
+            self._listed_since = True
 
-    def _weigh_absent(
-        self, owner: str, resource: Resource, answer: Answer, engine_now: float | None
+    def witnessed(self, owner: str) -> bool:
+        """Whether the owner had a row in this same database."""
+        return owner in self._witnessed
+
+    def absent_for(self, owner: str, answer: Answer) -> float:
+        """For how many seconds every answer has shown that the owner has no row."""
+        return answer.at - self._absent_since[owner]
+
+    def weigh(
+        self, owner: str, answer: Answer, *, created: float | None, engine_now: float | None
     ) -> Verdict:
+        """Judge the absence of an owner by an answer that was observed.
+
+        Args:
+            owner: has no row.
+            answer: covers it.
+            created: when the engine made the resource, in seconds since the epoch, if it is known.
+            engine_now: for a single look, which cannot watch an absence last: the engine's time, in
+                seconds since the epoch. The resource's age then stands for the absence.
+        """
         if owner in self._witnessed:
             return Verdict(State.ORPHAN, "witnessed: its row was seen before and is gone")
-        if prefix_of(owner) in self._released:
-            return Verdict(State.ORPHAN, "confirmed by an operator")
         if self._replaced:
             return Verdict(State.HELD, "the table is not the one that was there before")
         if not self._vouched:
             return Verdict(State.HELD, "no row of this database owns anything on this host")
         if self.reports.cover(owner, answer.at):
             return Verdict(State.ORPHAN, "its deletion was reported")
+        if self._witnessed_only:
+            return Verdict(State.HELD, "its row was never seen, and the policy is witnessed")
         if engine_now is None:
-            lasted = answer.at - self._absent_since[owner]
+            lasted = self.absent_for(owner, answer)
         else:
             # The engine tells its time in whole seconds, so an age can come out negative.
-            lasted = max(0.0, engine_now - (resource.created or engine_now))
+            lasted = max(0.0, engine_now - (created or engine_now))
         if lasted < self._grace:
             return Verdict(State.WAITING, "its row is absent, the grace runs", self._grace - lasted)
         return Verdict(State.ORPHAN, f"absent for more than the grace of {self._grace:g} s")
-
-    def token(self, held: Iterable[str]) -> str:
-        """The token that releases these prefixes of this database, and no others."""
-        text = "\0".join([self._identity or "", *sorted(held)])
-        return hashlib.sha256(text.encode()).hexdigest()[:12]
-
-    def release(self, held: Iterable[str], token: str) -> bool:
-        """Count these prefixes as confirmed if the token is theirs; says whether it was."""
-        held = frozenset(held)
-        if self.token(held) != token:
-            return False
-        self._released = held
-        return True

@@ -17,6 +17,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
+from types import MappingProxyType
 
 ID_LABEL = "decnet.topology.id"
 DECKY_LABEL = "decnet.topology.decky"
@@ -37,6 +38,9 @@ _NAME = re.compile(r"decnet_t_([0-9a-f]{8})_[A-Za-z0-9_.-]+")
 _MARK = "decnet.topology."
 
 Labels = Mapping[str, object]
+
+LOST: Labels = MappingProxyType({})
+"""The labels of an image that is gone: any of its container's may have been inherited."""
 
 
 class Kind(StrEnum):
@@ -122,12 +126,14 @@ def container(
         name: its own name.
         labels: its labels; an event's attributes will do.
         image_labels: the labels of its image; None when they are not known yet, as in an event,
-            and then every label counts for now and the resource is not settled.
+            and then every label counts for now and the resource is not settled; LOST when they
+            never will be, and then labels keep it alive but are no reason to remove it.
         created: seconds since the epoch, by the engine's clock.
     """
-    if _protected(labels):
+    if _protected(labels) or (image_labels is LOST and not _owners(name, {})):
         return None
-    own = labels if image_labels is None else _own(labels, image_labels)
+    known = image_labels is not None and image_labels is not LOST
+    own = _own(labels, image_labels) if image_labels else labels
     owners = _owners(name, own)
     if not owners:
         return None
@@ -138,7 +144,7 @@ def container(
         owners=owners,
         stage=Stage.SERVICE if own.get(SERVICE_LABEL) == "true" else Stage.BASE,
         created=created,
-        settled=image_labels is not None and bool(_owners("", own)),
+        settled=known and bool(_owners("", own)),
     )
 
 
@@ -161,12 +167,50 @@ def network(
     return Resource(Kind.NETWORK, id_, name, (found[1],), Stage.NETWORK, created)
 
 
+def signals(
+    name: str, labels: Labels, image_labels: Labels, kind: Kind, driver: object, scope: object
+) -> list[str]:
+    """Everything that could tie an object to a topology, a line each: whether it counts, and why.
+
+    Args:
+        name: its own name.
+        labels: its labels.
+        image_labels: those of a container's image; none for a network.
+        kind: container or network.
+        driver: of a network.
+        scope: of a network.
+    """
+    lines = []
+    if _protected(labels):
+        lines.append(f"label {PROTECT_LABEL}=true: it is never touched")
+    if image_labels is LOST:
+        lines.append(
+            "its image is gone, so its labels may be inherited: they keep it alive, and are no"
+            " reason to remove it"
+        )
+    if kind is Kind.CONTAINER:
+        for label, form in ((ID_LABEL, ID), (PROJECT_LABEL, _PROJECT)):
+            if (value := labels.get(label)) is None:
+                lines.append(f"label {label}: absent")
+            elif image_labels.get(label) == value:
+                lines.append(f"label {label}={value!r}: does not count, its image carries it too")
+            elif not form.fullmatch(str(value)):
+                lines.append(f"label {label}={value!r}: does not count, it is not of DECNET's form")
+            else:
+                lines.append(f"label {label}={value!r}: counts")
+    elif driver != "bridge" or scope != "local":
+        lines.append(f"driver {driver}, scope {scope}: only local bridges are DECNET's")
+    counts = "counts" if _NAME.fullmatch(name) else "is not of DECNET's form"
+    lines.append(f"name {name!r}: {counts}")
+    return lines
+
+
 def carries_marks(name: str, labels: Labels, image_labels: Labels | None) -> bool:
     """Whether a container is DECNET's or protected in any way: its endpoints stay as they are.
 
     Wider than :func:`container`: a mark that cannot be read still is one.
     """
-    own = labels if image_labels is None else _own(labels, image_labels)
+    own = _own(labels, image_labels) if image_labels else labels
     return (
         _protected(labels)
         or any(label.startswith(_MARK) for label in own)

@@ -8,9 +8,10 @@ looked at a few times while a removal is pending.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import ExitStack, closing
+from functools import partial
 from typing import TypeVar
 
 from loguru import logger
@@ -24,16 +25,16 @@ from tenacity import (
     wait_random_exponential,
 )
 
-from listener.database.topologies import Topologies
 from listener.engine.client import Engine
 from listener.errors import ConfigurationError, NoAnswer, may_pass
-from listener.evidence import Evidence
 from listener.index import PrefixIndex
+from listener.judge import Judge
+from listener.ledger import StateDirectory
 from listener.reaper import Reaper
-from listener.reconciler import Outcome, Reconciler
+from listener.reconciler import Outcome, Reconciler, Screening
 from listener.report import Report
 from listener.settings import Settings
-from listener.sides import open_sides
+from listener.sides import Database, open_databases, open_engine, open_tables
 from listener.telemetry.logs import RemovalLog
 
 LOOKS = 5
@@ -44,71 +45,74 @@ Value = TypeVar("Value")
 
 
 def sweep(
-    settings: Settings,
-    *,
-    dry_run: bool = False,
-    prefixes: Collection[str] | None = None,
-    confirm: str = "",
+    settings: Settings, *, prefixes: Collection[str] | None = None, confirm: str = ""
 ) -> Report:
     """One full sweep: list, ask, remove what is orphaned.
 
     Args:
-        settings: where Docker and the database are.
-        dry_run: remove nothing, and report what would have been removed.
+        settings: where Docker and the databases are; with ``dry_run`` nothing is removed.
         prefixes: look at these only.
         confirm: the token that releases what is held.
 
     Raises:
         ConfigurationError: an option cannot be used, or the token is not the one of what is held.
         EngineError: Docker could not be reached within ``settings.timeout``.
-        NoAnswer: the database could not.
+        NoAnswer: a database could not.
     """
     started = time.monotonic()
-    engine, topologies = open_sides(settings)
-    with closing(topologies):
-        report = _sweep(engine, topologies, settings, dry_run, prefixes, confirm)
+    engine = open_engine(settings)
+    tables = open_tables(settings)
+    with closing(StateDirectory(settings.state_path)) as state, ExitStack() as stack:
+        state.lock()  # where a listener has it, what that one knows is read and not changed
+        databases = open_databases(settings, tables, state)
+        for database in databases:
+            stack.callback(database.topologies.close)
+        report = _sweep(engine, databases, settings, prefixes, confirm)
     report.duration_ms = round((time.monotonic() - started) * 1000, 1)
     return report
 
 
 def _sweep(
     engine: Engine,
-    topologies: Topologies,
+    databases: Sequence[Database],
     settings: Settings,
-    dry_run: bool,
     prefixes: Collection[str] | None,
     confirm: str,
 ) -> Report:
     index = PrefixIndex()
-    evidence = Evidence(settings.grace)
+    judge = Judge([(d.topologies.ask, d.evidence) for d in databases], delay=settings.delay)
     with ThreadPoolExecutor(settings.workers, "remove") as pool:
         reconciler = Reconciler(
             index=index,
-            ask=topologies.ask,
-            evidence=evidence,
+            judge=judge,
             reap=Reaper(engine, pool, settings.workers).reap,
             clock=time.monotonic,
             engine_now=reach(engine.now, settings.timeout),
         )
-        reach(lambda: topologies.ask(()), settings.timeout)
+        for database in databases:
+            reach(partial(database.topologies.ask, ()), settings.timeout)
         index.replace(reach(engine.resources, settings.timeout))
         screening = reach(lambda: reconciler.screen(prefixes), settings.timeout)
         if confirm:
-            # A listener may hold what a sweep, which has seen no other table before, would not.
-            absent = {*screening.held, *screening.waiting, *screening.orphans}
-            if not absent:
-                raise ConfigurationError(
-                    "--confirm: nothing is held, so there is nothing to confirm"
-                )
-            if not any(evidence.release(s, confirm) for s in (screening.held, absent)):
-                raise ConfigurationError(
-                    f"--confirm: {confirm} does not fit what is held; look again with --dry-run"
-                )
+            _release(judge, screening, confirm)
             screening = reconciler.screen(prefixes)
-        report = Report.of(screening, dry_run=dry_run)
-        if not dry_run:
+        report = Report.of(screening, dry_run=settings.dry_run)
+        if not settings.dry_run:
             _remove(screening.orphans, reconciler, report, settings)
+        for number, memory in reconciler.news().items():
+            databases[number].ledger.save(memory)
     return report
+
+
+def _release(judge: Judge, screening: Screening, token: str) -> None:
+    # A listener may hold what a sweep, which has seen no other table before, would not.
+    absent = {*screening.held, *screening.waiting, *screening.orphans}
+    if not absent:
+        raise ConfigurationError("--confirm: nothing is held, so there is nothing to confirm")
+    if not any(judge.release(prefixes, token) for prefixes in (screening.held, absent)):
+        raise ConfigurationError(
+            f"--confirm: {token} does not fit what is held; look again with --dry-run"
+        )
 
 
 def _remove(

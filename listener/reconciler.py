@@ -16,8 +16,10 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from listener.evidence import Answer, Evidence, State, Verdict
+from listener.errors import NoAnswer
+from listener.evidence import Memory, State, Verdict
 from listener.index import PrefixIndex
+from listener.judge import Answers, Judge
 from listener.naming import Resource, prefix_of
 from listener.reaper import Permit, Removal, Result
 
@@ -39,18 +41,19 @@ class Screening:
     Attributes:
         live: prefixes with a row.
         orphans: by prefix, what is to be removed.
-        waiting: by prefix, for how many seconds its absence has to last on.
+        waiting: by prefix, the verdict with the longest time that it has to wait.
         held: by prefix, why it is held.
-        reported: prefixes with a row that was reported deleted and is still there.
+        reported: by prefix with a row that was reported deleted and is still there, in how many
+            seconds to look again.
         token: releases exactly what is held.
     """
 
     live: frozenset[str]
     orphans: Mapping[str, Sequence[Resource]]
-    waiting: Mapping[str, float]
+    waiting: Mapping[str, Verdict]
     held: Mapping[str, str]
     token: str
-    reported: frozenset[str] = frozenset()
+    reported: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,8 +100,7 @@ class Reconciler:
 
     Args:
         index: what is on this host.
-        ask: which rows begin with any of these prefixes; raises NoAnswer.
-        evidence: weighs the answers.
+        judge: asks the databases and weighs their answers.
         reap: removes.
         clock: seconds, monotonic; the same as the answers'.
         engine_now: for a single sweep, the engine's time; see :meth:`Evidence.weigh`.
@@ -108,38 +110,41 @@ class Reconciler:
         self,
         *,
         index: PrefixIndex,
-        ask: Callable[[Iterable[str]], Answer],
-        evidence: Evidence,
+        judge: Judge,
         reap: Reap,
         clock: Callable[[], float],
         engine_now: float | None = None,
     ) -> None:
         self._index = index
-        self._ask = ask
-        self._evidence = evidence
+        self._judge = judge
         self._reap = reap
         self._clock = clock
         self._engine_now = engine_now
-        # The workers share the evidence; a question is asked outside the lock.
+        # The workers share the judge; a question is asked outside the lock.
         self._lock = threading.Lock()
 
-    def screen(self, prefixes: Iterable[str] | None = None) -> Screening:
+    def screen(self, prefixes: Iterable[str] | None = None, *, listed: bool = False) -> Screening:
         """Where these prefixes stand, or all of this host's; removes nothing.
 
         Everything on the host is asked about: what is alive vouches for the database.
+
+        Args:
+            prefixes: tell of these only.
+            listed: the index was filled from a full listing since the last screening.
 
         Raises:
             NoAnswer: the database gave no answer that can be trusted.
         """
         by_prefix = {prefix: self._index.resources(prefix) for prefix in self._index.prefixes()}
         resources = {r.id: r for members in by_prefix.values() for r in members}
-        answer, verdicts = self._judge(resources.values())
+        answers, verdicts = self._judge_by_new_answers(resources.values())
         with self._lock:
-            reported = self._evidence.reports.still_there(answer.ids, answer.at)
+            self._judge.settle(answers, resources.values(), listed=listed)
+            reported = self._judge.still_there(answers)
         if prefixes is not None:
             by_prefix = {prefix: by_prefix.get(prefix, ()) for prefix in prefixes}
         orphans: dict[str, list[Resource]] = {}
-        waiting: dict[str, float] = {}
+        waiting: dict[str, Verdict] = {}
         held: dict[str, str] = {}
         for prefix, members in by_prefix.items():
             for resource in members:
@@ -147,28 +152,35 @@ class Reconciler:
                 if verdict.state is State.ORPHAN:
                     orphans.setdefault(prefix, []).append(resource)
                 elif verdict.state is State.WAITING:
-                    waiting[prefix] = max(waiting.get(prefix, 0.0), verdict.wait)
+                    waiting[prefix] = max(
+                        waiting.get(prefix, verdict), verdict, key=lambda v: v.wait
+                    )
                 elif verdict.state is State.HELD:
                     held[prefix] = verdict.evidence
         return Screening(
-            live=frozenset(p for p, members in by_prefix.items() if members and answer.live(p)),
+            live=frozenset(p for p, members in by_prefix.items() if members and answers.live(p)),
             orphans=orphans,
             waiting=waiting,
             held=held,
-            token=self._evidence.token(held) if held else "",
+            token=self._judge.token(held) if held else "",
             reported=reported,
         )
 
-    def report(self, ids: Collection[str]) -> frozenset[str]:
-        """Remember that these rows were reported deleted; returns which prefixes to look at."""
+    def report(self, database: int, ids: Collection[str]) -> frozenset[str]:
+        """Remember what a database reported deleted; returns which prefixes to look at."""
         with self._lock:
-            self._evidence.reports.add(ids, self._clock())
+            self._judge.report(database, ids, self._clock())
         return self._index.prefixes() & {prefix_of(id_) for id_ in ids}
+
+    def news(self) -> Mapping[int, Memory]:
+        """What the next run should know, by database, where it has changed since the last call."""
+        with self._lock:
+            return self._judge.news()
 
     def reported(self, prefix: str) -> bool:
         """Whether a deletion with this prefix was reported lately."""
         with self._lock:
-            return self._evidence.reports.cover(prefix, self._clock())
+            return self._judge.reported(prefix, self._clock())
 
     def reconcile(self, prefix: str) -> Outcome:
         """Remove what is orphaned of this prefix.
@@ -179,13 +191,13 @@ class Reconciler:
         resources = self._index.resources(prefix)
         if not resources:
             return Outcome()
-        answer, verdicts = self._judge(resources)
+        answers, verdicts = self._judge_by_new_answers(resources)
         states = {verdict.state for verdict in verdicts.values()}
         waits = [v.wait for v in verdicts.values() if v.state is State.WAITING]
         with self._lock:
-            again = self._evidence.reports.look_again(answer.ids, answer.at)
+            again = self._judge.look_again(answers)
         doomed = [r for r in resources if verdicts[r.id].state is State.ORPHAN]
-        removals = self._reap(doomed, self._permit(doomed, answer)) if doomed else ()
+        removals = self._reap(doomed, self._permit(doomed, answers.at)) if doomed else ()
         for removal in removals:
             if removal.result in (Result.REMOVED, Result.GONE):
                 self._index.discard(removal.resource.id)
@@ -201,17 +213,18 @@ class Reconciler:
             held=State.HELD in states,
         )
 
-    def _judge(self, resources: Collection[Resource]) -> tuple[Answer, dict[str, Verdict]]:
-        answer = self._ask({prefix for r in resources for prefix in r.prefixes})
+    def _judge_by_new_answers(
+        self, resources: Collection[Resource]
+    ) -> tuple[Answers, dict[str, Verdict]]:
+        answers = self._judge.ask({prefix for r in resources for prefix in r.prefixes})
         with self._lock:
-            self._evidence.observe(answer, resources)
-            return answer, {
-                r.id: self._evidence.weigh(r, answer, self._engine_now) for r in resources
+            self._judge.observe(answers, resources)
+            return answers, {
+                r.id: self._judge.weigh(r, answers, self._engine_now) for r in resources
             }
 
-    def _permit(self, doomed: Collection[Resource], answer: Answer) -> Permit:
-        """Judges by ``answer`` while it is fresh, and by a new one from then on."""
-        asked_at = answer.at
+    def _permit(self, doomed: Collection[Resource], asked_at: float) -> Permit:
+        """Judges by the answers of then while they are fresh, and by new ones from then on."""
         allowed = {resource.id for resource in doomed}
         asking = threading.Lock()
 
@@ -219,8 +232,12 @@ class Reconciler:
             nonlocal asked_at, allowed
             with asking:
                 if fresh or self._clock() - asked_at >= FRESH:
-                    answer, verdicts = self._judge(doomed)
-                    asked_at = answer.at
+                    answers, verdicts = self._judge_by_new_answers(doomed)
+                    asked_at = answers.at
+                    if self._clock() - asked_at >= FRESH:
+                        raise NoAnswer(
+                            f"the answer took longer than the {FRESH:g} s for which it is true"
+                        )
                     allowed = {id_ for id_, v in verdicts.items() if v.state is State.ORPHAN}
                 return resource.id in allowed
 

@@ -46,8 +46,12 @@ class Report:
             {"prefix": prefix, "reason": reason, "token": screening.token}
             for prefix, reason in screening.held.items()
         ] + [
-            {"prefix": prefix, "reason": f"younger than --grace, wait {wait:.0f} s", "token": ""}
-            for prefix, wait in screening.waiting.items()
+            {
+                "prefix": prefix,
+                "reason": f"{verdict.evidence}, {verdict.wait:.0f} s more",
+                "token": "",
+            }
+            for prefix, verdict in screening.waiting.items()
             if prefix not in screening.held
         ]
         doomed = {r.id: r for rs in screening.orphans.values() for r in rs}.values()

@@ -48,9 +48,14 @@ class Reports:
         since = self._since.get(owner)
         return since is not None and now - since <= REMEMBERED
 
-    def still_there(self, live: Set[str], now: float) -> frozenset[str]:
-        """The prefixes of rows that were reported deleted and are to be asked about again."""
-        return frozenset(prefix_of(id_) for id_ in live if self.look_again({id_}, now) is not None)
+    def still_there(self, live: Set[str], now: float) -> dict[str, float]:
+        """By prefix of rows that were reported deleted: in how many seconds to ask again."""
+        waits: dict[str, float] = {}
+        for id_ in live & self._since.keys():
+            if (wait := self.look_again({id_}, now)) is not None:
+                prefix = prefix_of(id_)
+                waits[prefix] = min(wait, waits.get(prefix, wait))
+        return waits
 
     def look_again(self, live: Set[str], now: float) -> float | None:
         """When a row that was reported deleted is to be asked about again.

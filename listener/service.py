@@ -1,11 +1,8 @@
 """The listener: it wires the parts, keeps them alive, and stops them.
 
-It is five kinds of thread round the decision path, each named and kept alive: the watch
-(with its reader) keeps the index, the feed hints, a timer asks for sweeps, workers take prefixes
-from the queue and reconcile them, and a pool does their requests to the engine. A hint
-that any topology may have gone is a key too, :data:`EVERYTHING`, in a queue of its own: a thread
-that never waits for Docker screens all prefixes in one question, at most ten times a second, and
-what turns out orphaned is queued by its prefix.
+It is five kinds of thread round the controller, each named and kept alive: the watch (with its
+reader) keeps the index, a feed for each database hints, a timer asks for sweeps, one thread screens
+and some reconcile, and a pool does their requests to the engine.
 """
 
 from __future__ import annotations
@@ -16,7 +13,8 @@ import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Final, Self
+from functools import partial
+from typing import Self
 
 from loguru import logger
 from tenacity import (
@@ -29,25 +27,19 @@ from tenacity import (
     wait_random_exponential,
 )
 
+from listener.controller import Controller, Lane
 from listener.database.feeds.choice import PushOrPoll
 from listener.engine.watch import Watch
 from listener.errors import ConfigurationError, NoAnswer, ReaperError, may_pass, presentable
-from listener.evidence import Answer, Evidence
+from listener.evidence import Answer
 from listener.health import Link
 from listener.index import PrefixIndex
+from listener.judge import Ask, Judge
 from listener.naming import Resource
 from listener.reaper import Permit, Reaper, Removal
-from listener.reconciler import Reconciler, Screening
 from listener.settings import Settings
-from listener.sides import choose_feed, open_sides
-from listener.telemetry.logs import RemovalLog
-from listener.unheard import Unheard
-from listener.workqueue import WorkQueue
+from listener.sides import Database, open_databases, open_engine, open_state, open_tables
 
-EVERYTHING: Final = "*"
-"""The queue's key for "any prefix may have gone"."""
-SCREEN_SPACING = 0.1
-"""Seconds between two screenings; the first of a series is not delayed."""
 RECONNECT_WAIT = wait_random_exponential(multiplier=0.1, max=5.0)
 RECONNECT_PAUSE = 0.05
 """Seconds before a connection that ended is made again; doubled while it does not last."""
@@ -71,55 +63,61 @@ class Listener:
 
     def __init__(self, settings: Settings, *, prefixes: Collection[str] | None = None) -> None:
         self._settings = settings
-        self._engine, self._topologies = open_sides(settings)
-        self._index = PrefixIndex(only=prefixes)
-        self._prefixes = WorkQueue()
-        self._screenings = WorkQueue()
-        self._wake = threading.Condition()  # guards both queues
+        self._engine = open_engine(settings)
+        tables = open_tables(settings)
+        self._state = open_state(settings)
+        self._databases = open_databases(settings, tables, self._state)
         self._stop = threading.Event()
-        self._ready = threading.Event()
+        self._failure: ReaperError | None = None
         self._threads: list[threading.Thread] = []
         # Twice as many as one topology may take: one that hangs must not stop the others.
         self._removals = ThreadPoolExecutor(2 * settings.workers, "remove")
-        self._docker = Link("Docker")
-        self._database = Link("the database")
-        self._log = RemovalLog()
-        self._held: dict[str, str] = {}
-        self._unheard = Unheard()
-        self._heard_by = ""
-        self._failure: ReaperError | None = None
-        self._lists = self._lists_screened = 0
-        self._screened_at = 0.0
-        self._watch = Watch(self._engine, self._index, appeared=self._appeared, listed=self._listed)
-        self._feed = choose_feed(settings, self._topologies)
         self._reaper = Reaper(self._engine, self._removals, settings.workers)
-        self._reconciler = Reconciler(
-            index=self._index,
-            ask=self._ask,
-            evidence=Evidence(settings.grace),
-            reap=self._reap,
+        self._docker = Link("Docker")
+        self._saving = threading.Lock()
+        index = PrefixIndex(only=prefixes)
+        self._controller = Controller(
+            index=index,
+            judge=Judge(
+                [(self._asking(d), d.evidence) for d in self._databases], delay=settings.delay
+            ),
+            reap=DryRun().reap if settings.dry_run else self._reap,
             clock=time.monotonic,
+            docker_up=lambda: self._docker.up,
+            learned=self._remember,
+            distrust=self._distrust,
+            feeds=len(self._databases),
+        )
+        self._watch = Watch(
+            self._engine, index, appeared=self._controller.appeared, listed=self._listed
         )
 
     def start(self) -> None:
         """Start listening and return at once; what cannot be reached is waited for."""
+        controller = self._controller
         loops = [
-            ("watch", lambda: self._keep(self._docker, self._connect_watch, self._watch.follow)),
-            ("feed", self._keep_feed),
+            ("watch", partial(self._keep, self._docker, self._connect_watch, self._watch.follow)),
             ("timer", self._keep_time),
-            ("screen", lambda: self._work(self._screenings, self._screen)),
+            ("screen", partial(self._work, controller.screening)),
         ]
         loops += [
-            (f"reconcile-{n}", lambda: self._work(self._prefixes, self._reconcile))
-            for n in range(self._settings.workers)
+            (f"feed-{number}", partial(self._keep_feed, number, database))
+            for number, database in enumerate(self._databases)
         ]
+        loops += [
+            (f"reconcile-{number}", partial(self._work, controller.reconciling))
+            for number in range(self._settings.workers)
+        ]
+        logger.bind(event="started").info(
+            "listening to {} and {}{}",
+            self._settings.docker_host,
+            " and ".join(database.topologies.name for database in self._databases),
+            ", removing nothing" if self._settings.dry_run else "",
+        )
         for name, loop in loops:
             thread = threading.Thread(target=self._supervise, args=(loop,), name=name, daemon=True)
             self._threads.append(thread)
             thread.start()
-        logger.bind(event="started").info(
-            "listening to {} and {}", self._settings.docker_host, self._topologies.name
-        )
 
     def sweep_now(self) -> None:
         """Ask for a full sweep: a new listing, then a question about everything in it."""
@@ -132,15 +130,16 @@ class Listener:
             Whether every thread ended within ``timeout`` seconds.
         """
         deadline = time.monotonic() + timeout
-        self._stop.set()
+        self._end()
         self._watch.close()
-        self._feed.close()
-        with self._wake:
-            self._wake.notify_all()
+        for database in self._databases:
+            database.feed.close()
         for thread in self._threads:
             thread.join(max(0.0, deadline - time.monotonic()))
         self._removals.shutdown(wait=False)
-        self._topologies.close()
+        for database in self._databases:
+            database.topologies.close()
+        self._state.close()
         return not any(thread.is_alive() for thread in self._threads)
 
     def wait(self, timeout: float | None = None) -> bool:
@@ -157,7 +156,7 @@ class Listener:
 
     def wait_ready(self, timeout: float | None = None) -> bool:
         """Block until the first sweep is done; False if ``timeout`` seconds passed first."""
-        return self._ready.wait(timeout)
+        return self._controller.ready.wait(timeout)
 
     def __enter__(self) -> Self:
         self.start()
@@ -166,61 +165,48 @@ class Listener:
     def __exit__(self, *_: object) -> None:
         self.stop()
 
-    # What wakes it. Nothing here decides anything.
-
-    def _appeared(self, prefix: str) -> None:
-        self._add(self._prefixes, prefix, hasten=True)
+    # What wakes it.
 
     def _listed(self) -> None:
         self._docker.succeeded()
-        logger.bind(event="listed").debug("listed: {} resources of topologies", len(self._index))
-        self._lists += 1
-        self._look_at_everything()
+        self._controller.listed()
 
     def _connect_watch(self) -> None:
         self._watch.connect()
         if self._stop.is_set():
             self._watch.close()  # stop() may have looked before there was anything to close
 
-    def _keep_feed(self) -> None:
-        self._keep(self._database, self._connect_feed, self._follow_feed, SPREAD)
+    def _keep_feed(self, number: int, database: Database) -> None:
+        feed, heard_by = database.feed, ""
 
-    def _connect_feed(self) -> None:
-        self._feed.connect()
-        if self._stop.is_set():
-            self._feed.close()
-        if self._feed.name != self._heard_by:
-            self._heard_by = self._feed.name
-            logger.bind(event="feed", feed=self._heard_by).info(
-                "deletions are heard of by {}", self._heard_by
-            )
+        def connect() -> None:
+            nonlocal heard_by
+            feed.connect()
+            if self._stop.is_set():
+                feed.close()
+            if feed.name != heard_by:
+                heard_by = feed.name
+                logger.bind(event="feed", feed=heard_by).info(
+                    "deletions are heard of by {}", heard_by
+                )
 
-    def _follow_feed(self) -> None:
-        try:
-            self._feed.follow(self._hint, self._stop)
-        finally:
-            self._unheard.lost()
+        def follow() -> None:
+            try:
+                polled = feed.name == "poll"
+                feed.follow(partial(self._controller.hinted, number, polled=polled), self._stop)
+            finally:
+                self._controller.feed_lost(number)
 
-    def _hint(self, deleted: Collection[str] | None = None) -> None:
-        if deleted is None:
-            self._unheard.heard(time.monotonic())
-            self._look_at_everything()
-        else:
-            for prefix in self._reconciler.report(deleted):
-                self._add(self._prefixes, prefix, hasten=True)
+        self._keep(database.link, connect, follow, SPREAD)
 
-    def _look_at_everything(self) -> None:
-        spacing = self._screened_at + SCREEN_SPACING - time.monotonic()
-        self._add(self._screenings, EVERYTHING, max(0.0, spacing), hasten=True)
+    def _distrust(self) -> None:
+        for database in self._databases:
+            if isinstance(database.feed, PushOrPoll):
+                database.feed.distrust()
 
     def _keep_time(self) -> None:
         while not self._stop.wait(self._settings.sweep_interval):
             self.sweep_now()
-
-    def _add(self, queue: WorkQueue, key: str, delay: float = 0.0, *, hasten: bool = False) -> None:
-        with self._wake:
-            queue.add(key, time.monotonic() + delay, hasten=hasten)
-            self._wake.notify_all()
 
     # Keeping a connection, and keeping a thread.
 
@@ -281,9 +267,14 @@ class Listener:
     def _give_up(self, error: ReaperError) -> None:
         """Stop by itself; :meth:`wait` says why."""
         self._failure = error
+        self._end()
+
+    def _end(self) -> None:
+        """Tell every loop to end."""
+        self._controller.stopping = True
         self._stop.set()
-        with self._wake:
-            self._wake.notify_all()
+        self._controller.screening.wake()
+        self._controller.reconciling.wake()
 
     def _supervise(self, loop: Callable[[], None]) -> None:
         """Run a loop until the end; a defect in it is logged, and the loop started again."""
@@ -297,99 +288,28 @@ class Listener:
 
     # The work.
 
-    def _work(self, queue: WorkQueue, handle: Callable[[str], bool]) -> None:
-        """Take keys and handle them; what is not finished is tried again later."""
-        while (key := self._take(queue)) is not None:
-            finished = False
+    def _work(self, lane: Lane) -> None:
+        while (key := lane.await_key(self._stop)) is not None:
+            lane.work(key)
+
+    def _remember(self) -> None:
+        with self._saving:  # an older state must not overwrite a newer one
+            for number, memory in self._controller.news().items():
+                self._databases[number].ledger.save(memory)
+
+    def _asking(self, database: Database) -> Ask:
+        def ask(prefixes: Iterable[str]) -> Answer:
+            if self._stop.is_set():
+                raise NoAnswer("the listener is stopping")
             try:
-                finished = handle(key)
-            finally:
-                with self._wake:
-                    if finished:
-                        queue.done(key)
-                    else:
-                        queue.retry(key, time.monotonic())
-                    self._wake.notify_all()
+                answer = database.topologies.ask(prefixes)
+            except NoAnswer as error:
+                database.link.failed(error)
+                raise
+            database.link.succeeded()
+            return answer
 
-    def _take(self, queue: WorkQueue) -> str | None:
-        with self._wake:
-            while not self._stop.is_set():
-                now = time.monotonic()
-                if (key := queue.take(now)) is not None:
-                    return key
-                due = queue.next_due()
-                self._wake.wait(None if due is None else due - now)
-        return None
-
-    def _ask(self, prefixes: Iterable[str]) -> Answer:
-        if self._stop.is_set():
-            raise NoAnswer("the listener is stopping")
-        try:
-            answer = self._topologies.ask(prefixes)
-        except NoAnswer as error:
-            self._database.failed(error)
-            raise
-        self._database.succeeded()
-        return answer
-
-    def _screen(self, _everything: str) -> bool:
-        self._screened_at = time.monotonic()
-        # A listing is the proof that Docker is there: what failed for want of it goes on at once.
-        lists = self._lists
-        fresh_list = lists != self._lists_screened
-        try:
-            screening = self._reconciler.screen()
-        except NoAnswer:
-            return False
-        self._lists_screened = lists
-        self._unheard.screened(
-            self._screened_at,
-            screening.live,
-            screening.orphans.keys(),
-            # Polling tells of nothing between two hints.
-            swept=fresh_list and self._heard_by != "poll",
-        )
-        for prefix in screening.orphans:
-            self._add(self._prefixes, prefix, hasten=fresh_list)
-        for prefix, wait in screening.waiting.items():
-            self._add(self._prefixes, prefix, wait)
-        for prefix in screening.reported:
-            self._add(self._prefixes, prefix, hasten=True)
-        self._say_held(screening)
-        if fresh_list and not self._ready.is_set():
-            self._ready.set()
-            logger.bind(event="ready").info(
-                "ready: {} live topologies on this host, {} to remove",
-                len(screening.live),
-                len(screening.orphans),
-            )
-        return True
-
-    def _say_held(self, screening: Screening) -> None:
-        if screening.held == self._held:
-            return
-        self._held = dict(screening.held)
-        for reason in sorted(set(self._held.values())):
-            prefixes = sorted(prefix for prefix, why in self._held.items() if why == reason)
-            logger.bind(event="held", prefix=" ".join(prefixes), token=screening.token).error(
-                "held and not removed, because {}: {}; if these topologies are to go, run"
-                " topology-reaper sweep --confirm {}",
-                reason,
-                ", ".join(prefixes),
-                screening.token,
-            )
-
-    def _say_unheard(self, prefix: str) -> None:
-        if self._unheard.removed(prefix, reported=self._reconciler.reported(prefix)):
-            count = self._unheard.count
-            logger.bind(event="unheard", prefix=prefix, count=count).warning(
-                "only a sweep found that topology {} is deleted; {} did not tell ({} so far)",
-                prefix,
-                self._heard_by,
-                count,
-            )
-            if isinstance(self._feed, PushOrPoll):
-                self._feed.distrust()
+        return ask
 
     def _reap(self, doomed: Iterable[Resource], permit: Permit) -> Sequence[Removal]:
         def unless_stopping(resource: Resource, *, fresh: bool) -> bool:
@@ -397,21 +317,20 @@ class Listener:
 
         return self._reaper.reap(doomed, unless_stopping)
 
-    def _reconcile(self, prefix: str) -> bool:
-        if not self._docker.up:
-            return True  # nothing can be removed; the listing that ends this brings it back
-        try:
-            outcome = self._reconciler.reconcile(prefix)
-        except NoAnswer:
-            self._look_at_everything()  # once there is an answer again, this one is part of it
-            return True
-        self._log.write(prefix, outcome, stopping=self._stop.is_set())
-        if outcome.removals and not outcome.unfinished:
-            self._say_unheard(prefix)
-        if outcome.wait is not None:
-            self._add(self._prefixes, prefix, outcome.wait)
-        if outcome.again is not None:
-            self._add(self._prefixes, prefix, outcome.again, hasten=True)
-        if outcome.held:
-            self._look_at_everything()
-        return not outcome.unfinished
+
+class DryRun:
+    """Removes nothing, and says once what would have been removed."""
+
+    def __init__(self) -> None:
+        self._said: set[str] = set()
+
+    def reap(self, doomed: Iterable[Resource], permit: Permit) -> Sequence[Removal]:  # noqa: ARG002
+        """Say what is new among these."""
+        new = [resource for resource in doomed if resource.id not in self._said]
+        self._said |= {resource.id for resource in new}
+        if new:
+            prefixes = " ".join(sorted({prefix for r in new for prefix in r.prefixes}))
+            logger.bind(event="would_remove", prefix=prefixes, ids=[r.id for r in new]).info(
+                "would remove of topology {}: {}", prefixes, ", ".join(map(str, new))
+            )
+        return ()

@@ -12,8 +12,10 @@ import dataclasses
 import difflib
 import math
 import os
+import pwd
 import tomllib
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeGuard
@@ -176,6 +178,25 @@ class Settings:
     allow_replica: bool = _option(
         False, "Take the word of a database that is a replica, although it may lag behind.", _switch
     )
+    policy: str = _option(
+        "absent",
+        "What may be reaped: witnessed only what was seen in a database before, absent also what"
+        " is not in it.",
+        _choice("absent", "witnessed"),
+        metavar="absent|witnessed",
+    )
+    delay: float = _option(
+        0.0, "Seconds between a deletion and its reap.", _seconds(0), metavar="SECONDS"
+    )
+    dry_run: bool = _option(False, "Remove nothing, and say what would be removed.", _switch)
+    state_dir: str = _option(
+        "",
+        "The folder for what outlives a restart. Default: /var/lib/topology-reaper, or"
+        " ~/.local/state/topology-reaper for a user other than root.",
+        str,
+        metavar="FOLDER",
+        variables=("STATE_DIRECTORY",),
+    )
     keep_volumes: bool = _option(
         False, "Leave the anonymous volumes of removed containers.", _switch
     )
@@ -219,6 +240,17 @@ class Settings:
                 " for example sqlite:////var/lib/decnet/decnet.db"
             )
         return tuple(self.database_url)
+
+    @property
+    def state_path(self) -> Path:
+        """The folder for what outlives a restart."""
+        if self.state_dir:
+            return Path(self.state_dir)
+        if os.geteuid() != 0:
+            with suppress(KeyError):  # a user without an entry has no home
+                home = Path(pwd.getpwuid(os.geteuid()).pw_dir)
+                return home / ".local/state/topology-reaper"
+        return Path("/var/lib/topology-reaper")
 
     @classmethod
     def from_environment(

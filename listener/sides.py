@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import os
 import ssl
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import docker.tls
+from loguru import logger
 
 from listener.database.feeds import Feed
 from listener.database.feeds.choice import PushOrPoll
@@ -16,19 +20,66 @@ from listener.database.topologies import Topologies
 from listener.database.urls import open_topologies
 from listener.engine.client import REQUEST_TIMEOUT, Engine
 from listener.errors import ConfigurationError
+from listener.evidence import Evidence
+from listener.health import Link
+from listener.ledger import Ledger, StateDirectory
 from listener.settings import Settings
 
 
-def open_sides(settings: Settings) -> tuple[Engine, Topologies]:
-    """Docker and the database, neither reached yet.
+@dataclass(frozen=True)
+class Database:
+    """One database of topologies: how it is asked and heard, and what is known about it."""
+
+    topologies: Topologies
+    feed: Feed
+    evidence: Evidence
+    ledger: Ledger
+    link: Link
+
+
+def open_state(settings: Settings) -> StateDirectory:
+    """The folder for what outlives the process; locked if that can be had, else a warning."""
+    state = StateDirectory(settings.state_path)
+    if (why := state.lock()) is not None:
+        logger.bind(event="state", error=why).warning(
+            "--state-dir: {} cannot be used, so nothing outlives this process: {}", state.path, why
+        )
+    return state
+
+
+def open_tables(settings: Settings) -> list[Topologies]:
+    """The tables of topologies, none reached yet.
 
     Raises:
         ConfigurationError: an option cannot be used.
     """
-    first, *others = settings.databases
-    if others:
-        raise ConfigurationError("--database-url: only one database can be watched; give one")
-    return open_engine(settings), open_topologies(first, allow_replica=settings.allow_replica)
+    opened = [open_topologies(u, allow_replica=settings.allow_replica) for u in settings.databases]
+    names = [topologies.name for topologies in opened]
+    for name in names:
+        if names.count(name) > 1:
+            raise ConfigurationError(f"--database-url: {name} is given more than once")
+    return opened
+
+
+def open_databases(
+    settings: Settings, tables: Sequence[Topologies], state: StateDirectory
+) -> list[Database]:
+    """Databases with what an earlier run knew about them."""
+    return [_database(settings, state, topologies, len(tables)) for topologies in tables]
+
+
+def _database(
+    settings: Settings, state: StateDirectory, topologies: Topologies, count: int
+) -> Database:
+    ledger = state.ledger(topologies.name)
+    evidence = Evidence(
+        settings.grace,
+        witnessed_only=settings.policy == "witnessed",
+        memory=ledger.load(),
+        now=time.monotonic(),
+    )
+    link = Link("the database" if count == 1 else topologies.name)
+    return Database(topologies, _feed(settings, topologies), evidence, ledger, link)
 
 
 def open_engine(settings: Settings) -> Engine:
@@ -64,7 +115,7 @@ def _tls(settings: Settings) -> docker.tls.TLSConfig | None:
     )
 
 
-def choose_feed(settings: Settings, topologies: Topologies) -> Feed:
+def _feed(settings: Settings, topologies: Topologies) -> Feed:
     """The feed that the settings ask for; which one it is in the end the database decides."""
     if settings.feed == "poll":
         return PollFeed(settings.poll_interval)

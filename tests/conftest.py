@@ -17,6 +17,12 @@ from tests.support.rows import Rows
 from tests.support.servers import FOREIGN, PrivateMariaDB, PrivatePostgres
 
 
+@pytest.fixture(autouse=True)
+def _state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a test's processes remember is that test's own."""
+    monkeypatch.setenv("REAPER_STATE_DIR", str(tmp_path / "state"))
+
+
 @pytest.fixture(scope="session")
 def no_foreign_server() -> Iterator[None]:
     """No variable leads a client, or a child of ours, to another server."""

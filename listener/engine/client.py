@@ -13,6 +13,7 @@ import os
 import socket
 import threading
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from email.utils import parsedate_to_datetime
 from pathlib import Path
@@ -118,6 +119,48 @@ class Engine:
                 _epoch(attributes.get("Created")),
             )
 
+    def find(self, what: str) -> list[Found]:
+        """The containers and networks with this id, beginning of an id, or name."""
+        found = []
+        with contextlib.suppress(Gone), self._object():
+            found.append(self._found_container(self.api.inspect_container(what)))
+        with self._errors():
+            found += [
+                self._found_network(attributes)
+                for attributes in self.api.networks()
+                if what in (attributes["Name"], attributes["Id"], attributes["Id"][:12])
+            ]
+        return found
+
+    def _found_container(self, attributes: Mapping[str, Any]) -> Found:
+        labels = attributes["Config"].get("Labels") or {}
+        image_labels = self._image_labels(attributes.get("Image"), labels)
+        name = attributes["Name"].removeprefix("/")
+        created = _epoch(attributes.get("Created"))
+        return Found(
+            str(Kind.CONTAINER),
+            attributes["Id"],
+            name,
+            naming.signals(name, labels, image_labels, Kind.CONTAINER, None, None),
+            naming.container(attributes["Id"], name, labels, image_labels, created),
+        )
+
+    def _found_network(self, attributes: Mapping[str, Any]) -> Found:
+        return Found(
+            str(Kind.NETWORK),
+            attributes["Id"],
+            attributes["Name"],
+            naming.signals(
+                attributes["Name"],
+                attributes.get("Labels") or {},
+                {},
+                Kind.NETWORK,
+                attributes.get("Driver"),
+                attributes.get("Scope"),
+            ),
+            _network(attributes),
+        )
+
     def attached(self, networks: Sequence[Resource]) -> Mapping[str, Sequence[Endpoint]]:
         """By network id: every container on it, in one list request.
 
@@ -210,20 +253,19 @@ class Engine:
     def _image_labels(self, image: str | None, labels: Labels) -> Labels:
         """The labels of a container's image, asked for once an image and only if they matter.
 
-        An image's id is a digest of its content, so its labels never change. Those of an image
-        that is gone may all have been inherited: none of the container's counts then.
+        An image's id is a digest of its content, so its labels never change.
         """
         if not naming.may_inherit(labels):
             return {}
         if not image:
-            return labels
+            return naming.LOST
         if image not in self._known_images:
             try:
                 with self._object():
                     image_: Any = self.api.inspect_image(image)  # type: ignore[no-untyped-call]
                     config = image_.get("Config") or {}
             except Gone:
-                return labels
+                return naming.LOST
             self._known_images[image] = config.get("Labels") or {}
         return self._known_images[image]
 
@@ -255,6 +297,25 @@ class Engine:
             raise kind(f"--docker-host: {self.host} {meaning}") from error
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise EngineError(f"--docker-host: {self.host} {_NO_ENGINE}") from error
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A container or network, and what could tie it to a topology.
+
+    Attributes:
+        kind: container or network.
+        id: the engine's id.
+        name: its own name.
+        signals: a line each.
+        resource: what it is to us; None if it is none of ours.
+    """
+
+    kind: str
+    id: str
+    name: str
+    signals: Sequence[str]
+    resource: Resource | None
 
 
 class EventStream:

@@ -2,8 +2,7 @@
 
 :meth:`Watch.connect` subscribes a few seconds into the past and only then lists, because the
 engine sends the head of its answer before the subscription is in place. What arrived meanwhile is
-replayed on top of the listing: an id is never used twice and the last event about one is its last
-state, so replaying what the listing already shows does no harm.
+replayed on top of the listing.
 
 The engine buffers 1,024 events for a subscriber. After that each operation on the whole host waits
 100 ms for us, so the stream is read on a thread that does nothing else, and everything else happens
@@ -16,19 +15,17 @@ the daemon, and a minute of silence as well, which is how a half-open connection
 
 from __future__ import annotations
 
-import json
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from queue import SimpleQueue
-from typing import Any, Final
+from typing import Final
 
 from loguru import logger
 
-from listener import naming
 from listener.engine.client import QUIET, Engine, EventStream
+from listener.engine.mirror import Mirror
 from listener.errors import EngineError
 from listener.index import PrefixIndex
-from listener.naming import Resource
 
 OVERLAP = 5.0
 """Seconds of the past to replay; more than one, for the engine tells its time in whole seconds."""
@@ -63,8 +60,7 @@ class Watch:
         quiet: float = QUIET,
     ) -> None:
         self._engine = engine
-        self._index = index
-        self._appeared = appeared
+        self._mirror = Mirror(index, appeared)
         self._listed = listed
         self._quiet = quiet
         self._inbox: SimpleQueue[bytes | _Marker] = SimpleQueue()
@@ -100,7 +96,7 @@ class Watch:
                 if isinstance(item, bytes):
                     *lines, rest = (rest + item).split(b"\n")
                     for line in lines:
-                        self._apply(line)
+                        self._mirror.apply(line)
                 else:
                     self._list()
         finally:
@@ -126,39 +122,5 @@ class Watch:
 
     def _list(self) -> None:
         resources = self._engine.resources()
-        self._index.replace(resources)
+        self._mirror.list(resources)
         self._listed()
-
-    def _apply(self, line: bytes) -> None:
-        if not line.strip():
-            return
-        try:
-            event = json.loads(line)
-            id_, attributes = event["Actor"]["ID"], event["Actor"]["Attributes"] or {}
-            name = str(attributes.get("name", ""))
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise EngineError("the event stream brought something that is no event") from error
-        if event.get("Action") == "destroy":
-            self._index.discard(id_)
-        else:
-            self._put(id_, _resource(event, id_, name, attributes))
-
-    def _put(self, id_: str, resource: Resource | None) -> None:
-        known = self._index.get(id_)
-        if resource is None:
-            self._index.discard(id_)  # renamed away from a name that was its only mark
-        elif known is None or known.name != resource.name:
-            self._index.put(resource)
-            for prefix in resource.prefixes:
-                self._appeared(prefix)
-
-
-def _resource(
-    event: Mapping[str, Any], id_: str, name: str, attributes: Mapping[str, object]
-) -> Resource | None:
-    """What an event tells of its object: all of a container's labels, and the name of either."""
-    created = event.get("time") if event.get("Action") == "create" else None
-    if event.get("Type") == "network":
-        driver = attributes.get("type")
-        return naming.network(id_, name, driver=driver, scope=event.get("scope"), created=created)
-    return naming.container(id_, name, attributes, image_labels=None, created=created)

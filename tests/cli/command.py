@@ -89,6 +89,7 @@ class Command:
             "TMPDIR": str(folder),
             "LC_ALL": "C.UTF-8",
             "REAPER_TIMEOUT": "0",
+            "REAPER_STATE_DIR": str(cache / f"state-{folder.name}"),
         }
 
     def __call__(

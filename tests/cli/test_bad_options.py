@@ -59,12 +59,12 @@ def test_interval(command: Command, option: str) -> None:
 
 
 @pytest.mark.parametrize("which", ["sweep", "run"])
-def test_database_is_never_guessed_and_only_one(command: Command, which: str) -> None:
+def test_a_database_is_never_guessed_and_none_is_given_twice(command: Command, which: str) -> None:
     calls = [
         call(which),
         call(which, env={"REAPER_DATABASE_URL": "", "DECNET_DB_TYPE": "sqlite"}),
         call(which, *DATABASE, *DATABASE),
-        call(which, env={"REAPER_DATABASE_URL": f"{URL} sqlite:////none/other.db"}),
+        call(which, env={"REAPER_DATABASE_URL": f"{URL} {URL}"}),
     ]
     command.refuse(2, *calls, names="--database-url: ")
 
@@ -72,7 +72,9 @@ def test_database_is_never_guessed_and_only_one(command: Command, which: str) ->
 USAGE: list[tuple[Sequence[str], str]] = [
     (["sweep", *DATABASE, "--nope"], "--nope"),
     (["run", *DATABASE, "--nope"], "--nope"),
-    (["run", *DATABASE, "--dry-run"], "--dry-run"),
+    (["run", *DATABASE, "--json"], "--json"),
+    (["explain", *DATABASE], "PREFIX"),
+    (["feed", "nope"], "nope"),
     (["sweep", "--database-url"], "--database-url"),
     (["sweep", *DATABASE, "--json=3"], "--json"),
     (["run", *DATABASE, "more"], "more"),
@@ -107,6 +109,10 @@ VARIABLES = {
     "REAPER_SWEEP_INTERVAL": "soon",
     "REAPER_GRACE": "-1",
     "REAPER_KEEP_VOLUMES": "perhaps",
+    "REAPER_POLICY": "perhaps",
+    "REAPER_DELAY": "later",
+    "REAPER_DRY_RUN": "perhaps",
+    "REAPER_ALLOW_REPLICA": "perhaps",
     "REAPER_WORKERS": "65",
     "REAPER_TIMEOUT": "nan",
     "REAPER_LOG_LEVEL": "loud",
@@ -144,7 +150,7 @@ FILES: dict[str, tuple[bytes, Sequence[str]]] = {
     "address is a list": (b"docker_host = ['unix:///x']\n", ["docker_host in "]),
     "URL is a number": (b"database_url = 3\n", ["database_url in "]),
     "URLs are numbers": (b"database_url = [3]\n", ["database_url in "]),
-    "two databases": (b"database_url = ['sqlite:////a', 'sqlite:////b']\n", ["--database-url: "]),
+    "one twice": (b"database_url = ['sqlite:////a', 'sqlite:////a']\n", ["--database-url: "]),
     "secret": (b"database_url = 'oracle://decnet:s3cret@db/decnet'\n", ["--database-url: "]),
 }
 

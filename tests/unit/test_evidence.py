@@ -7,6 +7,7 @@ from collections.abc import Iterable
 import pytest
 
 from listener.evidence import Answer, Evidence, State, Verdict
+from listener.judge import Answers, Judge
 from listener.naming import Resource
 
 from .world import TOPOLOGY, P, Q, base, network, topology
@@ -17,11 +18,16 @@ NEIGHBOUR = base("neighbour", LIVE)
 """Its row exists all the time, so that the database is vouched for."""
 
 
+def unasked(_prefixes: Iterable[str]) -> Answer:
+    raise AssertionError("the answers are given")
+
+
 class Book:
-    """Evidence with one host's resources: ``look`` asks, observes and weighs."""
+    """One database and one host's resources: ``look`` asks, observes and weighs."""
 
     def __init__(self, grace: float = 30.0) -> None:
         self.evidence = Evidence(grace)
+        self.judge = Judge([(unasked, self.evidence)])
 
     def look(
         self,
@@ -36,8 +42,9 @@ class Book:
         resources = [resource, *beside]
         prefixes = frozenset(prefix for r in resources for prefix in r.prefixes)
         answer = Answer(prefixes, frozenset(r for r in rows if r[:8] in prefixes), at, identity)
-        self.evidence.observe(answer, resources)
-        return self.evidence.weigh(resource, answer, engine_now)
+        answers = Answers([answer])
+        self.judge.observe(answers, resources)
+        return self.judge.weigh(resource, answers, engine_now)
 
 
 @pytest.fixture
@@ -84,8 +91,6 @@ def test_a_report_kills_nothing_that_is_alive_and_nothing_else_than_it_names(vou
 def test_a_full_id_lives_by_its_own_row_and_a_prefix_by_any_row() -> None:
     answer = Answer(frozenset({P, Q}), frozenset({OTHER}), 0.0, "one")
     assert [answer.live(o) for o in (TOPOLOGY, OTHER, P, Q)] == [False, True, True, False]
-    assert answer.any_live(base("x", TOPOLOGY, P))
-    assert not answer.any_live(base("x", TOPOLOGY, Q))
 
 
 def test_what_nobody_asked_about_is_neither_alive_nor_dead() -> None:
@@ -176,7 +181,7 @@ def held_book(identity: str = "one") -> Book:
 
 def test_the_token_of_exactly_these_prefixes_of_this_database_releases_them() -> None:
     book = held_book()
-    assert book.evidence.release([P], book.evidence.token([P]))
+    assert book.judge.release([P], book.judge.token([P]))
     verdict = book.look(base())
     assert verdict.state is State.ORPHAN
     assert "confirmed" in verdict.evidence
@@ -185,32 +190,32 @@ def test_the_token_of_exactly_these_prefixes_of_this_database_releases_them() ->
 @pytest.mark.parametrize("held", [[P, Q], [], [Q]])
 def test_the_token_of_other_prefixes_releases_nothing(held: list[str]) -> None:
     book = held_book()
-    assert not book.evidence.release([P], book.evidence.token(held))
+    assert not book.judge.release([P], book.judge.token(held))
     assert book.look(base()).state is State.HELD
 
 
 @pytest.mark.parametrize("token", ["", "0" * 12])
 def test_a_guess_releases_nothing(token: str) -> None:
     book = held_book()
-    assert not book.evidence.release([P], token)
+    assert not book.judge.release([P], token)
     assert book.look(base()).state is State.HELD
 
 
 def test_the_token_of_another_database_releases_nothing() -> None:
     book, other = held_book("one"), held_book("two")
-    assert not book.evidence.release([P], other.evidence.token([P]))
+    assert not book.judge.release([P], other.judge.token([P]))
     assert book.look(base()).state is State.HELD
 
 
 def test_the_token_follows_the_set_of_prefixes_and_not_its_order() -> None:
-    token = held_book().evidence.token
+    token = held_book().judge.token
     assert token([P, Q]) == token([Q, P])
     assert len({token([P]), token([Q]), token([P, Q]), token([])}) == 4
 
 
 def test_a_release_ends_with_the_table_it_was_given_for() -> None:
     book = held_book()
-    assert book.evidence.release([P], book.evidence.token([P]))
+    assert book.judge.release([P], book.judge.token([P]))
     assert book.look(base(), identity="two").state is State.HELD
 
 

@@ -9,9 +9,10 @@ import pytest
 from listener.errors import EngineError, NoAnswer
 from listener.evidence import Answer, Evidence
 from listener.index import PrefixIndex
+from listener.judge import Judge
 from listener.naming import Resource
 from listener.reaper import Endpoint, Permit, Reaper, Removal, Result
-from listener.reconciler import FRESH, Outcome, Reconciler
+from listener.reconciler import FRESH, Outcome, Reconciler, Screening
 
 from .world import (
     TOPOLOGY,
@@ -40,15 +41,14 @@ class World:
         self.database = Database(self.clock)
         self.engine = SimulatedEngine()
         self.index = PrefixIndex()
-        self.evidence = Evidence(grace)
+        self.judge = Judge([(self.database.ask, Evidence(grace))])
         self.reaper = Reaper(self.engine, Inline(), 1)
         self.reconciler = self.reconciler_with(self.reaper.reap, engine_now)
 
     def reconciler_with(self, reap: object, engine_now: float | None = None) -> Reconciler:
         return Reconciler(
             index=self.index,
-            ask=self.database.ask,
-            evidence=self.evidence,
+            judge=self.judge,
             reap=reap,  # type: ignore[arg-type]
             clock=self.clock,
             engine_now=engine_now,
@@ -69,6 +69,11 @@ class World:
 
     def results(self, outcome: Outcome) -> dict[str, Result]:
         return {removal.resource.id: removal.result for removal in outcome.removals}
+
+
+def waits(screening: Screening) -> dict[str, float]:
+    """For how long each prefix has to wait."""
+    return {prefix: verdict.wait for prefix, verdict in screening.waiting.items()}
 
 
 @pytest.fixture
@@ -121,7 +126,7 @@ def test_without_an_answer_nothing_is_learned_of_the_absence(world: World) -> No
         with pytest.raises(NoAnswer):
             world.reconciler.screen()
     world.database.failing = False
-    assert world.reconciler.screen().waiting == {P: 30.0}
+    assert waits(world.reconciler.screen()) == {P: 30.0}
 
 
 def test_the_question_comes_after_the_resource_was_known(world: World) -> None:
@@ -384,7 +389,7 @@ def test_a_screening_sorts_every_prefix_with_one_question_and_removes_nothing(
     assert {p: sorted(r.id for r in rs) for p, rs in found.orphans.items()} == {
         "cccccccc": ["dead", "lan"]
     }
-    assert found.waiting == {"dddddddd": 30.0}
+    assert waits(found) == {"dddddddd": 30.0}
     assert found.held == {}
     assert found.token == ""
     assert world.engine.calls == []
@@ -397,8 +402,8 @@ def test_a_screening_tells_what_is_held_and_by_which_token_it_is_released(world:
     found = world.reconciler.screen()
     assert set(found.held) == {P, Q}
     assert found.orphans == {}
-    assert world.evidence.release([P], found.token) is False
-    assert world.evidence.release(found.held, found.token) is True
+    assert world.judge.release([P], found.token) is False
+    assert world.judge.release(found.held, found.token) is True
     assert set(world.reconciler.screen().orphans) == {P, Q}
 
 
@@ -436,7 +441,7 @@ def test_a_prefix_may_be_alive_and_orphaned_at_once(world: World) -> None:
 def test_a_report_says_which_prefixes_here_to_look_at(world: World) -> None:
     world.deploy(base(), base("b", topology(Q)), rows=[TOPOLOGY, topology(Q)])
     elsewhere = topology("cccccccc")
-    assert world.reconciler.report([TOPOLOGY, elsewhere]) == {P}
+    assert world.reconciler.report(0, [TOPOLOGY, elsewhere]) == {P}
     assert world.reconciler.reported(P)
     assert world.reconciler.reported("cccccccc")
     assert not world.reconciler.reported(Q)
@@ -444,7 +449,7 @@ def test_a_report_says_which_prefixes_here_to_look_at(world: World) -> None:
 
 def test_a_row_that_is_reported_deleted_and_still_there_is_asked_about_again(world: World) -> None:
     world.deploy(base())
-    world.reconciler.report([TOPOLOGY])
+    world.reconciler.report(0, [TOPOLOGY])
     waits: list[float] = []
     while (wait := world.reconciler.reconcile(P).again) is not None:
         waits.append(wait)
@@ -459,7 +464,7 @@ def test_a_reported_row_that_becomes_invisible_meanwhile_is_removed_at_the_next_
     world: World,
 ) -> None:
     world.deploy(base())
-    world.reconciler.report([TOPOLOGY])
+    world.reconciler.report(0, [TOPOLOGY])
     outcome = world.reconciler.reconcile(P)
     assert outcome.again is not None
     world.database.rows.clear()
@@ -471,26 +476,27 @@ def test_a_reported_row_that_becomes_invisible_meanwhile_is_removed_at_the_next_
 
 def test_a_screening_tells_which_reported_rows_are_still_there(world: World) -> None:
     world.deploy(base(), base("b", topology(Q)), rows=[TOPOLOGY, topology(Q)])
-    assert world.reconciler.screen().reported == frozenset()
-    world.reconciler.report([TOPOLOGY])
-    assert world.reconciler.screen().reported == {P}
+    assert world.reconciler.screen().reported == {}
+    world.reconciler.report(0, [TOPOLOGY])
+    assert world.reconciler.screen().reported == {P: pytest.approx(0.005)}
     world.pass_time(60.0)
-    assert world.reconciler.screen().reported == frozenset()
+    assert world.reconciler.screen().reported == {}
 
 
 def test_a_slow_answer_does_not_use_up_the_looks_to_come(world: World) -> None:
     world.deploy(base())
-    world.reconciler.report([TOPOLOGY])
+    world.reconciler.report(0, [TOPOLOGY])
 
     def slowly(prefixes: Iterable[str]) -> Answer:
         answer = world.database.ask(prefixes)
         world.clock.now += 2.2
         return answer
 
+    judge = Judge([(slowly, Evidence(30.0))])
+    judge.report(0, [TOPOLOGY], world.clock.now)
     reconciler = Reconciler(
         index=world.index,
-        ask=slowly,
-        evidence=world.evidence,
+        judge=judge,
         reap=world.reaper.reap,
         clock=world.clock,
     )
@@ -499,7 +505,7 @@ def test_a_slow_answer_does_not_use_up_the_looks_to_come(world: World) -> None:
 
 def test_what_appears_after_its_deletion_was_reported_goes_without_a_grace(world: World) -> None:
     world.deploy(base("b", topology(Q)), rows=[topology(Q)])
-    world.reconciler.report([TOPOLOGY])
+    world.reconciler.report(0, [TOPOLOGY])
     world.pass_time(500.0)
     for resource in (base(), network()):
         world.engine.put(resource)
@@ -510,6 +516,6 @@ def test_what_appears_after_its_deletion_was_reported_goes_without_a_grace(world
 
 def test_a_false_report_removes_nothing(world: World) -> None:
     world.deploy(base(), network())
-    world.reconciler.report([TOPOLOGY])
+    world.reconciler.report(0, [TOPOLOGY])
     assert not world.reconciler.reconcile(P).removals
     assert world.engine.calls == []

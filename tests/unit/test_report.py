@@ -6,12 +6,14 @@ import json
 
 import pytest
 
+from listener.evidence import State, Verdict
 from listener.reaper import Removal, Result
 from listener.reconciler import Screening
 from listener.report import Report
 
 from .world import P, Q, base, network, service
 
+WAITS = {"dddddddd": 3.0, "11111111": 7.4}
 HELD = {"prefix": "dddddddd", "reason": "nobody vouches", "token": "0123456789ab"}
 
 
@@ -20,7 +22,7 @@ def screening() -> Screening:
     return Screening(
         live=frozenset({"eeeeeeee", P}),
         orphans={"cccccccc": [network("lan", "cccccccc"), shared], Q: [shared]},
-        waiting={"dddddddd": 3.0, "11111111": 7.4},
+        waiting={p: Verdict(State.WAITING, "the grace runs", w) for p, w in WAITS.items()},
         held={"dddddddd": "nobody vouches"},
         token="0123456789ab",
     )
@@ -35,7 +37,7 @@ def test_the_json_has_every_key_of_the_interface_and_every_list_is_sorted() -> N
         "networks_removed": [],
         "errors": [],
         "held": [
-            {"prefix": "11111111", "reason": "younger than --grace, wait 7 s", "token": ""},
+            {"prefix": "11111111", "reason": "the grace runs, 7 s more", "token": ""},
             HELD,
         ],
         "would_remove": [],

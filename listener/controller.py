@@ -1,0 +1,260 @@
+"""What the listener does next, one step at a time.
+
+Everything that happens, an event, a listing, a hint, becomes a key in one of two lanes, and the
+work on a key is one call. A hint that any topology may have gone is a key too, :data:`EVERYTHING`,
+in the screening lane: all prefixes are screened in one question that never waits for Docker, at
+most ten times a second, and what turns out orphaned is queued by its prefix in the other lane,
+where it is reconciled.
+
+There is no thread, socket or clock in here: the listener brings its own, and a test plays any order
+of steps.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Collection, Mapping
+from typing import Final
+
+from loguru import logger
+
+from listener.errors import NoAnswer
+from listener.evidence import Memory
+from listener.index import PrefixIndex
+from listener.judge import Judge
+from listener.reconciler import Reap, Reconciler, Screening
+from listener.telemetry.logs import RemovalLog
+from listener.unheard import Unheard
+from listener.workqueue import WorkQueue
+
+EVERYTHING: Final = "*"
+"""The key for "any prefix may have gone"."""
+SCREEN_SPACING = 0.1
+"""Seconds between two screenings; the first of a series is not delayed."""
+
+
+class Lane:
+    """A queue that threads share, and what is done with its keys.
+
+    Args:
+        handle: does the work on a key; returns whether it is finished.
+        clock: seconds, monotonic.
+    """
+
+    def __init__(self, handle: Callable[[str], bool], clock: Callable[[], float]) -> None:
+        self._handle = handle
+        self._clock = clock
+        self._queue = WorkQueue()
+        self._changed = threading.Condition()
+
+    def add(self, key: str, delay: float = 0.0, *, hasten: bool = False) -> None:
+        """Look at a key in so many seconds; see :meth:`WorkQueue.add`."""
+        with self._changed:
+            self._queue.add(key, self._clock() + delay, hasten=hasten)
+            self._changed.notify_all()
+
+    def take(self) -> str | None:
+        """A key whose time has come, to be worked on; None if there is none."""
+        with self._changed:
+            return self._queue.take(self._clock())
+
+    def work(self, key: str) -> None:
+        """Do the work on a key that was taken; what is not finished is tried again later."""
+        finished = False
+        try:
+            finished = self._handle(key)
+        finally:
+            with self._changed:
+                if finished:
+                    self._queue.done(key)
+                else:
+                    self._queue.retry(key, self._clock())
+                self._changed.notify_all()
+
+    def next_due(self) -> float | None:
+        """When the next key can be taken; None when none waits."""
+        with self._changed:
+            return self._queue.next_due()
+
+    def await_key(self, stop: threading.Event) -> str | None:
+        """Block until a key can be taken, and take it; None once ``stop`` is set."""
+        with self._changed:
+            while not stop.is_set():
+                now = self._clock()
+                if (key := self._queue.take(now)) is not None:
+                    return key
+                due = self._queue.next_due()
+                self._changed.wait(None if due is None else due - now)
+        return None
+
+    def wake(self) -> None:
+        """Let every :meth:`await_key` look at its ``stop``."""
+        with self._changed:
+            self._changed.notify_all()
+
+
+class Controller:
+    """Turns what happens into work, and does it.
+
+    Args:
+        index: what is on this host.
+        judge: asks the databases and weighs their answers.
+        reap: removes.
+        clock: seconds, monotonic.
+        docker_up: whether anything could be removed.
+        learned: called when there may be :meth:`news` to be kept.
+        distrust: called when no feed has told of a deletion.
+        feeds: how many databases tell of deletions.
+    """
+
+    def __init__(
+        self,
+        *,
+        index: PrefixIndex,
+        judge: Judge,
+        reap: Reap,
+        clock: Callable[[], float],
+        docker_up: Callable[[], bool] = lambda: True,
+        learned: Callable[[], None] = lambda: None,
+        distrust: Callable[[], None] = lambda: None,
+        feeds: int = 1,
+    ) -> None:
+        self.screening = Lane(self._screen, clock)
+        self.reconciling = Lane(self._reconcile, clock)
+        self.ready = threading.Event()
+        """Set once the first sweep is done."""
+        self._index = index
+        self._clock = clock
+        self._docker_up = docker_up
+        self._learned = learned
+        self._distrust = distrust
+        self._reconciler = Reconciler(index=index, judge=judge, reap=reap, clock=clock)
+        self._unheard = [Unheard() for _ in range(feeds)]
+        self._log = RemovalLog()
+        self._held: Mapping[str, str] = {}
+        self._lists = self._lists_screened = 0
+        self._screened_at = -SCREEN_SPACING
+        self.stopping = False
+        """Whether what is still there is no news any more."""
+
+    # What happens. Nothing here decides anything.
+
+    def appeared(self, prefix: str) -> None:
+        """Something with this prefix is new on this host."""
+        self.reconciling.add(prefix, hasten=True)
+
+    def listed(self) -> None:
+        """The index was filled from a full listing: a sweep begins."""
+        logger.bind(event="listed").debug("listed: {} resources of topologies", len(self._index))
+        self._lists += 1
+        self._look_at_everything()
+
+    def hinted(
+        self, database: int, deleted: Collection[str] | None = None, *, polled: bool = False
+    ) -> None:
+        """A feed says that rows may have gone.
+
+        Args:
+            database: its number.
+            deleted: the ids that it reported deleted; None: it may be any.
+            polled: nobody told it.
+        """
+        if deleted is None:
+            if not polled:  # between two polls there is nothing to be heard
+                self._unheard[database].heard(self._clock())
+            self._look_at_everything()
+        else:
+            for prefix in self._reconciler.report(database, deleted):
+                self.reconciling.add(prefix, hasten=True)
+
+    def feed_lost(self, database: int) -> None:
+        """A feed is not there until it hints again."""
+        self._unheard[database].lost()
+
+    def news(self) -> Mapping[int, Memory]:
+        """What the next run should know, by database, where it has changed since the last call."""
+        return self._reconciler.news()
+
+    def _look_at_everything(self) -> None:
+        spacing = self._screened_at + SCREEN_SPACING - self._clock()
+        self.screening.add(EVERYTHING, max(0.0, spacing), hasten=True)
+
+    # The work.
+
+    def _screen(self, _everything: str) -> bool:
+        self._screened_at = self._clock()
+        # A listing is the proof that Docker is there: what failed for want of it goes on at once.
+        lists = self._lists
+        fresh_list = lists != self._lists_screened
+        try:
+            screening = self._reconciler.screen(listed=fresh_list)
+        except NoAnswer:
+            return False
+        self._learned()
+        self._lists_screened = lists
+        for unheard in self._unheard:
+            unheard.screened(
+                self._screened_at, screening.live, screening.orphans.keys(), swept=fresh_list
+            )
+        for prefix in screening.orphans:
+            self.reconciling.add(prefix, hasten=fresh_list)
+        for prefix, verdict in screening.waiting.items():
+            self.reconciling.add(prefix, verdict.wait)
+        for prefix, wait in screening.reported.items():
+            self.reconciling.add(prefix, wait, hasten=True)
+        self._say_held(screening)
+        if fresh_list and not self.ready.is_set():
+            self.ready.set()
+            logger.bind(event="ready").info(
+                "ready: {} live topologies on this host, {} to remove",
+                len(screening.live),
+                len(screening.orphans),
+            )
+        return True
+
+    def _reconcile(self, prefix: str) -> bool:
+        if not self._docker_up():
+            return True  # nothing can be removed; the listing that ends this brings it back
+        try:
+            outcome = self._reconciler.reconcile(prefix)
+        except NoAnswer:
+            self._look_at_everything()  # once there is an answer again, this one is part of it
+            return True
+        self._learned()
+        self._log.write(prefix, outcome, stopping=self.stopping)
+        if outcome.removals and not outcome.unfinished:
+            self._say_unheard(prefix)
+        if outcome.wait is not None:
+            self.reconciling.add(prefix, outcome.wait)
+        if outcome.again is not None:
+            self.reconciling.add(prefix, outcome.again, hasten=True)
+        if outcome.held:
+            self._look_at_everything()
+        return not outcome.unfinished
+
+    def _say_held(self, screening: Screening) -> None:
+        if screening.held == self._held:
+            return
+        self._held = dict(screening.held)
+        for reason in sorted(set(self._held.values())):
+            prefixes = sorted(prefix for prefix, why in self._held.items() if why == reason)
+            logger.bind(event="held", prefix=" ".join(prefixes), token=screening.token).error(
+                "held and not removed, because {}: {}; if these topologies are to go, run"
+                " topology-reaper sweep --confirm {}",
+                reason,
+                ", ".join(prefixes),
+                screening.token,
+            )
+
+    def _say_unheard(self, prefix: str) -> None:
+        reported = self._reconciler.reported(prefix)
+        # Which of the databases it was in, nobody knows any more: all of them were deaf to it.
+        deaf = [unheard.removed(prefix, reported=reported) for unheard in self._unheard]
+        if all(deaf):
+            count = self._unheard[0].count
+            logger.bind(event="unheard", prefix=prefix, count=count).warning(
+                "only a sweep found that topology {} is deleted; no feed told of it ({} so far)",
+                prefix,
+                count,
+            )
+            self._distrust()

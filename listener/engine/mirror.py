@@ -1,0 +1,75 @@
+"""The index as a mirror of the engine: listings replace it, events bring it up to date.
+
+An id is never used twice and the last event about one is its last state, so it does no harm to
+apply an event that a listing shows already, or one twice.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from listener import naming
+from listener.errors import EngineError
+from listener.index import PrefixIndex
+from listener.naming import Resource
+
+
+class Mirror:
+    """Applies what the engine says to the index.
+
+    Args:
+        index: what it keeps.
+        appeared: called with each prefix that a container or network has just appeared under.
+    """
+
+    def __init__(self, index: PrefixIndex, appeared: Callable[[str], None]) -> None:
+        self._index = index
+        self._appeared = appeared
+
+    def list(self, resources: Iterable[Resource]) -> None:
+        """Take in a full listing."""
+        self._index.replace(resources)
+
+    def apply(self, line: bytes) -> None:
+        """Take in one event, in the engine's JSON.
+
+        Raises:
+            EngineError: it is none.
+        """
+        if not line.strip():
+            return
+        try:
+            event = json.loads(line)
+            id_, attributes = event["Actor"]["ID"], event["Actor"]["Attributes"] or {}
+            name = str(attributes.get("name", ""))
+            if not isinstance(id_, str):
+                raise TypeError(id_)
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise EngineError("the event stream brought something that is no event") from error
+        if event.get("Action") == "destroy":
+            self._index.discard(id_)
+        else:
+            self._put(id_, _resource(event, id_, name, attributes))
+
+    def _put(self, id_: str, resource: Resource | None) -> None:
+        known = self._index.get(id_)
+        if resource is None:
+            self._index.discard(id_)  # renamed away from a name that was its only mark
+        elif known is None or known.name != resource.name:
+            self._index.put(resource)
+            for prefix in resource.prefixes:
+                self._appeared(prefix)
+
+
+def _resource(
+    event: Mapping[str, Any], id_: str, name: str, attributes: Mapping[str, object]
+) -> Resource | None:
+    """What an event tells of its object: all of a container's labels, and the name of either."""
+    time = event.get("time")
+    created = time if event.get("Action") == "create" and isinstance(time, int) else None
+    if event.get("Type") == "network":
+        driver = attributes.get("type")
+        return naming.network(id_, name, driver=driver, scope=event.get("scope"), created=created)
+    return naming.container(id_, name, attributes, image_labels=None, created=created)

@@ -1,0 +1,109 @@
+"""The command ``explain``: why something is alive, orphaned, held, or none of ours.
+
+It looks and asks as a sweep does, with what is known from earlier runs, and changes nothing. What a
+listener that runs has heard since it started, it alone knows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from functools import partial
+
+from listener.engine.client import Found
+from listener.errors import ConfigurationError
+from listener.evidence import State, Verdict
+from listener.judge import Answers, Judge
+from listener.ledger import StateDirectory
+from listener.naming import PREFIX, Resource
+from listener.oneshot import reach
+from listener.settings import Settings
+from listener.sides import Database, open_databases, open_engine, open_tables
+
+
+def explain(settings: Settings, what: str) -> str:
+    """Every signal, the owners, the answers, the evidence, and what would happen.
+
+    Args:
+        settings: where Docker and the databases are.
+        what: a container or a network, by name or id, or a prefix.
+
+    Raises:
+        ConfigurationError: an option cannot be used, or there is nothing of that name.
+        EngineError: Docker could not be reached within ``settings.timeout``.
+        NoAnswer: a database could not.
+    """
+    engine = open_engine(settings)
+    with ExitStack() as stack:
+        # Not locked: what is known is only read.
+        state = StateDirectory(settings.state_path)
+        databases = open_databases(settings, open_tables(settings), state)
+        for database in databases:
+            stack.callback(database.topologies.close)
+        now = reach(engine.now, settings.timeout)
+        here = reach(engine.resources, settings.timeout)
+        if PREFIX.fullmatch(what):
+            found = [
+                thing
+                for resource in here
+                if what in resource.prefixes
+                for thing in engine.find(resource.id)
+            ]
+        else:
+            found = reach(partial(engine.find, what), settings.timeout)
+            if not found:
+                raise ConfigurationError(
+                    f"explain: there is no container or network {what!r} on this host; give a name,"
+                    " an id, or the first 8 digits of a topology's id"
+                )
+        judge = Judge([(d.topologies.ask, d.evidence) for d in databases], delay=settings.delay)
+        resources = [*here, *(thing.resource for thing in found if thing.resource)]
+        prefixes = {prefix for resource in resources for prefix in resource.prefixes}
+        if PREFIX.fullmatch(what):
+            prefixes.add(what)
+        answers = reach(partial(judge.ask, prefixes), settings.timeout)
+        judge.observe(answers, resources)
+        lines: list[str] = []
+        for thing in found:
+            lines += _of(thing, databases, answers, judge, now)
+        if PREFIX.fullmatch(what):
+            lines += [] if found else [f"nothing on this host belongs to {what}"]
+            lines += _rows(what, databases, answers)
+    return "\n".join(lines)
+
+
+def _of(
+    thing: Found, databases: Sequence[Database], answers: Answers, judge: Judge, now: float
+) -> Iterator[str]:
+    yield f"{thing.kind} {thing.name!r} ({thing.id[:12]})"
+    yield from (f"  {signal}" for signal in thing.signals)
+    resource = thing.resource
+    if resource is None:
+        yield "  belongs to no topology: it is never touched"
+        return
+    yield f"  belongs to {' and '.join(resource.owners)}"
+    for owner in resource.owners:
+        yield from (f"  {line}" for line in _rows(owner, databases, answers))
+    yield f"  {_fate(judge.weigh(resource, answers, now), resource, judge)}"
+
+
+def _rows(owner: str, databases: Sequence[Database], answers: Answers) -> Iterator[str]:
+    for database, answer in zip(databases, answers.each, strict=True):
+        rows = sorted(id_ for id_ in answer.ids if id_.startswith(owner))
+        said = f"has {', '.join(rows)}" if rows else f"has no row for {owner}"
+        yield f"{database.topologies.name} {said}"
+
+
+def _fate(verdict: Verdict, resource: Resource, judge: Judge) -> str:
+    said = f"{verdict.state}: {verdict.evidence}"
+    match verdict.state:
+        case State.ALIVE:
+            return f"{said}; it stays"
+        case State.ORPHAN:
+            return f"{said}; a sweep removes it now"
+        case State.WAITING:
+            return f"{said}; it is removed in {verdict.wait:.0f} s if that lasts"
+        case State.HELD:
+            only = " ".join(f"--prefix {prefix}" for prefix in sorted(resource.prefixes))
+            token = judge.token(resource.prefixes)
+            return f"{said}; it stays until topology-reaper sweep {only} --confirm {token}"

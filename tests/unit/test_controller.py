@@ -1,0 +1,304 @@
+"""What leads to what: events, listings and hints, step by step and without a thread."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+
+import pytest
+
+from listener.controller import EVERYTHING, SCREEN_SPACING, Controller, Lane
+from listener.errors import EngineError
+from listener.evidence import Evidence
+from listener.index import PrefixIndex
+from listener.judge import Judge
+from listener.naming import Resource
+from listener.reaper import Reaper
+
+from .world import (
+    TOPOLOGY,
+    Clock,
+    Database,
+    Inline,
+    P,
+    Q,
+    SimulatedEngine,
+    base,
+    network,
+    topology,
+)
+
+if TYPE_CHECKING:
+    from loguru import Record
+
+pytestmark = pytest.mark.usefixtures("at_once")
+
+
+class Host:
+    """A controller over a simulated engine and database."""
+
+    def __init__(self, *, delay: float = 0.0) -> None:
+        self.clock = Clock()
+        self.database = Database(self.clock)
+        self.engine = SimulatedEngine()
+        self.index = PrefixIndex()
+        self.docker_up = True
+        self.controller = Controller(
+            index=self.index,
+            judge=Judge([(self.database.ask, Evidence(30.0))], delay=delay),
+            reap=Reaper(self.engine, Inline(), 1).reap,
+            clock=self.clock,
+            docker_up=lambda: self.docker_up,
+        )
+
+    def appear(self, *resources: Resource) -> None:
+        """They are created, and their events arrive."""
+        for resource in self.engine.put(*resources):
+            self.index.put(resource)
+            for prefix in resource.prefixes:
+                self.controller.appeared(prefix)
+
+    def sweep(self) -> None:
+        """A listing comes."""
+        self.index.replace(self.engine.present.values())
+        self.controller.listed()
+
+    def step(self) -> list[str]:
+        """Work on everything that is due; returns the keys."""
+        keys = []
+        for lane in (self.controller.screening, self.controller.reconciling):
+            while (key := lane.take()) is not None:
+                keys.append(key)
+                lane.work(key)
+        return keys
+
+    def settle(self, seconds: float) -> None:
+        """Let so much time pass, working on everything as it becomes due."""
+        until = self.clock.now + seconds
+        while True:
+            self.step()
+            lanes = (self.controller.screening, self.controller.reconciling)
+            due = min((d for lane in lanes if (d := lane.next_due()) is not None), default=until)
+            if due >= until:
+                break
+            self.clock.now = max(due, self.clock.now + 0.001)
+        self.clock.now = until
+        self.step()
+
+
+@pytest.fixture
+def host() -> Host:
+    """A live topology, and the first sweep done."""
+    made = Host()
+    made.database.rows.add(TOPOLOGY)
+    made.appear(base(), network())
+    made.controller.hinted(0)
+    made.sweep()
+    made.settle(1.0)
+    assert made.controller.ready.is_set()
+    return made
+
+
+def events(log: list[Record], event: str) -> list[Record]:
+    return [record for record in log if record["extra"].get("event") == event]
+
+
+def test_a_hint_that_any_may_have_gone_leads_to_a_reap(host: Host) -> None:
+    host.database.rows.clear()
+    host.controller.hinted(0)
+    assert host.step() == [EVERYTHING, P]
+    assert not host.engine.present
+
+
+def test_a_reported_deletion_leads_to_a_reap_without_a_screening(host: Host) -> None:
+    host.database.rows.clear()
+    host.controller.hinted(0, [TOPOLOGY])
+    assert host.step() == [P]
+    assert not host.engine.present
+
+
+def test_a_report_about_another_host_is_no_work(host: Host) -> None:
+    host.controller.hinted(0, [topology(Q)])
+    assert host.step() == []
+
+
+@pytest.mark.parametrize("visible_after", [0.003, 0.01, 0.05, 0.3, 1.5])
+def test_a_reported_row_that_is_visible_for_a_while_is_reaped_without_a_sweep(
+    host: Host, visible_after: float
+) -> None:
+    host.controller.hinted(0, [TOPOLOGY])
+    host.settle(visible_after)
+    assert host.engine.present
+    host.database.rows.clear()
+    host.settle(2.0)
+    assert not host.engine.present
+
+
+def test_what_appears_under_a_row_that_is_gone_is_reaped(host: Host) -> None:
+    host.database.rows.clear()
+    host.appear(base("late"))
+    host.step()
+    assert not host.engine.present
+
+
+def test_a_burst_of_hints_is_a_screening_at_once_and_one_a_tenth_of_a_second_later(
+    host: Host,
+) -> None:
+    host.clock.now += 1.0
+    asked = len(host.database.asked)
+    for _ in range(100):
+        host.controller.hinted(0)
+        host.step()
+        host.clock.now += SCREEN_SPACING / 200
+    assert len(host.database.asked) - asked == 1
+    host.settle(SCREEN_SPACING)
+    assert len(host.database.asked) - asked == 2
+
+
+def test_without_docker_nothing_is_reconciled_and_the_next_listing_goes_on(host: Host) -> None:
+    host.docker_up = False
+    host.database.rows.clear()
+    host.controller.hinted(0, [TOPOLOGY])
+    host.settle(100.0)
+    assert host.engine.removed() == []
+    host.docker_up = True
+    host.sweep()
+    host.settle(1.0)
+    assert not host.engine.present
+
+
+def test_without_the_database_it_is_asked_until_it_answers(host: Host) -> None:
+    host.database.failing = True
+    host.controller.hinted(0, [TOPOLOGY])
+    host.settle(1800.0)
+    assert host.engine.removed() == []
+    host.database.rows.clear()
+    host.database.failing = False
+    host.settle(61.0)  # the longest pause between two attempts
+    assert not host.engine.present
+
+
+def test_what_failed_is_tried_again_and_a_listing_hastens_it(host: Host) -> None:
+    host.engine.faults[("remove", "base")] = [EngineError("no") for _ in range(100)]
+    host.database.rows.clear()
+    host.controller.hinted(0)
+    host.settle(200.0)
+    tried = len(host.engine.removed())
+    assert tried > 3
+    host.engine.faults.clear()
+    host.sweep()
+    host.step()
+    assert not host.engine.present
+
+
+def test_what_waits_for_its_grace_goes_without_another_event(host: Host) -> None:
+    host.appear(base("stranger", topology(Q)))
+    host.settle(29.0)
+    assert "stranger" in host.engine.present
+    host.settle(2.0)
+    assert "stranger" not in host.engine.present
+
+
+def test_what_is_held_is_said_once_with_its_token(log: list[Record]) -> None:
+    host = Host()
+    host.appear(base())
+    host.sweep()
+    for _ in range(5):
+        host.settle(100.0)
+        host.sweep()
+    (said,) = events(log, "held")
+    assert f"--confirm {said['extra']['token']}" in said["message"]
+    assert host.engine.removed() == []
+
+
+def test_a_delay_is_kept_and_the_row_that_returns_cancels_the_reap() -> None:
+    host = Host(delay=60.0)
+    host.database.rows.add(TOPOLOGY)
+    host.appear(base())
+    host.sweep()
+    host.settle(1.0)
+    host.database.rows.clear()
+    host.controller.hinted(0, [TOPOLOGY])
+    host.settle(59.0)
+    host.database.rows.add(TOPOLOGY)
+    host.settle(10.0)
+    host.database.rows.clear()
+    host.controller.hinted(0, [TOPOLOGY])
+    host.settle(59.0)
+    assert host.engine.present
+    host.settle(2.0)
+    assert not host.engine.present
+
+
+def test_a_deletion_that_only_a_sweep_finds_is_said(host: Host, log: list[Record]) -> None:
+    host.database.rows.clear()
+    host.clock.now += 10.0
+    host.sweep()
+    host.settle(1.0)
+    (said,) = events(log, "unheard")
+    assert (said["extra"]["prefix"], said["extra"]["count"]) == (P, 1)
+
+
+@pytest.mark.parametrize("lost", [True, False])
+def test_a_deletion_that_a_feed_told_or_could_not_tell_is_not_said(
+    host: Host, log: list[Record], lost: bool
+) -> None:
+    host.database.rows.clear()
+    host.clock.now += 10.0
+    if lost:
+        host.controller.feed_lost(0)
+    else:
+        host.controller.hinted(0, [TOPOLOGY])
+    host.sweep()
+    host.settle(1.0)
+    assert not host.engine.present
+    assert not events(log, "unheard")
+
+
+# A lane with threads.
+
+
+def test_a_lane_gives_each_key_to_one_thread_and_ends_when_it_is_told_to() -> None:
+    stop, done, seen = threading.Event(), threading.Event(), []
+
+    def handle(key: str) -> bool:
+        seen.append(key)
+        if len(seen) == 50:
+            done.set()
+        return True
+
+    lane = Lane(handle, Clock())
+
+    def serve() -> None:
+        while (key := lane.await_key(stop)) is not None:
+            lane.work(key)
+
+    threads = [threading.Thread(target=serve) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for number in range(50):
+        lane.add(str(number))
+    assert done.wait(30.0)
+    stop.set()
+    lane.wake()
+    for thread in threads:
+        thread.join(30.0)
+        assert not thread.is_alive()
+    assert sorted(seen, key=int) == [str(number) for number in range(50)]
+
+
+def test_a_key_whose_work_raises_is_tried_again() -> None:
+    clock = Clock()
+
+    def handle(_key: str) -> bool:
+        raise ZeroDivisionError
+
+    lane = Lane(handle, clock)
+    lane.add(P)
+    key = lane.take()
+    assert key == P
+    with pytest.raises(ZeroDivisionError):
+        lane.work(key)
+    assert lane.take() is None
+    clock.now += 1.0
+    assert lane.take() == P

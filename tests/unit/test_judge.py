@@ -1,0 +1,252 @@
+"""One verdict from several databases, put off by a delay or narrowed by a policy."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import pytest
+
+from listener.errors import NoAnswer
+from listener.evidence import Evidence, Memory, State, Verdict
+from listener.judge import Judge
+from listener.naming import Resource
+
+from .world import TOPOLOGY, Clock, Database, P, Q, base, network, topology
+
+MINE, THEIRS = base("mine", topology("11111111")), base("theirs", topology("22222222"))
+"""Alive all the time, in the first and the second database, so that both are vouched for."""
+
+
+class Court:
+    """A judge over two databases that share a clock."""
+
+    def __init__(self, *, grace: float = 30.0, delay: float = 0.0, policy: bool = False) -> None:
+        self.clock = Clock()
+        self.databases = [Database(self.clock, identity=name) for name in ("first", "second")]
+        self.first, self.second = self.databases
+        self.evidence = [Evidence(grace, witnessed_only=policy) for _ in self.databases]
+        pairs = [(d.ask, e) for d, e in zip(self.databases, self.evidence, strict=True)]
+        self.judge = Judge(pairs, delay=delay)
+
+    def vouch(self) -> None:
+        """Let both databases own something here."""
+        self.first.rows |= set(MINE.owners)
+        self.second.rows |= set(THEIRS.owners)
+        self.look(MINE)
+        self.look(THEIRS)
+
+    def look(self, resource: Resource, beside: Iterable[Resource] = ()) -> Verdict:
+        """Ask, observe, weigh."""
+        resources = [resource, *beside]
+        answers = self.judge.ask({prefix for r in resources for prefix in r.prefixes})
+        self.judge.observe(answers, resources)
+        if beside:  # as a screening does, which looks at everything
+            self.judge.settle(answers, resources, listed=True)
+        return self.judge.weigh(resource, answers)
+
+
+@pytest.fixture
+def court() -> Court:
+    """Two databases, both vouched for."""
+    made = Court()
+    made.vouch()
+    return made
+
+
+@pytest.mark.parametrize("number", [0, 1])
+@pytest.mark.parametrize("resource", [base(), network()])
+def test_a_row_in_any_database_is_life(court: Court, number: int, resource: Resource) -> None:
+    court.databases[number].rows.add(TOPOLOGY)
+    assert court.look(resource).state is State.ALIVE
+
+
+@pytest.mark.parametrize("number", [0, 1])
+def test_all_databases_must_answer(court: Court, number: int) -> None:
+    court.databases[number].failing = True
+    with pytest.raises(NoAnswer):
+        court.look(base())
+
+
+@pytest.mark.parametrize("number", [0, 1])
+def test_an_id_goes_by_the_database_that_had_it_whatever_the_other_knows(number: int) -> None:
+    court = Court()  # the other one is not vouched for
+    court.databases[number].rows.add(TOPOLOGY)
+    court.look(base())
+    court.databases[number].rows.clear()
+    assert court.look(base()).state is State.ORPHAN
+
+
+def test_a_resource_known_by_its_name_alone_takes_the_weakest_evidence(court: Court) -> None:
+    court.first.rows.add(TOPOLOGY)
+    court.look(network())
+    court.first.rows.remove(TOPOLOGY)
+    verdict = court.look(network())
+    assert verdict.state is State.WAITING  # the second database never saw it
+    court.clock.now += 30.0
+    assert court.look(network()).state is State.ORPHAN
+
+    unvouched = Court()
+    unvouched.first.rows.add(TOPOLOGY)
+    unvouched.look(network())
+    unvouched.first.rows.clear()
+    assert unvouched.look(network()).state is State.HELD
+
+
+def test_an_id_that_nobody_witnessed_takes_the_weakest_evidence(court: Court) -> None:
+    court.look(base())
+    court.clock.now += 30.0
+    assert court.look(base()).state is State.ORPHAN
+    court.second.identity = "restored"
+    assert court.look(base()).state is State.HELD
+
+
+def test_an_id_of_a_database_that_is_replaced_is_held_though_the_other_is_vouched_for(
+    court: Court,
+) -> None:
+    court.first.rows.add(TOPOLOGY)
+    court.look(base())
+    court.first.rows.clear()
+    court.first.identity = "restored"
+    court.clock.now += 1000.0
+    assert court.look(base()).state is State.HELD
+
+
+def test_a_change_of_the_table_is_past_once_nothing_here_is_in_doubt(court: Court) -> None:
+    court.first.identity = "restored"
+    assert court.look(base(), beside=[MINE, THEIRS]).state is State.HELD
+    court.first.rows.add(TOPOLOGY)
+    assert court.look(base(), beside=[MINE, THEIRS]).state is State.ALIVE
+    court.look(base("later", topology(Q)))
+    court.clock.now += 30.0
+    assert court.look(base("later", topology(Q))).state is State.ORPHAN
+
+
+def test_the_time_of_an_answer_is_that_of_the_first_question(court: Court) -> None:
+    def pass_time() -> None:
+        court.clock.now += 0.7
+
+    court.second.before = pass_time
+    assert court.judge.ask([P]).at == 1000.0
+
+
+def test_with_the_policy_witnessed_time_proves_nothing() -> None:
+    court = Court(policy=True)
+    court.vouch()
+    for _ in range(3):
+        verdict = court.look(base())
+        assert (verdict.state, "policy" in verdict.evidence) == (State.HELD, True)
+        court.clock.now += 1000.0
+    court.first.rows.add(TOPOLOGY)
+    court.look(base())
+    court.first.rows.remove(TOPOLOGY)
+    assert court.look(base()).state is State.ORPHAN
+
+
+def test_with_the_policy_witnessed_a_reported_deletion_counts() -> None:
+    court = Court(policy=True)
+    court.vouch()
+    for number in (0, 1):
+        court.judge.report(number, [TOPOLOGY], court.clock.now)
+    assert court.look(base()).state is State.ORPHAN
+
+
+def test_a_delay_runs_from_the_deletion_and_ends_with_the_return_of_the_row() -> None:
+    court = Court(delay=60.0)
+    court.vouch()
+    court.first.rows.add(TOPOLOGY)
+    court.look(base())
+    court.clock.now += 1000.0
+    court.first.rows.remove(TOPOLOGY)
+    waits = []
+    for _ in range(3):
+        verdict = court.look(base())
+        assert verdict.state is State.WAITING
+        waits.append(verdict.wait)
+        court.clock.now += 20.0
+    assert waits == [60.0, 40.0, 20.0]
+    court.first.rows.add(TOPOLOGY)
+    assert court.look(base()).state is State.ALIVE
+    court.first.rows.remove(TOPOLOGY)
+    assert court.look(base()).wait == 60.0
+    court.clock.now += 60.0
+    assert court.look(base()).state is State.ORPHAN
+
+
+def test_a_delay_does_not_put_off_what_an_operator_confirms() -> None:
+    court = Court(delay=60.0)
+    assert court.look(base()).state is State.HELD
+    assert court.judge.release([P], court.judge.token([P]))
+    assert court.look(base()).state is State.ORPHAN
+
+
+def test_a_token_is_bound_to_all_databases(court: Court) -> None:
+    token = court.judge.token([P])
+    court.second.identity = "restored"
+    court.look(base())
+    assert court.judge.token([P]) != token
+    assert not court.judge.release([P], token)
+
+
+# What outlives a restart.
+
+
+def restarted(court: Court) -> Court:
+    """Another process with the memory of the first."""
+    later = Court()
+    later.clock = court.clock
+    later.databases = court.databases
+    later.first, later.second = court.databases
+    later.evidence = [
+        Evidence(30.0, memory=evidence.memory, now=court.clock.now) for evidence in court.evidence
+    ]
+    pairs = [(d.ask, e) for d, e in zip(later.databases, later.evidence, strict=True)]
+    later.judge = Judge(pairs)
+    return later
+
+
+def test_what_was_witnessed_outlives_a_restart(court: Court) -> None:
+    court.first.rows.add(TOPOLOGY)
+    court.look(base())
+    court.first.rows.remove(TOPOLOGY)
+    assert restarted(court).look(base()).state is State.ORPHAN
+
+
+def test_that_a_database_was_vouched_for_outlives_a_restart(court: Court) -> None:
+    later = restarted(court)
+    later.look(base())
+    later.clock.now += 30.0
+    assert later.look(base()).state is State.ORPHAN
+
+
+def test_a_table_that_was_replaced_between_two_runs_is_noticed(court: Court) -> None:
+    court.first.rows.add(TOPOLOGY)
+    court.look(base())
+    court.first.rows.clear()
+    court.first.identity = "restored"
+    later = restarted(court)
+    assert later.look(base()).state is State.HELD
+    assert restarted(later).look(base()).state is State.HELD, "and this is remembered too"
+
+
+def test_news_is_told_once(court: Court) -> None:
+    assert set(court.judge.news()) == {0, 1}
+    assert court.judge.news() == {}
+    court.second.rows.add(TOPOLOGY)
+    court.look(base())
+    news = court.judge.news()
+    assert set(news) == {1}
+    assert isinstance(news[1], Memory)
+    assert TOPOLOGY in news[1].witnessed
+
+
+def test_what_left_this_host_is_forgotten_after_ten_minutes_and_not_before(court: Court) -> None:
+    court.first.rows.add(TOPOLOGY)
+    court.look(base())
+    court.first.rows.remove(TOPOLOGY)
+    court.clock.now += 599.0
+    court.look(MINE, beside=[THEIRS])
+    assert court.evidence[0].witnessed(TOPOLOGY)  # a deploy may still go on
+    court.clock.now += 2.0
+    court.look(MINE, beside=[THEIRS])
+    assert not court.evidence[0].witnessed(TOPOLOGY)
+    assert court.evidence[0].witnessed(MINE.owners[0])
