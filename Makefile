@@ -6,8 +6,9 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 RUN := $(BIN)/python
 UNIT := tests/unit tests/database
+STEPS ?= 100000
 
-.PHONY: demo test check lint types unit pythons clean help
+.PHONY: demo test check lint types unit soak pythons clean help
 
 help:  ## what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -30,6 +31,9 @@ types: $(VENV)/ready
 
 unit: $(VENV)/ready
 	$(RUN) -m pytest $(UNIT)
+
+soak: $(VENV)/ready  ## look for a broken promise in 100,000 random steps, each time others
+	$(RUN) -m tests.property.soak --steps $(STEPS)
 
 pythons:  ## the tests that need no engine, on every supported Python
 	@for version in 3.11 3.12 3.13; do \

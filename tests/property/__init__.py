@@ -1,0 +1,1 @@
+"""The property that nothing alive is ever removed, and that nothing orphaned stays."""

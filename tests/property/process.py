@@ -1,0 +1,329 @@
+"""One run of the listener: its real parts, wired as the service wires them, driven step by step."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from functools import partial
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, Self
+from unittest.mock import patch
+
+from loguru import logger
+from tenacity import Retrying
+
+from listener import oneshot, reaper
+from listener.controller import Controller, Lane
+from listener.engine import watch as watching
+from listener.engine.client import QUIET, Engine, EventStream
+from listener.engine.watch import END, Watch
+from listener.errors import EngineError, ReaperError
+from listener.evidence import Answer, Evidence, Memory
+from listener.index import PrefixIndex
+from listener.judge import Judge
+from listener.naming import Resource
+from listener.reaper import Permit, Reaper, Removal, Result
+from listener.report import Report
+from tests.unit.world import Inline
+
+from . import oracle
+from .engine import EPOCH, Api, InertThread, Stream
+
+if TYPE_CHECKING:
+    from .world import World
+
+
+class Killed(BaseException):
+    """The process is gone: nothing of it goes on."""
+
+
+Hint = tuple[str, ...] | None
+"""Ids that were reported deleted; None: any may be."""
+
+
+class SimulatedEngine(Engine):
+    """The real client, on the simulated API; only what it does below that is replaced."""
+
+    def __init__(self, api: Api, world: World) -> None:
+        super().__init__("unix:///simulated")
+        self._simulated = api
+        self._world = world
+        self._connected = api  # type: ignore[assignment]
+
+    def connect(self) -> None:
+        with self._errors():
+            self._simulated.ping()
+
+    def now(self) -> float:
+        with self._errors():
+            self._simulated.ping()
+        return float(int(EPOCH + self._world.clock.now))
+
+    def events(self, since: float, quiet: float = QUIET) -> EventStream:  # noqa: ARG002
+        with self._errors():
+            return self._simulated.subscribe(since)  # type: ignore[return-value]
+
+
+class Listener:
+    """A running listener.
+
+    Args:
+        world: where it runs.
+        name: the same over restarts.
+        state: what an earlier run left, by database; None: nothing.
+    """
+
+    def __init__(self, world: World, name: str, state: State | None = None) -> None:
+        self.world = world
+        self.name = name
+        self.state = state
+        self.dead = False
+        self.docker_up = False
+        self.stream: Stream | None = None
+        self.watched = 0
+        """How deep in the thread of the watch we are."""
+        self.hints: list[list[Hint]] = [[None] for _ in world.databases]
+        self.feed_up = [True for _ in world.databases]
+        self.deaf = [bool(database.fading) for database in world.databases]
+        """Something was deleted, by database, of which no hint tells."""
+        self._generations = [database.generation for database in world.databases]
+        known = [oracle.Known() for _ in world.databases]
+        if state is not None:
+            known = [one.for_the_next_run() for one in state.known]
+            for one in known:
+                # Of a generation, nothing outlives the process.
+                one.table = one.table and (one.table[0], 0)
+        self.run = oracle.Process(name, known)
+        self.evidence = [
+            Evidence(
+                world.config.grace,
+                witnessed_only=world.config.witnessed_only,
+                memory=state.memories[number] if state is not None else None,
+                now=world.clock(),
+            )
+            for number in range(len(world.databases))
+        ]
+        self.index = PrefixIndex()
+        self.engine = SimulatedEngine(
+            Api(world.daemon, self.run, self.gate, world.clock_forward), world
+        )
+        reaper_ = Reaper(self.engine, Inline(), 4)
+        self.controller = Controller(
+            index=self.index,
+            judge=Judge(
+                [(partial(self.ask, n), evidence) for n, evidence in enumerate(self.evidence)],
+                delay=world.config.delay,
+            ),
+            reap=partial(self._reap, reaper_),
+            clock=world.clock,
+            docker_up=lambda: self.docker_up,
+            feeds=len(world.databases),
+        )
+        self.watch = Watch(
+            self.engine, self.index, appeared=self.controller.appeared, listed=self._listed
+        )
+
+    # What it is given.
+
+    def gate(self, what: str) -> None:
+        """It waits for somebody else: anything may happen now, its own end as well."""
+        if self.dead:
+            raise Killed
+        self.world.interleave(what)
+        if self.dead:
+            raise Killed
+
+    def ask(self, database: int, prefixes: Iterable[str]) -> Answer:
+        """A question to a database."""
+        return self.world.answer(self.run, database, prefixes, self.gate, self._generations)
+
+    def _listed(self) -> None:
+        self.docker_up = True
+        self.controller.listed()
+
+    def _reap(
+        self, reaper_: Reaper, doomed: Iterable[Resource], permit: Permit
+    ) -> Sequence[Removal]:
+        return checked(self.run, self.world.oracle, reaper_.reap(doomed, permit))
+
+    # What it does.
+
+    @property
+    def connected(self) -> bool:
+        """Its subscription has not ended."""
+        return self.stream is not None and self.stream.open
+
+    def connect(self) -> bool:
+        """Connect to the engine, as its watch does after an end."""
+        if self.connected or self.watched:
+            return False
+        with self._watching():
+            try:
+                self.watch.connect()
+            except EngineError:
+                self.docker_up = False
+            # The watch's own word for it; typed as what the real engine gives.
+            stream: Any = self.watch._stream
+            self.stream = stream if isinstance(stream, Stream) and stream.open else None
+        return True
+
+    def follow(self, lines: Sequence[bytes] = ()) -> bool:
+        """Let the watch take in what has come."""
+        stream = self.stream
+        if stream is None or not stream.open or self.watched:
+            return False
+        with self._watching():
+            if lines:
+                stream.inbox.put(b"".join(lines))
+            stream.inbox.put(END)
+            stream.paused = True
+            try:
+                self.watch.follow()
+            except EngineError:
+                stream.paused = False
+                stream.close()
+            finally:
+                stream.paused = False
+        return True
+
+    @contextmanager
+    def _watching(self) -> Iterator[None]:
+        self.watched += 1
+        try:
+            with self.world.oracle.frame(self.run):
+                yield
+        finally:
+            self.watched -= 1
+
+    def work(self, lane: Lane) -> bool:
+        """One piece of work, if there is any."""
+        if (key := lane.take()) is None:
+            return False
+        with self.world.oracle.frame(self.run):
+            try:
+                lane.work(key)
+                self.gate("remember")
+            finally:
+                if not self.dead:
+                    self._remember()
+        return True
+
+    def _remember(self) -> None:
+        news = self.controller.news()
+        if self.state is not None:
+            for number, memory in news.items():
+                if memory.identity:
+                    self.state.memories[number] = memory
+            self.state.known = [known.for_the_next_run() for known in self.run.known]
+
+
+class State:
+    """What outlives a process: a folder, as far as the listener knows."""
+
+    def __init__(self, databases: int) -> None:
+        self.memories: list[Memory | None] = [None] * databases
+        self.known = [oracle.Known() for _ in range(databases)]
+
+
+def sweep_once(
+    world: World, state: State | None, *, dry_run: bool, confirm: str, held: frozenset[str]
+) -> Report | None:
+    """A one-shot sweep by an operator.
+
+    Args:
+        world: where.
+        state: of the listener; read only.
+        dry_run: only look.
+        confirm: a token.
+        held: the prefixes that the token was given for.
+    """
+    known = [oracle.Known() for _ in world.databases]
+    if state is not None:
+        known = [one.for_the_next_run() for one in state.known]
+        for one in known:
+            one.table = one.table and (one.table[0], 0)
+    run = oracle.Process("sweep", known, engine_now=float(int(EPOCH + world.clock.now)))
+    run.confirmed = held if confirm else frozenset()
+    gate = world.interleave
+    engine = SimulatedEngine(Api(world.daemon, run, gate, world.clock_forward), world)
+    generations = [database.generation for database in world.databases]
+    memories = state.memories if state is not None else [None] * len(world.databases)
+    databases = [
+        SimpleNamespace(
+            topologies=SimpleNamespace(
+                ask=lambda prefixes, n=number: world.answer(run, n, prefixes, gate, generations)
+            ),
+            evidence=Evidence(
+                world.config.grace,
+                witnessed_only=world.config.witnessed_only,
+                memory=memories[number],
+                now=world.clock(),
+            ),
+            ledger=SimpleNamespace(save=lambda memory: None),  # noqa: ARG005 - another one's
+        )
+        for number in range(len(world.databases))
+    ]
+    settings = SimpleNamespace(delay=world.config.delay, workers=4, timeout=0, dry_run=dry_run)
+    clock = patch.object(oneshot, "time", SimpleNamespace(monotonic=world.clock))
+    with clock, world.oracle.frame(run), _checking(run, world.oracle):
+        try:
+            return oneshot._sweep(engine, databases, settings, None, confirm)  # type: ignore[arg-type]
+        except ReaperError:
+            return None
+
+
+@contextmanager
+def _checking(run: oracle.Process, judge: oracle.Oracle) -> Iterator[None]:
+    class Checked(Reaper):
+        def reap(self, doomed: Iterable[Resource], permit: Permit) -> list[Removal]:
+            return checked(run, judge, super().reap(doomed, permit))
+
+    with patch.object(oneshot, "Reaper", Checked):
+        yield
+
+
+def checked(run: oracle.Process, judge: oracle.Oracle, removals: list[Removal]) -> list[Removal]:
+    """The removals, after what is told of them was found true."""
+    for removal in removals:
+        if removal.result is Result.REMOVED:
+            judge.told_removed(run, removal.resource.id)
+    return removals
+
+
+class _Pool(Inline):
+    """An inline executor that is made as a pool of threads is."""
+
+    def __init__(self, *_: object) -> None:
+        super().__init__()
+
+    def __enter__(self) -> Self:
+        return self
+
+
+class Pauses:
+    """Where the pauses between retries go: to the clock of the world that is played."""
+
+    sleep: Callable[[float], None] = staticmethod(lambda seconds: None)  # noqa: ARG005
+
+
+@contextmanager
+def without_threads_and_clocks() -> Iterator[None]:
+    """What the parts take from the system for themselves is the world's, or nothing."""
+
+    def retrying(**options: Any) -> Retrying:
+        return Retrying(sleep=lambda seconds: Pauses.sleep(seconds), **options)
+
+    with ExitStack() as stack:
+        logger.disable("listener")
+        stack.callback(logger.enable, "listener")
+        stack.enter_context(patch.object(reaper, "Retrying", retrying))
+        stack.enter_context(
+            patch.object(watching, "threading", SimpleNamespace(Thread=InertThread))
+        )
+        stack.enter_context(patch.object(oneshot, "ThreadPoolExecutor", _Pool))
+        stack.enter_context(patch.object(oneshot, "Retrying", retrying))
+        stack.enter_context(patch.object(oneshot, "reach", lambda call, _timeout: call()))
+        state = random.getstate()
+        stack.callback(random.setstate, state)
+        yield
