@@ -184,7 +184,10 @@ def test_a_new_network_is_to_be_had_again_where_orphans_took_the_addresses(
         with pytest.raises(docker.errors.APIError, match="address pool"):
             use_up(api)
         url = f"sqlite:///{database}"
-        with Listener(Settings(database_url=url, docker_host=small.host, grace=0)) as listener:
+        settings = Settings(
+            database_url=url, docker_host=small.host, grace=0, state_dir=str(database.parent)
+        )
+        with Listener(settings) as listener:
             assert listener.wait_ready(PATIENCE)
             eventually(lambda: len(api.networks(names=["decnet_t_"])) == 1, "one live is left")
         api.create_network("mine")
@@ -194,7 +197,11 @@ def test_a_new_network_is_to_be_had_again_where_orphans_took_the_addresses(
 def test_a_program_can_embed_it(
     api: docker.APIClient, engine: PrivateEngine, database: Path, live: Topology, rows: Rows
 ) -> None:
-    settings = Settings(database_url=f"sqlite:///{database}", docker_host=engine.host)
+    settings = Settings(
+        database_url=f"sqlite:///{database}",
+        docker_host=engine.host,
+        state_dir=str(database.parent / "state"),
+    )
     with Listener(settings) as listener:
         assert listener.wait_ready(PATIENCE)
         rows.delete(live.id)
