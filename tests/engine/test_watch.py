@@ -119,7 +119,7 @@ def test_health_checks_are_filtered_by_the_engine(
     watch, _ = watching(proxy)
     watch.connect()
     lines: list[bytes] = []
-    monkeypatch.setattr(watch, "_apply", lines.append)
+    monkeypatch.setattr(watch._mirror, "apply", lines.append)
     with following(watch):
         id_ = api.create_container("busybox", ["sleep", "99"], healthcheck=check)["Id"]
         api.start(id_)

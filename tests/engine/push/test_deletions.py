@@ -158,7 +158,7 @@ def test_the_sweep_finds_what_a_foreign_key_took_and_says_so(
     (line,) = listener.await_log("unheard")
     assert line["prefix"] == id_[:8]
     assert line["count"] == 1
-    assert "binlog did not tell" in line["message"]
+    assert "no feed told of it" in line["message"]
 
 
 @pytest.mark.usefixtures("live")
