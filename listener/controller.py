@@ -190,7 +190,6 @@ class Controller:
             screening = self._reconciler.screen(listed=fresh_list)
         except NoAnswer:
             return False
-        self._learned()
         self._lists_screened = lists
         for unheard in self._unheard:
             unheard.screened(
@@ -202,6 +201,7 @@ class Controller:
             self.reconciling.add(prefix, verdict.wait)
         for prefix, wait in screening.reported.items():
             self.reconciling.add(prefix, wait, hasten=True)
+        self._learned()  # may wait for the disk: after what is to be removed, before we say ready
         self._say_held(screening)
         if fresh_list and not self.ready.is_set():
             self.ready.set()

@@ -42,31 +42,25 @@ def explain(settings: Settings, what: str) -> str:
             stack.callback(database.topologies.close)
         now = reach(engine.now, settings.timeout)
         here = reach(engine.resources, settings.timeout)
-        if PREFIX.fullmatch(what):
-            found = [
-                thing
-                for resource in here
-                if what in resource.prefixes
-                for thing in engine.find(resource.id)
-            ]
-        else:
-            found = reach(partial(engine.find, what), settings.timeout)
-            if not found:
-                raise ConfigurationError(
-                    f"explain: there is no container or network {what!r} on this host; give a name,"
-                    " an id, or the first 8 digits of a topology's id"
-                )
+        is_prefix = PREFIX.fullmatch(what) is not None
+        wanted = [r.id for r in here if what in r.prefixes] if is_prefix else [what]
+        found = reach(partial(engine.find, wanted), settings.timeout)
+        if not found and not is_prefix:
+            raise ConfigurationError(
+                f"explain: there is no container or network {what!r} on this host; give a name,"
+                " an id, or the first 8 digits of a topology's id"
+            )
         judge = Judge([(d.topologies.ask, d.evidence) for d in databases], delay=settings.delay)
         resources = [*here, *(thing.resource for thing in found if thing.resource)]
         prefixes = {prefix for resource in resources for prefix in resource.prefixes}
-        if PREFIX.fullmatch(what):
+        if is_prefix:
             prefixes.add(what)
         answers = reach(partial(judge.ask, prefixes), settings.timeout)
         judge.observe(answers, resources)
         lines: list[str] = []
         for thing in found:
             lines += _of(thing, databases, answers, judge, now)
-        if PREFIX.fullmatch(what):
+        if is_prefix:
             lines += [] if found else [f"nothing on this host belongs to {what}"]
             lines += _rows(what, databases, answers)
     return "\n".join(lines)

@@ -31,7 +31,6 @@ class Answers:
 
     Attributes:
         each: one answer a database.
-        at: when the first of them was asked.
     """
 
     each: Sequence[Answer]
@@ -40,11 +39,6 @@ class Answers:
     def at(self) -> float:
         """When the first question was asked, in seconds on a monotonic clock."""
         return min(answer.at for answer in self.each)
-
-    @property
-    def ids(self) -> frozenset[str]:
-        """The ids of all rows."""
-        return frozenset().union(*(answer.ids for answer in self.each))
 
     def live(self, owner: str) -> bool:
         """Whether the owner has a row anywhere."""
@@ -110,15 +104,6 @@ class Judge:
     def reported(self, prefix: str, now: float) -> bool:
         """Whether any feed reported a deletion with this prefix lately."""
         return any(evidence.reports.cover(prefix, now) for evidence in self._evidence)
-
-    def look_again(self, answers: Answers) -> float | None:
-        """In how many seconds to ask again, for a row that was reported deleted is still there."""
-        waits = [
-            wait
-            for evidence, answer in zip(self._evidence, answers.each, strict=True)
-            if (wait := evidence.reports.look_again(answer.ids, answer.at)) is not None
-        ]
-        return min(waits, default=None)
 
     def still_there(self, answers: Answers) -> dict[str, float]:
         """By prefix of rows that were reported deleted: in how many seconds to ask again."""

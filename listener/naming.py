@@ -167,42 +167,38 @@ def network(
     return Resource(Kind.NETWORK, id_, name, (found[1],), Stage.NETWORK, created)
 
 
-def signals(
-    name: str, labels: Labels, image_labels: Labels, kind: Kind, driver: object, scope: object
-) -> list[str]:
-    """Everything that could tie an object to a topology, a line each: whether it counts, and why.
+def container_signals(name: str, labels: Labels, image_labels: Labels) -> list[str]:
+    """What could tie a container to a topology, a line each: whether it counts, and why.
 
     Args:
         name: its own name.
         labels: its labels.
-        image_labels: those of a container's image; none for a network.
-        kind: container or network.
-        driver: of a network.
-        scope: of a network.
+        image_labels: those of its image, or LOST.
     """
-    lines = []
-    if _protected(labels):
-        lines.append(f"label {PROTECT_LABEL}=true: it is never touched")
+    lines = _protection(labels)
     if image_labels is LOST:
         lines.append(
             "its image is gone, so its labels may be inherited: they keep it alive, and are no"
             " reason to remove it"
         )
-    if kind is Kind.CONTAINER:
-        for label, form in ((ID_LABEL, ID), (PROJECT_LABEL, _PROJECT)):
-            if (value := labels.get(label)) is None:
-                lines.append(f"label {label}: absent")
-            elif image_labels.get(label) == value:
-                lines.append(f"label {label}={value!r}: does not count, its image carries it too")
-            elif not form.fullmatch(str(value)):
-                lines.append(f"label {label}={value!r}: does not count, it is not of DECNET's form")
-            else:
-                lines.append(f"label {label}={value!r}: counts")
-    elif driver != "bridge" or scope != "local":
+    for label, form in ((ID_LABEL, ID), (PROJECT_LABEL, _PROJECT)):
+        if (value := labels.get(label)) is None:
+            lines.append(f"label {label}: absent")
+        elif image_labels.get(label) == value:
+            lines.append(f"label {label}={value!r}: does not count, its image carries it too")
+        elif not form.fullmatch(str(value)):
+            lines.append(f"label {label}={value!r}: does not count, it is not of DECNET's form")
+        else:
+            lines.append(f"label {label}={value!r}: counts")
+    return [*lines, _name_signal(name)]
+
+
+def network_signals(name: str, labels: Labels, *, driver: object, scope: object) -> list[str]:
+    """The same of a network."""
+    lines = _protection(labels)
+    if driver != "bridge" or scope != "local":
         lines.append(f"driver {driver}, scope {scope}: only local bridges are DECNET's")
-    counts = "counts" if _NAME.fullmatch(name) else "is not of DECNET's form"
-    lines.append(f"name {name!r}: {counts}")
-    return lines
+    return [*lines, _name_signal(name)]
 
 
 def carries_marks(name: str, labels: Labels, image_labels: Labels | None) -> bool:
@@ -232,6 +228,15 @@ def network_name(prefix: str, lan: str) -> str:
 def project(prefix: str) -> str:
     """The name of a topology's compose project."""
     return f"decnet-topo-{prefix}"
+
+
+def _protection(labels: Labels) -> list[str]:
+    return [f"label {PROTECT_LABEL}=true: it is never touched"] if _protected(labels) else []
+
+
+def _name_signal(name: str) -> str:
+    counts = "counts" if _NAME.fullmatch(name) else "is not of DECNET's form"
+    return f"name {name!r}: {counts}"
 
 
 def _protected(labels: Labels) -> bool:

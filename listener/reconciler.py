@@ -195,7 +195,7 @@ class Reconciler:
         states = {verdict.state for verdict in verdicts.values()}
         waits = [v.wait for v in verdicts.values() if v.state is State.WAITING]
         with self._lock:
-            again = self._judge.look_again(answers)
+            again = min(self._judge.still_there(answers).values(), default=None)
         doomed = [r for r in resources if verdicts[r.id].state is State.ORPHAN]
         removals = self._reap(doomed, self._permit(doomed, answers.at)) if doomed else ()
         for removal in removals:

@@ -12,7 +12,7 @@ import contextlib
 import os
 import socket
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from email.utils import parsedate_to_datetime
@@ -119,47 +119,44 @@ class Engine:
                 _epoch(attributes.get("Created")),
             )
 
-    def find(self, what: str) -> list[Found]:
-        """The containers and networks with this id, beginning of an id, or name."""
+    def find(self, whats: Collection[str]) -> list[Found]:
+        """The containers and networks with one of these names, ids, or beginnings of an id."""
         found = []
-        with contextlib.suppress(Gone), self._object():
-            found.append(self._found_container(self.api.inspect_container(what)))
+        for what in whats:
+            with contextlib.suppress(Gone), self._object():
+                found.append(self._found_container(self.api.inspect_container(what)))
         with self._errors():
             found += [
                 self._found_network(attributes)
                 for attributes in self.api.networks()
-                if what in (attributes["Name"], attributes["Id"], attributes["Id"][:12])
+                if not {attributes["Name"], attributes["Id"], attributes["Id"][:12]}.isdisjoint(
+                    whats
+                )
             ]
         return found
 
     def _found_container(self, attributes: Mapping[str, Any]) -> Found:
         labels = attributes["Config"].get("Labels") or {}
         image_labels = self._image_labels(attributes.get("Image"), labels)
-        name = attributes["Name"].removeprefix("/")
+        id_, name = attributes["Id"], attributes["Name"].removeprefix("/")
         created = _epoch(attributes.get("Created"))
         return Found(
-            str(Kind.CONTAINER),
-            attributes["Id"],
+            Kind.CONTAINER,
+            id_,
             name,
-            naming.signals(name, labels, image_labels, Kind.CONTAINER, None, None),
-            naming.container(attributes["Id"], name, labels, image_labels, created),
+            naming.container_signals(name, labels, image_labels),
+            naming.container(id_, name, labels, image_labels, created),
         )
 
     def _found_network(self, attributes: Mapping[str, Any]) -> Found:
-        return Found(
-            str(Kind.NETWORK),
-            attributes["Id"],
-            attributes["Name"],
-            naming.signals(
-                attributes["Name"],
-                attributes.get("Labels") or {},
-                {},
-                Kind.NETWORK,
-                attributes.get("Driver"),
-                attributes.get("Scope"),
-            ),
-            _network(attributes),
+        name = attributes["Name"]
+        signals = naming.network_signals(
+            name,
+            attributes.get("Labels") or {},
+            driver=attributes.get("Driver"),
+            scope=attributes.get("Scope"),
         )
+        return Found(Kind.NETWORK, attributes["Id"], name, signals, _network(attributes))
 
     def attached(self, networks: Sequence[Resource]) -> Mapping[str, Sequence[Endpoint]]:
         """By network id: every container on it, in one list request.
@@ -311,7 +308,7 @@ class Found:
         resource: what it is to us; None if it is none of ours.
     """
 
-    kind: str
+    kind: Kind
     id: str
     name: str
     signals: Sequence[str]

@@ -12,9 +12,9 @@ import docker
 import pytest
 from private_engine import PrivateEngine
 
-from tests.engine.conftest import Run, exists
+from tests.engine.conftest import Run, exists, gone
 from tests.support.decnet import Topology, deploy, new_id
-from tests.support.process import call, eventually
+from tests.support.process import call
 from tests.support.rows import Rows
 
 FOR_EVER = ("--grace", "100000", "--sweep-interval", "100000")
@@ -41,10 +41,6 @@ def state_of(tmp_path: Path) -> str:
     """Where this test's processes keep what they know."""
     assert os.environ["REAPER_STATE_DIR"] == str(tmp_path / "state")
     return str(tmp_path / "state")
-
-
-def gone(api: docker.APIClient, topology: Topology) -> None:
-    eventually(lambda: not topology.remaining(api), f"all of {topology.prefix} is gone")
 
 
 def test_what_was_seen_outlives_a_kill(
