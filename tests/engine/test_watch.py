@@ -155,7 +155,7 @@ def test_a_connection_that_went_silent_is_given_up_and_found_anew(
 ) -> None:
     watch, index = watching(proxy, quiet=0.5)
     watch.connect()
-    proxy.freeze()
+    proxy.freeze(new=False)
     name = lan()
     api.create_network(name)
     watch.follow()  # returns: half-open, it would be silent for ever

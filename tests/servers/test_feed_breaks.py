@@ -27,9 +27,9 @@ from tests.servers.conftest import (
 )
 from tests.support.decnet import new_id
 from tests.support.process import eventually
+from tests.support.proxy import Proxy
 from tests.support.rows import Rows
 from tests.support.servers import PrivateMariaDB
-from tests.support.wire import Wire
 
 OFTEN = 0.2
 """Seconds between two checks."""
@@ -104,44 +104,44 @@ def hasty(monkeypatch: pytest.MonkeyPatch) -> float:
 
 
 @pytest.fixture
-def wire(side: Side) -> Iterator[Wire]:
-    """A wire to the server."""
-    with Wire(("127.0.0.1", side.server.port)) as wire:
-        yield wire
+def proxy(side: Side) -> Iterator[Proxy]:
+    """A proxy before the server."""
+    with Proxy(("127.0.0.1", side.server.port)) as between:
+        yield between
 
 
-def along(wire: Wire, side: Side) -> str:
-    """The listener's URL along a wire."""
-    url = sa.make_url(side.listener()).set(port=wire.port)
+def through(proxy: Proxy, side: Side) -> str:
+    """The listener's URL through the proxy."""
+    url = sa.make_url(side.listener()).set(port=proxy.port)
     return url.render_as_string(hide_password=False)
 
 
 def test_a_connection_that_passes_nothing_is_given_up(
-    side: Side, ear: Ear, wire: Wire, hasty: float
+    side: Side, ear: Ear, proxy: Proxy, hasty: float
 ) -> None:
-    follower = ear.listen(side, along(wire, side), check_every=OFTEN)
+    follower = ear.listen(side, through(proxy, side), check_every=OFTEN)
     threading.Event().wait(1.5 * hasty)  # idle, yet it is alive
     hears(follower, side.rows)
     side.rows.insert(row := new_id())
-    wire.freeze()
+    proxy.freeze()
     side.rows.delete(row)
     one_line(follower.await_end(NoAnswer))
     with pytest.raises(NoAnswer) as caught:
         follower.feed.connect()
     one_line(caught.value)
-    wire.thaw()
+    proxy.thaw()
     hears(ear.follow(follower.feed), side.rows)
 
 
-def test_a_connection_that_is_cut_or_refused_is_said(side: Side, ear: Ear, wire: Wire) -> None:
-    follower = ear.listen(side, along(wire, side))
-    wire.refuse()
-    wire.cut()
+def test_a_connection_that_is_cut_or_refused_is_said(side: Side, ear: Ear, proxy: Proxy) -> None:
+    follower = ear.listen(side, through(proxy, side))
+    proxy.refuse()
+    proxy.cut_all()
     one_line(follower.await_end(NoAnswer))
     with pytest.raises(NoAnswer) as caught:
         follower.feed.connect()
     one_line(caught.value)
-    wire.refuse(False)
+    proxy.accept()
     hears(ear.follow(follower.feed), side.rows)
 
 

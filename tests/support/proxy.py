@@ -1,9 +1,17 @@
-"""A proxy in front of an engine that breaks on cue.
+"""A proxy that fails on cue, in front of an engine's socket or a database's port.
 
-Bytes pass through untouched: a connection has one thread for each direction. Only requests are
-read (head and body length), because HTTP/1.1 clients wait for a response before they send the next
-request, so whatever comes back belongs to the last request and need not be understood. Each request
-is recorded, then `hook` may name what happens to it: nothing (`None`), or an `Action`.
+Bytes pass through untouched: a connection has one thread for each direction. `Proxy` knows nothing
+of what they mean; what it does, it does to connections:
+
+    with Proxy(("127.0.0.1", server.port)) as proxy:
+        proxy.freeze()
+        ...  # both ends think that the other has nothing to say
+        proxy.thaw()
+
+`FaultProxy` reads requests as well (head and body length). Responses it need not understand,
+because HTTP/1.1 clients wait for one before they send the next request, so whatever comes back
+belongs to the last request. Each request is recorded, then `hook` may name what happens to it:
+nothing (`None`), or an `Action`.
 
     with FaultProxy("/run/docker.sock", listen=tmp_path / "p.sock") as proxy:
         proxy.hook = lambda request: cut() if request.method == "DELETE" else None
@@ -16,7 +24,7 @@ import socket
 import struct
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field, replace
 from http import HTTPStatus
@@ -28,6 +36,7 @@ Address = Path | tuple[str, int]
 
 CHUNK = 65536
 LAST_CHUNK = b"0\r\n\r\n"
+LOOPBACK = ("127.0.0.1", 0)
 
 
 @dataclass(frozen=True)
@@ -53,12 +62,14 @@ class Action:
         hold: wait for this event, or so many seconds, before anything else.
         hold_response: the same, between the upstream's response and the client.
         reply: send these bytes, upstream is not asked; if empty, close instead.
+        pieces: send these after `reply`, as they come, and close when there are no more.
         limit: close after so many bytes of the response.
     """
 
     hold: threading.Event | float | None = None
     hold_response: threading.Event | float | None = None
     reply: bytes | None = None
+    pieces: Iterable[bytes] | None = None
     limit: int | None = None
 
 
@@ -75,6 +86,15 @@ def answer(status: int, body: bytes | str = b"", content_type: str = "applicatio
     content = body.encode() if isinstance(body, str) else body
     head = f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\nContent-Type: {content_type}\r\n"
     return Action(reply=f"{head}Content-Length: {len(content)}\r\n\r\n".encode() + content)
+
+
+def stream(pieces: Iterable[bytes]) -> Action:
+    """Answer in the upstream's place by a stream: each piece goes out when it is there."""
+    head = (
+        b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
+    )
+    chunks = (b"%x\r\n%s\r\n" % (len(piece), piece) for piece in pieces if piece)
+    return Action(reply=head + b"Transfer-Encoding: chunked\r\n\r\n", pieces=chunks)
 
 
 def cut() -> Action:
@@ -97,22 +117,20 @@ def truncate(limit: int) -> Action:
     return Action(limit=limit)
 
 
-class FaultProxy(AbstractContextManager["FaultProxy"]):
-    """A proxy that listens once it is made; `host` is its address as the Docker SDK wants it.
+class Proxy(AbstractContextManager["Proxy"]):
+    """A proxy that listens once it is made.
 
     Args:
-        upstream: the socket's path (`unix://` may stand before it), or host and port.
+        upstream: a socket's path (`unix://` may stand before it), or host and port.
         listen: the path of the socket to make, or host and port (0: any).
     """
 
-    def __init__(self, upstream: str | tuple[str, int], *, listen: Address) -> None:
-        self.hook: Hook | None = None
+    def __init__(self, upstream: str | tuple[str, int], *, listen: Address = LOOPBACK) -> None:
         self._upstream: Address = (
             Path(upstream.removeprefix("unix://")) if isinstance(upstream, str) else upstream
         )
         self._listen = listen
         self._lock = threading.Lock()
-        self._requests: list[Request] = []
         self._connections: set[_Connection] = set()
         self._listener: socket.socket | None = None
         self._freeze_new = False
@@ -121,34 +139,28 @@ class FaultProxy(AbstractContextManager["FaultProxy"]):
 
     @property
     def host(self) -> str:
-        """Where to connect to."""
+        """Where to connect to, as the Docker SDK wants it."""
         if isinstance(self._listen, Path):
             return f"unix://{self._listen}"
         return f"tcp://{self._listen[0]}:{self._listen[1]}"
 
     @property
-    def requests(self) -> list[Request]:
-        """Every request seen since the start or the last `clear`, in order."""
-        with self._lock:
-            return list(self._requests)
-
-    def clear(self) -> None:
-        """Forget the requests seen so far."""
-        with self._lock:
-            self._requests.clear()
+    def port(self) -> int:
+        """The port on which it listens."""
+        assert not isinstance(self._listen, Path)
+        return self._listen[1]
 
     def cut_all(self) -> None:
         """End every open connection at once."""
         for connection in self._open():
             connection.cut()
 
-    def cut_streams(self) -> None:
-        """End the connections that are in the midst of the event stream."""
+    def truncate(self, limit: int) -> None:
+        """End each open connection after so many more bytes of what upstream says on it."""
         for connection in self._open():
-            if connection.streaming:
-                connection.cut()
+            connection.left = limit
 
-    def freeze(self, *, new: bool = False) -> None:
+    def freeze(self, *, new: bool = True) -> None:
         """Let open connections (with `new` also later ones) pass nothing, without closing them."""
         self._freeze_new = new
         for connection in self._open():
@@ -179,9 +191,7 @@ class FaultProxy(AbstractContextManager["FaultProxy"]):
             self._listener = socket.create_server(self._listen)
             self._listen = (self._listen[0], self._listener.getsockname()[1])
         self._listener.listen(128)
-        threading.Thread(
-            target=self._accept, args=(self._listener,), name="proxy-accept", daemon=True
-        ).start()
+        self._run(self._accept, self._listener)
 
     def close(self) -> None:
         """Stop listening, end every connection, and let go of what is held."""
@@ -203,26 +213,26 @@ class FaultProxy(AbstractContextManager["FaultProxy"]):
         with self._lock:
             return list(self._connections)
 
+    def _run(self, target: Callable[..., None], *arguments: object) -> None:
+        threading.Thread(target=target, args=arguments, name="proxy", daemon=True).start()
+
     def _accept(self, listener: socket.socket) -> None:
         while True:
             try:
                 client, _ = listener.accept()
             except OSError:
                 return
-            connection = _Connection(self, _prompt(client))
+            connection = self._connection(_prompt(client))
             if self._freeze_new:
                 connection.flowing.clear()
             with self._lock:
                 self._connections.add(connection)
             if self._closed.is_set():
                 connection.cut()
-            threading.Thread(target=connection.serve, name="proxy-request", daemon=True).start()
+            self._run(connection.serve)
 
-    def _decide(self, request: Request) -> Action:
-        with self._lock:
-            self._requests.append(request)
-        hook = self.hook
-        return (hook(request) if hook else None) or forward()
+    def _connection(self, client: socket.socket) -> _Connection:
+        return _Connection(self, client)
 
     def _connect(self) -> socket.socket:
         if isinstance(self._upstream, Path):
@@ -240,18 +250,57 @@ class FaultProxy(AbstractContextManager["FaultProxy"]):
             self._connections.discard(connection)
 
 
+class FaultProxy(Proxy):
+    """A proxy for HTTP whose `hook` may choose what happens to each request.
+
+    Args:
+        upstream: a socket's path (`unix://` may stand before it), or host and port.
+        listen: the path of the socket to make, or host and port (0: any).
+    """
+
+    def __init__(self, upstream: str | tuple[str, int], *, listen: Address = LOOPBACK) -> None:
+        self.hook: Hook | None = None
+        self._requests: list[Request] = []
+        super().__init__(upstream, listen=listen)
+
+    @property
+    def requests(self) -> list[Request]:
+        """Every request seen since the start or the last `clear`, in order."""
+        with self._lock:
+            return list(self._requests)
+
+    def clear(self) -> None:
+        """Forget the requests seen so far."""
+        with self._lock:
+            self._requests.clear()
+
+    def cut_streams(self) -> None:
+        """End the connections that are in the midst of the event stream."""
+        for connection in self._open():
+            if isinstance(connection, _HttpConnection) and connection.streaming:
+                connection.cut()
+
+    def _connection(self, client: socket.socket) -> _Connection:
+        return _HttpConnection(self, client, self._decide)
+
+    def _decide(self, request: Request) -> Action:
+        with self._lock:
+            self._requests.append(request)
+        hook = self.hook
+        return (hook(request) if hook else None) or forward()
+
+
 class _Connection:
     """One client's connection, and the one to the upstream that goes with it."""
 
-    def __init__(self, proxy: FaultProxy, client: socket.socket) -> None:
+    def __init__(self, proxy: Proxy, client: socket.socket) -> None:
         self.flowing = threading.Event()
         self.flowing.set()
-        self.streaming = False
+        self.left: int | None = None
         self._proxy = proxy
         self._client = client
         self._upstream: socket.socket | None = None
-        self._responses: threading.Thread | None = None
-        self._action = forward()
+        self._back: threading.Thread | None = None
         self._ended = threading.Event()
 
     def cut(self) -> None:
@@ -264,15 +313,14 @@ class _Connection:
                     end.shutdown(socket.SHUT_RDWR)
 
     def serve(self) -> None:
-        """Read requests until the client leaves or something cuts the connection."""
+        """Pass on what the client says, until it leaves or something cuts the connection."""
         try:
-            with suppress(OSError), self._client.makefile("rb") as reader:
-                while self._one_request(reader):
-                    pass
+            with suppress(OSError):
+                self._forth()
         finally:
             self.cut()
-            if self._responses is not None:
-                self._responses.join()
+            if self._back is not None:
+                self._back.join()
             if self._client.family == socket.AF_INET:  # a reset rather than a polite end
                 linger = struct.pack("ii", 1, 0)
                 self._client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
@@ -280,6 +328,62 @@ class _Connection:
             if self._upstream is not None:
                 self._upstream.close()
             self._proxy._forget(self)
+
+    def _forth(self) -> None:
+        upstream = self._connected()
+        while data := self._client.recv(CHUNK):
+            self._send(upstream, data)
+
+    def _connected(self) -> socket.socket:
+        if self._upstream is None:
+            self._upstream = self._proxy._connect()
+            self._back = threading.Thread(
+                target=self._relay, args=(self._upstream,), name="proxy-back", daemon=True
+            )
+            self._back.start()
+        return self._upstream
+
+    def _relay(self, upstream: socket.socket) -> None:
+        """Pass on what the upstream says as it comes."""
+        try:
+            while data := upstream.recv(CHUNK):
+                self._answered(data)
+                if self.left is not None:
+                    data = data[: self.left]
+                    self.left -= len(data)
+                self._send(self._client, data)
+                if self.left == 0:
+                    break
+        except OSError:
+            pass
+        finally:
+            self.cut()
+
+    def _answered(self, data: bytes) -> None:
+        """The upstream has said this, and the client has not heard it yet."""
+
+    def _send(self, to: socket.socket, data: bytes) -> None:
+        self.flowing.wait()
+        if self._ended.is_set():
+            raise ConnectionAbortedError("cut")
+        to.sendall(data)
+
+
+class _HttpConnection(_Connection):
+    """One client's requests, and what is decided about each."""
+
+    def __init__(
+        self, proxy: Proxy, client: socket.socket, decide: Callable[[Request], Action]
+    ) -> None:
+        super().__init__(proxy, client)
+        self.streaming = False
+        self._decide = decide
+        self._action = self._begun = forward()
+
+    def _forth(self) -> None:
+        with self._client.makefile("rb") as reader:
+            while self._one_request(reader):
+                pass
 
     def _one_request(self, reader: BufferedReader) -> bool:
         lines = list(_head(reader))
@@ -289,14 +393,18 @@ class _Connection:
         pairs = (line.decode("latin-1").split(":", 1) for line in lines[1:-1])
         headers = {name.strip().lower(): value.strip() for name, value in pairs}
         request = Request(method, path, headers)
-        action = self._proxy._decide(request)
+        action = self._decide(request)
         self._wait(action.hold)
         if action.reply is not None:
             for _ in _body(reader, headers):
                 pass
+            self.streaming = request.is_stream
             self._send(self._client, action.reply)
-            return action.reply != b""
-        # A copy, for `_relay` to tell this request from the last even if the hook repeats itself.
+            for piece in action.pieces or ():
+                self._send(self._client, piece)
+            return bool(action.reply) and action.pieces is None
+        # A copy, for `_answered` to tell this request from the last even if the hook repeats
+        # itself.
         self._action, self.streaming = replace(action), request.is_stream
         upstream = self._connected()
         self._send(upstream, b"".join(lines))
@@ -306,46 +414,18 @@ class _Connection:
             while part := reader.read1(CHUNK):
                 self._send(upstream, part)
             upstream.shutdown(socket.SHUT_WR)
-            assert self._responses is not None
-            self._responses.join()
+            assert self._back is not None
+            self._back.join()
             return False
         return True
 
-    def _connected(self) -> socket.socket:
-        if self._upstream is None:
-            self._upstream = self._proxy._connect()
-            self._responses = threading.Thread(
-                target=self._relay, args=(self._upstream,), name="proxy-response", daemon=True
-            )
-            self._responses.start()
-        return self._upstream
-
-    def _relay(self, upstream: socket.socket) -> None:
-        """Pass on what the upstream says as it comes."""
-        action, left = None, 0
-        try:
-            while data := upstream.recv(CHUNK):
-                if action is not self._action:  # the response to the next request begins
-                    action = self._action
-                    left = action.limit or 0
-                    self._wait(action.hold_response)
-                if action.limit is not None:
-                    data, left = data[:left], left - len(data)
-                self._send(self._client, data)
-                if action.limit is not None and left <= 0:
-                    break
-                if data.endswith(LAST_CHUNK):
-                    self.streaming = False
-        except OSError:
-            pass
-        finally:
-            self.cut()
-
-    def _send(self, to: socket.socket, data: bytes) -> None:
-        self.flowing.wait()
-        if self._ended.is_set():
-            raise ConnectionAbortedError("cut")
-        to.sendall(data)
+    def _answered(self, data: bytes) -> None:
+        if self._begun is not self._action:  # the response to the next request begins
+            self._begun = self._action
+            self.left = self._action.limit
+            self._wait(self._action.hold_response)
+        if data.endswith(LAST_CHUNK):
+            self.streaming = False
 
     def _wait(self, until: threading.Event | float | None) -> None:
         if isinstance(until, threading.Event):

@@ -20,9 +20,9 @@ from tests.engine.conftest import exists
 from tests.engine.push.cable import Cable
 from tests.engine.push.conftest import ONLY_PUSH, Start, await_quiet, planted, removed, sweep
 from tests.support.process import PATIENCE, ListenerProcess, eventually
+from tests.support.proxy import Proxy
 from tests.support.rows import Rows
 from tests.support.servers import PrivatePostgres, PrivateServer
-from tests.support.wire import Wire
 
 
 def told(listener: ListenerProcess, event: str) -> list[Any]:
@@ -104,8 +104,10 @@ def test_a_network_that_is_cut_without_a_reset_loses_no_deletion(
             rows = stack.enter_context(Rows(url))
             make_table(rows, url)
             ((doomed, its), (_, other)) = planted(api, rows, 2).items()
-            wire = stack.enter_context(Wire(("127.0.0.1", server.port), cable.address))
-            far = url.replace(f"127.0.0.1:{server.port}", f"{cable.address}:{wire.port}")
+            proxy = stack.enter_context(
+                Proxy(("127.0.0.1", server.port), listen=(cable.address, 0))
+            )
+            far = url.replace(f"127.0.0.1:{server.port}", f"{cable.address}:{proxy.port}")
             listener = ListenerProcess(engine.host, far, *ONLY_PUSH, within=cable.within)
             stack.enter_context(listener)
             listener.await_log("feed")
