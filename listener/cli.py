@@ -151,13 +151,13 @@ def _end_with(listener: Listener) -> None:
     "--prefix", "prefixes", multiple=True, metavar="PREFIX", help="Look at this topology only."
 )
 @click.option(
-    "--confirm", default="", metavar="TOKEN", help="Remove what is held under this token."
+    "--confirm", default=None, metavar="TOKEN", help="Remove what is held under this token."
 )
 def sweep_command(
     config: Path | None,
     as_json: bool,
     prefixes: tuple[str, ...],
-    confirm: str,
+    confirm: str | None,
     **options: object,
 ) -> int:
     """Sweep once: remove everything on this host whose topology has no row, and report."""

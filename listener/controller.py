@@ -131,7 +131,7 @@ class Controller:
         self._reconciler = Reconciler(index=index, judge=judge, reap=reap, clock=clock)
         self._unheard = [Unheard() for _ in range(feeds)]
         self._log = RemovalLog()
-        self._held: Mapping[str, str] = {}
+        self._held: tuple[Mapping[str, str], str] = {}, ""
         self._lists = self._lists_screened = 0
         self._screened_at = -SCREEN_SPACING
         self.stopping = False
@@ -171,9 +171,9 @@ class Controller:
         """A feed is not there until it hints again."""
         self._unheard[database].lost()
 
-    def news(self) -> Mapping[int, Memory]:
-        """What the next run should know, by database, where it has changed since the last call."""
-        return self._reconciler.news()
+    def news(self, *, everything: bool = False) -> Mapping[int, Memory]:
+        """What the next run should know, by database; see :meth:`Judge.news`."""
+        return self._reconciler.news(everything=everything)
 
     def _look_at_everything(self) -> None:
         spacing = self._screened_at + SCREEN_SPACING - self._clock()
@@ -233,16 +233,19 @@ class Controller:
         return not outcome.unfinished
 
     def _say_held(self, screening: Screening) -> None:
-        if screening.held == self._held:
+        # The token too: of another table it is another one, though the same topologies are held.
+        if (screening.held, screening.token) == self._held:
             return
-        self._held = dict(screening.held)
-        for reason in sorted(set(self._held.values())):
-            prefixes = sorted(prefix for prefix, why in self._held.items() if why == reason)
-            logger.bind(event="held", prefix=" ".join(prefixes), token=screening.token).error(
-                "held and not removed, because {}: {}; if these topologies are to go, run"
+        self._held = dict(screening.held), screening.token
+        prefixes_by_reason: dict[str, list[str]] = {}
+        for prefix, reason in sorted(screening.held.items()):
+            prefixes_by_reason.setdefault(reason, []).append(prefix)
+        if prefixes_by_reason:  # one line, for one token releases them all
+            prefixes = " ".join(sorted(screening.held))
+            logger.bind(event="held", prefix=prefixes, token=screening.token).error(
+                "held and not removed: {}; if all of these are to go, run"
                 " topology-reaper sweep --confirm {}",
-                reason,
-                ", ".join(prefixes),
+                "; ".join(f"{', '.join(p)}, because {r}" for r, p in prefixes_by_reason.items()),
                 screening.token,
             )
 

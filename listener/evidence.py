@@ -20,8 +20,9 @@ What outlives a restart is :class:`Memory`.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Self
 
@@ -40,6 +41,8 @@ class Answer:
         identity: of the database and of the table's incarnation.
         generation: grows when something happened to the database that nobody could follow; it
             means nothing outside this process.
+        position: how far the database has come; it goes back only when an older state of it is
+            restored underneath. 0 where there is no such figure.
     """
 
     prefixes: frozenset[str]
@@ -47,6 +50,7 @@ class Answer:
     at: float
     identity: str
     generation: int = 0
+    position: int = 0
 
     def live(self, owner: str) -> bool:
         """Whether the owner has a row.
@@ -100,12 +104,16 @@ class Memory:
         witnessed: the ids and prefixes that had a row in it.
         vouched: a row of it owned something on this host.
         replaced: it took another one's place, and what that one knew is still on this host.
+        former: the ids and prefixes that had a row in what it took the place of, and none since.
+        position: how far the database had come; alone it is no news.
     """
 
     identity: str
     witnessed: frozenset[str] = frozenset()
     vouched: bool = False
     replaced: bool = False
+    former: frozenset[str] = frozenset()
+    position: int = field(default=0, compare=False)
 
 
 class Evidence:
@@ -134,12 +142,19 @@ class Evidence:
         self._witnessed_only = witnessed_only
         self._identity = memory.identity if memory else None
         self._generation = 0
-        # By owner, when it was last known to be alive or on this host.
+        # By owner: when its row was last seen, and when it was last known to be on this host.
         self._witnessed = dict.fromkeys(memory.witnessed, now) if memory else {}
+        self._needed = dict(self._witnessed)
         self._absent_since: dict[str, float] = {}
         self._vouched = memory is not None and memory.vouched
         self._replaced = memory is not None and memory.replaced
-        self._listed_since = False  # since the table was replaced
+        self._former = set(memory.former) if memory else set()
+        # Every answer from now on comes after this.
+        self._least_position = self._position = memory.position if memory else 0
+        # Whether there was a listing at all, and one since the table was replaced: when an earlier
+        # run learned of that, any is.
+        self._listed = False
+        self._listed_since = self._replaced
 
     @property
     def identity(self) -> str:
@@ -149,28 +164,45 @@ class Evidence:
     @property
     def memory(self) -> Memory:
         """What the next run should know."""
-        return Memory(self.identity, frozenset(self._witnessed), self._vouched, self._replaced)
+        return Memory(
+            self.identity,
+            frozenset(self._witnessed),
+            self._vouched,
+            self._replaced,
+            frozenset(self._former),
+            self._position,
+        )
 
     def observe(self, answer: Answer, owners: Iterable[str]) -> None:
         """Learn from an answer about the owners of resources that were known before it."""
-        if (self._identity, self._generation) != (answer.identity, answer.generation):
+        known = (self._identity, self._generation)
+        if known != (answer.identity, answer.generation) or answer.position < self._least_position:
             self._replaced = self._identity is not None
             self._listed_since = False
             self._identity, self._generation = answer.identity, answer.generation
+            self._least_position = self._position = 0
+            if self._replaced:
+                self._former |= self._witnessed.keys()
             self._witnessed.clear()
+            self._needed.clear()
             self._absent_since.clear()
             self._vouched = False
+        self._position = max(self._position, answer.position)
         for id_ in answer.ids:
             for owner in (id_, prefix_of(id_)):
-                self._witnessed[owner] = answer.at
+                # Answers may be observed in another order than they were asked for.
+                seen = max(answer.at, self._witnessed.get(owner, answer.at))
+                self._witnessed[owner] = self._needed[owner] = seen
                 self._absent_since.pop(owner, None)
+                self._former.discard(owner)
         for owner in owners:
             if answer.live(owner):
                 self._vouched = True
             else:
-                self._absent_since.setdefault(owner, answer.at)
+                since = self._absent_since.get(owner, answer.at)
+                self._absent_since[owner] = min(since, answer.at)
                 if owner in self._witnessed:
-                    self._witnessed[owner] = answer.at
+                    self._needed[owner] = answer.at
 
     def settle(self, answer: Answer, owners: Set[str], gone: Set[str], *, listed: bool) -> None:
         """Forget what no longer matters.
@@ -182,18 +214,28 @@ class Evidence:
             listed: nothing is missing among them, for they come from a new listing.
         """
         self._absent_since = {o: at for o, at in self._absent_since.items() if o in owners}
+        self._listed |= listed
+        if not self._listed:
+            return  # nobody knows yet what is on this host
         # A deploy may go on after its row is deleted and what there was of it is removed.
         oldest = answer.at - REMEMBERED
-        self._witnessed = {o: at for o, at in self._witnessed.items() if at >= oldest}
+        self._needed = {o: at for o, at in self._needed.items() if at >= oldest}
+        self._witnessed = {o: at for o, at in self._witnessed.items() if o in self._needed}
         # The change of the table is past once it leaves nothing on this host in doubt. The listing
         # that shows it has to be later than the one at hand when the change was learned.
         if listed and self._replaced:
             self._replaced = not (self._listed_since and gone <= self._witnessed.keys())
             self._listed_since = True
+            if not self._replaced:
+                self._former.clear()
 
     def witnessed(self, owner: str) -> bool:
         """Whether the owner had a row in this same database."""
         return owner in self._witnessed
+
+    def doubted(self, owner: str) -> bool:
+        """Whether the owner had a row in what this database took the place of, and not since."""
+        return self._replaced and owner in self._former
 
     def absent_for(self, owner: str, answer: Answer) -> float:
         """For how many seconds every answer has shown that the owner has no row."""
@@ -211,7 +253,8 @@ class Evidence:
             engine_now: for a single look, which cannot watch an absence last: the engine's time, in
                 seconds since the epoch. The resource's age then stands for the absence.
         """
-        if owner in self._witnessed:
+        # A row that only a later question saw may have been inserted in between.
+        if self._witnessed.get(owner, math.inf) <= answer.at:
             return Verdict(State.ORPHAN, "witnessed: its row was seen before and is gone")
         if self._replaced:
             return Verdict(State.HELD, "the table is not the one that was there before")

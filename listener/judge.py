@@ -2,8 +2,9 @@
 
 With several databases a row in any of them is life, and all must answer. Of an id that has no row
 anywhere, the database that once had it is the witness, and what the others do not know of it is no
-matter. A prefix is less than an id: a resource that nothing but its name ties to a topology takes
-the weakest evidence of all databases, and so does an id that nobody witnessed.
+matter; but where another one knew it as well and has been replaced since, that may be why it is
+missing, and it is held. A prefix is less than an id: a resource that nothing but its name ties to a
+topology takes the weakest evidence of all databases, and so does an id that nobody witnessed.
 
 A removal can be put off by a delay, for who wants to look at the evidence first: the owner then has
 to be absent everywhere for so long.
@@ -88,12 +89,16 @@ class Judge:
         for evidence, answer in zip(self._evidence, answers.each, strict=True):
             evidence.settle(answer, owners, gone, listed=listed)
 
-    def news(self) -> dict[int, Memory]:
-        """What the next run should know, by database, where it has changed since the last call."""
+    def news(self, *, everything: bool = False) -> dict[int, Memory]:
+        """What the next run should know, by database, where it has changed since the last call.
+
+        Args:
+            everything: also where nothing but the position has.
+        """
         news = {}
         for database, evidence in enumerate(self._evidence):
             memory = evidence.memory
-            if memory != self._told[database]:
+            if everything or memory != self._told[database]:
                 self._told[database] = news[database] = memory
         return news
 
@@ -148,7 +153,8 @@ class Judge:
             evidence.weigh(owner, answer, created=resource.created, engine_now=engine_now)
             for evidence, answer in zip(self._evidence, answers.each, strict=True)
         ]
-        if len(owner) > PREFIX_LENGTH:
+        doubted = any(evidence.doubted(owner) for evidence in self._evidence)
+        if len(owner) > PREFIX_LENGTH and not doubted:
             for evidence, verdict in zip(self._evidence, verdicts, strict=True):
                 if evidence.witnessed(owner):
                     return verdict
@@ -156,7 +162,7 @@ class Judge:
 
     @property
     def _identity(self) -> str:
-        return "\0".join(evidence.identity for evidence in self._evidence)
+        return "\0".join(sorted(evidence.identity for evidence in self._evidence))
 
     def token(self, held: Iterable[str]) -> str:
         """The token that releases these prefixes of these databases, and no others."""

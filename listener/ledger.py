@@ -13,6 +13,7 @@ knows.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import hashlib
 import json
@@ -25,9 +26,14 @@ from loguru import logger
 
 from listener.evidence import Memory
 
-VERSION = 1
+VERSION = 2
 LARGEST = 32 * 1024 * 1024
 """Bytes; some 400,000 topologies."""
+
+
+UNBELIEVED = Memory(identity="not believed")
+"""Instead of what cannot be believed. No table is the one that it is about, so whatever is missing
+is held: a ledger that is lost must not release anything."""
 
 
 class StateDirectory:
@@ -50,10 +56,15 @@ class StateDirectory:
         except BlockingIOError:
             self.close()
             return "another listener uses it"
-        except OSError as error:
+        except (OSError, ValueError) as error:
             self.close()
-            return str(error.strerror)
+            return str(getattr(error, "strerror", error))
         return None
+
+    @property
+    def locked(self) -> bool:
+        """Whether it is ours."""
+        return self._lock is not None
 
     def close(self) -> None:
         """Let go of it."""
@@ -64,60 +75,73 @@ class StateDirectory:
     def ledger(self, database: str) -> Ledger:
         """The ledger of the database with this name."""
         digest = hashlib.sha256(database.encode()).hexdigest()[:16]
-        return Ledger(
-            self.path / f"ledger-{digest}.json", database, writable=self._lock is not None
-        )
+        return Ledger(self, self.path / f"ledger-{digest}.json", database)
 
 
 class Ledger:
     """The file of one database.
 
     Args:
+        state: the folder; nothing is written while it is not locked.
         path: the file; may not exist yet.
         database: its name, without a password.
-        writable: otherwise it is only read.
     """
 
-    def __init__(self, path: Path, database: str, *, writable: bool) -> None:
+    def __init__(self, state: StateDirectory, path: Path, database: str) -> None:
+        self._state = state
         self._path = path
         self._database = database
-        self._writable = writable
-        self._saved: Memory | None = None
+        self._saved: tuple[Memory, int] | None = None
+        self._foreign = False
+        self._failed = ""
 
     def load(self) -> Memory | None:
-        """What an earlier run knew; None if there was none, or it cannot be believed."""
+        """What an earlier run knew; None if there was none, UNBELIEVED if it cannot be believed."""
         try:
-            self._saved = self._read()
-        except FileNotFoundError:
+            memory = self._read()
+        except (FileNotFoundError, NotADirectoryError):
             return None
         except (OSError, ValueError, KeyError, TypeError) as error:
             self._set_aside(error)
-        return self._saved
+            return UNBELIEVED
+        self._saved = memory, memory.position
+        return memory
 
     def save(self, memory: Memory) -> None:
-        """Keep this, if it is news."""
-        if not self._writable or memory == self._saved or not memory.identity:
+        """Keep this, if it is news; what cannot be kept now is tried again with the next news."""
+        news = memory, memory.position
+        if not (self._state.locked and memory.identity) or self._foreign or news == self._saved:
             return
         new = self._path.with_suffix(".new")
+        written = _written(self._database, memory)
         try:
+            if len(written) > LARGEST:
+                raise OSError(errno.EFBIG, f"more than {LARGEST:,} bytes")
             descriptor = os.open(new, os.O_CREAT | os.O_WRONLY | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
             with os.fdopen(descriptor, "w") as file:
-                file.write(_written(self._database, memory))
+                file.write(written)
                 file.flush()
                 os.fsync(file.fileno())
             new.replace(self._path)
         except OSError as error:
-            self._writable = False
-            logger.bind(event="state", error=str(error)).warning(
-                "what is known about {} will not outlive this process: {}", self._database, error
-            )
-        self._saved = memory
+            if str(error) != self._failed:
+                logger.bind(event="state", error=str(error)).warning(
+                    "what is known about {} will not outlive this process: {}",
+                    self._database,
+                    error,
+                )
+            self._failed = str(error)
+        else:
+            self._saved, self._failed = news, ""
 
     def _read(self) -> Memory:
         # O_NONBLOCK: should it be a pipe.
         with os.fdopen(os.open(self._path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)) as file:
             status = os.fstat(file.fileno())
-            if status.st_uid != os.geteuid() or status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+            self._foreign = status.st_uid != os.geteuid()
+            # The superuser may read what the service's user keeps in its own folder.
+            owners = {os.geteuid(), self._path.parent.stat().st_uid}
+            if status.st_uid not in owners or status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
                 raise ValueError("somebody else may write it")
             if status.st_size > LARGEST:
                 raise ValueError("it is too large")
@@ -132,17 +156,22 @@ class Ledger:
             witnessed=frozenset(content["witnessed"]),
             vouched=content["vouched"],
             replaced=content["replaced"],
+            former=frozenset(content["former"]),
+            position=content["position"],
         )
 
     def _set_aside(self, error: Exception) -> None:
         logger.bind(event="state", error=str(error)).warning(
-            "{} is not believed, for {}; what was seen before counts as never seen",
+            "{} is not believed, for {}; what is missing is held until it is confirmed",
             self._path,
             error,
         )
-        if self._writable:
+        if self._state.locked and not self._foreign:
+            # A second name: until there is a new one, it goes on being there and not believed.
+            aside = self._path.with_suffix(".set-aside")
             with suppress(OSError):
-                self._path.replace(self._path.with_suffix(".set-aside"))
+                aside.unlink(missing_ok=True)
+                os.link(self._path, aside, follow_symlinks=False)
 
 
 def _written(database: str, memory: Memory) -> str:
@@ -153,7 +182,9 @@ def _written(database: str, memory: Memory) -> str:
             "identity": memory.identity,
             "vouched": memory.vouched,
             "replaced": memory.replaced,
+            "position": memory.position,
             "witnessed": sorted(memory.witnessed),
+            "former": sorted(memory.former),
         }
     )
     return f"{hashlib.sha256(body.encode()).hexdigest()}\n{body}"

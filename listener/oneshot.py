@@ -1,14 +1,15 @@
 """One full sweep: list, ask, remove what is orphaned, report.
 
 The decision path is the listener's own; only what surrounds it differs. There is no time to watch a
-row's absence last, so the age of a resource stands for it, and instead of a queue each prefix is
-looked at a few times while a removal is pending.
+row's absence last, so the age of a resource stands for it; for a delay nothing can, so with one
+nothing is removed. Instead of a queue each prefix is looked at a few times while a removal is
+pending.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from functools import partial
@@ -27,6 +28,7 @@ from tenacity import (
 
 from listener.engine.client import Engine
 from listener.errors import ConfigurationError, NoAnswer, may_pass
+from listener.evidence import Memory
 from listener.index import PrefixIndex
 from listener.judge import Judge
 from listener.ledger import StateDirectory
@@ -45,7 +47,7 @@ Value = TypeVar("Value")
 
 
 def sweep(
-    settings: Settings, *, prefixes: Collection[str] | None = None, confirm: str = ""
+    settings: Settings, *, prefixes: Collection[str] | None = None, confirm: str | None = None
 ) -> Report:
     """One full sweep: list, ask, remove what is orphaned.
 
@@ -63,11 +65,15 @@ def sweep(
     engine = open_engine(settings)
     tables = open_tables(settings)
     with closing(StateDirectory(settings.state_path)) as state, ExitStack() as stack:
-        state.lock()  # where a listener has it, what that one knows is read and not changed
         databases = open_databases(settings, tables, state)
         for database in databases:
             stack.callback(database.topologies.close)
-        report = _sweep(engine, databases, settings, prefixes, confirm)
+        report, news = _sweep(engine, databases, settings, prefixes, confirm)
+        # Only now, so that a listener that is started meanwhile can have the folder. Where one has
+        # it, what that one knows was read and is not changed.
+        if state.lock() is None:
+            for number, memory in news.items():
+                databases[number].ledger.save(memory)
     report.duration_ms = round((time.monotonic() - started) * 1000, 1)
     return report
 
@@ -77,8 +83,8 @@ def _sweep(
     databases: Sequence[Database],
     settings: Settings,
     prefixes: Collection[str] | None,
-    confirm: str,
-) -> Report:
+    confirm: str | None,
+) -> tuple[Report, Mapping[int, Memory]]:
     index = PrefixIndex()
     judge = Judge([(d.topologies.ask, d.evidence) for d in databases], delay=settings.delay)
     with ThreadPoolExecutor(settings.workers, "remove") as pool:
@@ -92,16 +98,14 @@ def _sweep(
         for database in databases:
             reach(partial(database.topologies.ask, ()), settings.timeout)
         index.replace(reach(engine.resources, settings.timeout))
-        screening = reach(lambda: reconciler.screen(prefixes), settings.timeout)
-        if confirm:
+        screening = reach(lambda: reconciler.screen(prefixes, listed=True), settings.timeout)
+        if confirm is not None:
             _release(judge, screening, confirm)
             screening = reconciler.screen(prefixes)
         report = Report.of(screening, dry_run=settings.dry_run)
         if not settings.dry_run:
             _remove(screening.orphans, reconciler, report, settings)
-        for number, memory in reconciler.news().items():
-            databases[number].ledger.save(memory)
-    return report
+        return report, reconciler.news(everything=True)
 
 
 def _release(judge: Judge, screening: Screening, token: str) -> None:

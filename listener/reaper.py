@@ -188,8 +188,12 @@ class Reaper:
         attached: Sequence[Endpoint] | None,
         again: bool,
     ) -> Removal:
-        """One attempt: look first, for looking takes time; then the permit; then act at once."""
-        if not resource.settled:
+        """One attempt: look first, for looking takes time; then the permit; then act at once.
+
+        Before another attempt everything is looked up: it may have gone meanwhile, and what the
+        engine does not find by its id it would remove by its name.
+        """
+        if again or not resource.settled:
             read = self._engine.read(resource)
             if read is None or read.owners != resource.owners:
                 return Removal(resource, Result.MISTAKEN, found=read)

@@ -63,6 +63,7 @@ class Outcome:
     Attributes:
         removals: what became of each resource that was to be removed.
         evidence: by resource id, on which evidence.
+        there: the ids of what the index still holds of the prefix.
         wait: look again after so many seconds; None when there is no need.
         again: look again after so many seconds even if something of it fails, for a row that was
             reported deleted is still there; None when there is none.
@@ -71,6 +72,7 @@ class Outcome:
 
     removals: Sequence[Removal] = ()
     evidence: Mapping[str, str] = field(default_factory=dict)
+    there: Collection[str] = frozenset()
     wait: float | None = None
     again: float | None = None
     held: bool = False
@@ -172,10 +174,10 @@ class Reconciler:
             self._judge.report(database, ids, self._clock())
         return self._index.prefixes() & {prefix_of(id_) for id_ in ids}
 
-    def news(self) -> Mapping[int, Memory]:
-        """What the next run should know, by database, where it has changed since the last call."""
+    def news(self, *, everything: bool = False) -> Mapping[int, Memory]:
+        """What the next run should know, by database; see :meth:`Judge.news`."""
         with self._lock:
-            return self._judge.news()
+            return self._judge.news(everything=everything)
 
     def reported(self, prefix: str) -> bool:
         """Whether a deletion with this prefix was reported lately."""
@@ -208,6 +210,7 @@ class Reconciler:
         return Outcome(
             removals=removals,
             evidence={r.id: verdicts[r.id].evidence for r in doomed},
+            there={resource.id for resource in self._index.resources(prefix)},
             wait=max(waits, default=None),
             again=again,
             held=State.HELD in states,

@@ -29,8 +29,16 @@ from tenacity import (
 
 from listener.controller import Controller, Lane
 from listener.database.feeds.choice import PushOrPoll
+from listener.engine.client import Engine
 from listener.engine.watch import Watch
-from listener.errors import ConfigurationError, NoAnswer, ReaperError, may_pass, presentable
+from listener.errors import (
+    ConfigurationError,
+    EngineError,
+    NoAnswer,
+    ReaperError,
+    may_pass,
+    presentable,
+)
 from listener.evidence import Answer
 from listener.health import Link
 from listener.index import PrefixIndex
@@ -81,7 +89,7 @@ class Listener:
             judge=Judge(
                 [(self._asking(d), d.evidence) for d in self._databases], delay=settings.delay
             ),
-            reap=DryRun().reap if settings.dry_run else self._reap,
+            reap=DryRun(self._engine).reap if settings.dry_run else self._reap,
             clock=time.monotonic,
             docker_up=lambda: self._docker.up,
             learned=self._remember,
@@ -139,6 +147,7 @@ class Listener:
         self._removals.shutdown(wait=False)
         for database in self._databases:
             database.topologies.close()
+        self._remember(everything=True)
         self._state.close()
         return not any(thread.is_alive() for thread in self._threads)
 
@@ -207,6 +216,7 @@ class Listener:
     def _keep_time(self) -> None:
         while not self._stop.wait(self._settings.sweep_interval):
             self.sweep_now()
+            self._remember(everything=True)
 
     # Keeping a connection, and keeping a thread.
 
@@ -292,9 +302,9 @@ class Listener:
         while (key := lane.await_key(self._stop)) is not None:
             lane.work(key)
 
-    def _remember(self) -> None:
+    def _remember(self, *, everything: bool = False) -> None:
         with self._saving:  # an older state must not overwrite a newer one
-            for number, memory in self._controller.news().items():
+            for number, memory in self._controller.news(everything=everything).items():
                 self._databases[number].ledger.save(memory)
 
     def _asking(self, database: Database) -> Ask:
@@ -319,18 +329,35 @@ class Listener:
 
 
 class DryRun:
-    """Removes nothing, and says once what would have been removed."""
+    """Removes nothing, and says once what would have been removed.
 
-    def __init__(self) -> None:
+    Args:
+        engine: is asked about what has to be read again before it is removed.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._lock = threading.Lock()
         self._said: set[str] = set()
 
     def reap(self, doomed: Iterable[Resource], permit: Permit) -> Sequence[Removal]:  # noqa: ARG002
         """Say what is new among these."""
-        new = [resource for resource in doomed if resource.id not in self._said]
-        self._said |= {resource.id for resource in new}
-        if new:
-            prefixes = " ".join(sorted({prefix for r in new for prefix in r.prefixes}))
-            logger.bind(event="would_remove", prefix=prefixes, ids=[r.id for r in new]).info(
-                "would remove of topology {}: {}", prefixes, ", ".join(map(str, new))
+        with self._lock:
+            new = [resource for resource in doomed if resource.id not in self._said]
+            self._said |= {resource.id for resource in new}
+        ours = [resource for resource in new if self._is_what_it_seems(resource)]
+        if ours:
+            prefixes = " ".join(sorted({prefix for r in ours for prefix in r.prefixes}))
+            logger.bind(event="would_remove", prefix=prefixes, ids=[r.id for r in ours]).info(
+                "would remove of topology {}: {}", prefixes, ", ".join(map(str, ours))
             )
         return ()
+
+    def _is_what_it_seems(self, resource: Resource) -> bool:
+        if resource.settled:
+            return True
+        try:
+            found = self._engine.read(resource)
+        except EngineError:
+            return False
+        return found is not None and found.owners == resource.owners

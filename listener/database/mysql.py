@@ -14,6 +14,10 @@ from listener.database.feeds.mysql import BinlogFeed
 from listener.database.server import CONNECT_TIMEOUT, READ_TIMEOUT, ServerTopologies
 from listener.database.topologies import TABLE
 
+YOUNG = 1.1
+"""Seconds within which another table may get the same time of creation: it is told in whole ones,
+and a file system's clock lags by some milliseconds."""
+
 
 class MysqlTopologies(ServerTopologies):
     """The table in MySQL or MariaDB."""
@@ -27,7 +31,9 @@ class MysqlTopologies(ServerTopologies):
 
     _WHO = sa.text(
         """
-        SELECT table_schema, UNIX_TIMESTAMP(create_time), @@global.read_only, @@global.server_id
+        SELECT table_schema, table_type, UNIX_TIMESTAMP(create_time),
+               UNIX_TIMESTAMP(SYSDATE(6)) - UNIX_TIMESTAMP(create_time) BETWEEN 0 AND :young,
+               @@global.read_only, @@global.server_id
         FROM information_schema.tables
         WHERE table_schema = COALESCE(:schema, DATABASE()) AND table_name = :name
         """
@@ -36,11 +42,15 @@ class MysqlTopologies(ServerTopologies):
     def _look(
         self, connection: sa.Connection, schema: str | None
     ) -> tuple[str, type[sa.String] | type[sa.Uuid[UUID]], str]:
-        parameters = {"schema": schema, "name": TABLE}
+        parameters = {"schema": schema, "name": TABLE, "young": YOUNG}
         row = connection.execute(self._WHO, parameters).one_or_none()
         if row is None:
             raise self.no_table()
-        found, created, read_only, server = row
+        found, kind, created, is_new, read_only, server = row
+        if kind != "BASE TABLE":
+            raise self.no_answer(f"has a view {TABLE!r} and no table; name the table itself")
+        if is_new:  # one that takes its place within the same second could not be told from it
+            raise self.no_answer("has just made its table, which is asked in a second")
         if str(read_only).upper() not in ("0", "OFF") and not self._allow_replica:
             raise self._replica()
         return found, sa.String, f"server {server} table of {created}"

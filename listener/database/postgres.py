@@ -42,8 +42,8 @@ class PostgresTopologies(ServerTopologies):
 
     _WHO = sa.text(
         """
-        SELECT n.nspname, c.oid, a.atttypid = 'uuid'::regtype, pg_is_in_recovery(),
-               row_security_active(c.oid), s.system_identifier,
+        SELECT n.nspname, c.oid, c.relkind::text, a.attcollation, a.atttypid = 'uuid'::regtype,
+               pg_is_in_recovery(), row_security_active(c.oid), s.system_identifier,
                CASE WHEN NOT pg_is_in_recovery()
                     THEN substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8) END
         FROM pg_class c
@@ -54,6 +54,11 @@ class PostgresTopologies(ServerTopologies):
         """
     )
 
+    _WHERE = sa.text(
+        "SELECT CASE WHEN pg_is_in_recovery() THEN 0"
+        " ELSE (pg_current_wal_flush_lsn() - '0/0')::bigint END"
+    )
+
     def _look(
         self, connection: sa.Connection, schema: str | None
     ) -> tuple[str, type[sa.String] | type[sa.Uuid[UUID]], str]:
@@ -62,15 +67,22 @@ class PostgresTopologies(ServerTopologies):
         row = connection.execute(self._WHO, {"name": name}).one_or_none()
         if row is None:
             raise self.no_table()
-        found, oid, is_uuid, replica, hidden, system, timeline = row
+        found, oid, kind, collation, is_uuid, replica, hidden, system, timeline = row
+        if kind not in ("r", "p"):
+            raise self.no_answer(f"has a view {TABLE!r} and no table; name the table itself")
         if replica and not self._allow_replica:
             raise self._replica()
         if hidden:
             raise self.no_answer(
                 "hides rows from this user by row-level security; give a role with BYPASSRLS"
             )
-        identity = f"{system}/{timeline or 'replica'} table {oid}"
+        identity = f"{system}/{timeline or 'replica'} table {oid} collation {collation}"
         return found, sa.Uuid if is_uuid else sa.String, identity
+
+    def _position(self, connection: sa.Connection) -> int:
+        """What of the log is on disk for good; it goes back only with the whole server."""
+        position: int = connection.execute(self._WHERE).scalar_one()
+        return position
 
     def push(self, *, look_every: float, check_every: float) -> Feed:  # noqa: ARG002
         """The feed of notifications."""

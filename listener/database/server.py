@@ -50,9 +50,11 @@ class ServerTopologies(Topologies):
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         where = f"{url.host or 'the local socket'}{f':{url.port}' if url.port else ''}"
-        super().__init__(f"the database {url.database or url.username or ''!r} on {where}", clock)
+        kind = url.get_backend_name()
+        name = url.database or url.username or ""
+        super().__init__(f"the {kind} database {name!r} on {where}", clock)
         self._allow_replica = allow_replica
-        self._where = f"{url.get_backend_name()} {where}/{url.database or ''}"
+        self._where = f"{kind} {where}/{url.database or ''}"
         self._schema: str | None = None
         self._ordered: str | None = None
         self._engine = sa.create_engine(
@@ -95,11 +97,13 @@ class ServerTopologies(Topologies):
         """A new transaction, and what it reads."""
         try:
             with self._connect() as connection:
+                position = self._position(connection)
                 looked = schema, id_type, identity = self._look(connection, self._schema)
                 self._schema = schema
                 asked = table(id_type, schema)
                 self._check_order(connection, asked, identity)
-                yield Reading(connection, f"{self._where} {schema} {identity}", asked)
+                whole = f"{self._where} {schema} {identity}"
+                yield Reading(connection, whole, asked, position=position)
                 # The first question locked the table against being dropped, but not before that.
                 if self._look(connection, schema) != looked:
                     raise self.no_answer("put another table in place while it was asked")
@@ -138,6 +142,10 @@ class ServerTopologies(Topologies):
             raise
         except Exception as error:  # drivers raise anything for what they do not know in a URL
             raise self.no_answer(error) from error
+
+    def _position(self, connection: sa.Connection) -> int:  # noqa: ARG002
+        """How far the server has come, or 0."""
+        return 0
 
     @abstractmethod
     def _look(

@@ -6,12 +6,13 @@ and without an error. So before and after each question the device and inode of 
 compared with those that were seen first. Another database file is no answer for good. Another
 ``-wal`` or ``-shm`` is none until all our connections are closed, for they share what they hold;
 those opened then see the truth, and since nobody knows what happened in between, the table counts
-as another incarnation.
+as another incarnation. The same goes for a file that was overwritten with an older state of itself,
+which shows in the change counter of its header.
 
 They are opened read-only. SQLite would otherwise copy what its ``-wal`` holds into the database as
 the last connection closes, even from a deleted one and into a database that was restored since. And
-they are never opened by anything but SQLite: closing any other descriptor of them would drop the
-locks that SQLite holds for the whole process.
+they are never closed by anything but SQLite: closing any other descriptor of them would drop the
+locks that SQLite holds for the whole process. The one by which the header is read stays open.
 """
 
 from __future__ import annotations
@@ -45,6 +46,11 @@ CREATE TABLE {TABLE} (
 """
 
 _File = tuple[int, int]  # device and inode
+_CHANGE_COUNTER = slice(24, 28)
+"""Where the header has it (SQLite's file format, 1.3.7). In WAL mode it grows as the database does,
+and shows up here at a checkpoint; it never goes back."""
+_headers: dict[_File, int] = {}
+"""By file, a descriptor that is never closed."""
 
 
 class _Connection(sqlite3.Connection):
@@ -88,8 +94,9 @@ class SqliteTopologies(Topologies):
                 version = connection.exec_driver_sql("PRAGMA schema_version").scalar_one()
                 device, inode = self._database or (0, 0)
                 identity = f"{self.path} {device}:{inode} schema {version}"
+                position = self._position((device, inode))
                 try:
-                    yield Reading(connection, identity, table(), self._generation)
+                    yield Reading(connection, identity, table(), self._generation, position)
                 finally:
                     if self._outdated:
                         connection.invalidate()  # the pool that it came from is gone
@@ -164,6 +171,17 @@ class SqliteTopologies(Topologies):
             self._outdated = False
             self._generation += 1
         self._beside = found
+
+    def _position(self, file: _File) -> int:
+        """The change counter."""
+        try:
+            if file not in _headers:
+                descriptor = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
+                status = os.fstat(descriptor)
+                _headers[status.st_dev, status.st_ino] = descriptor
+            return int.from_bytes(os.pread(_headers[file], 100, 0)[_CHANGE_COUNTER])
+        except (OSError, KeyError) as error:  # swapped just now
+            raise self.no_answer(error) from error
 
     def _find(self) -> _File:
         try:

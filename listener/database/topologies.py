@@ -12,6 +12,7 @@ is raised as :class:`~listener.errors.NoAnswer`.
 from __future__ import annotations
 
 import re
+import threading
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
@@ -50,12 +51,14 @@ class Reading:
         identity: of the database and of the table's incarnation.
         table: what to ask.
         generation: grows when something happened to the database that nobody could follow.
+        position: how far the database has come; 0 where there is no such figure.
     """
 
     connection: sa.Connection
     identity: str
     table: sa.TableClause
     generation: int = 0
+    position: int = 0
 
     @property
     def name(self) -> str:
@@ -78,6 +81,8 @@ class Topologies(ABC):
     def __init__(self, name: str, clock: Callable[[], float] = time.monotonic) -> None:
         self.name = name
         self._clock = clock
+        self._reaching = threading.Lock()
+        self._reached, self._reached_at, self._setbacks = 0, 0.0, 0
 
     def close(self) -> None:
         """Close the connections that wait for the next question."""
@@ -105,8 +110,19 @@ class Topologies(ABC):
             ids=found,
             at=at,
             identity=reading.identity,
-            generation=reading.generation,
+            generation=reading.generation + self._reach(reading.position, at),
+            position=reading.position,
         )
+
+    def _reach(self, position: int, asked_at: float) -> int:
+        """How often the database went back so far: an older state was restored underneath us."""
+        with self._reaching:
+            if position >= self._reached:
+                self._reached, self._reached_at = position, self._clock()
+            elif asked_at >= self._reached_at:
+                self._reached = position
+                self._setbacks += 1
+            return self._setbacks
 
     @abstractmethod
     def reading(self) -> AbstractContextManager[Reading]:

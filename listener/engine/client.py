@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import socket
 import threading
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -104,12 +105,17 @@ class Engine:
         """The resource as the engine knows it now; None if it is none of ours.
 
         Raises:
-            Gone: the engine does not know it.
+            Gone: the engine does not know it, or only as the name of another: what it does not find
+                by an id it looks for by name.
         """
+        is_network = resource.kind is Kind.NETWORK
         with self._object():
-            if resource.kind is Kind.NETWORK:
-                return _network(self.api.inspect_network(resource.id))
-            attributes = self.api.inspect_container(resource.id)
+            inspect = self.api.inspect_network if is_network else self.api.inspect_container
+            attributes = inspect(resource.id)
+            if attributes["Id"] != resource.id:
+                raise Gone(f"{resource.id[:12]} is only the name of another")
+            if is_network:
+                return _network(attributes)
             labels = attributes["Config"].get("Labels") or {}
             return naming.container(
                 attributes["Id"],
@@ -122,7 +128,7 @@ class Engine:
     def find(self, whats: Collection[str]) -> list[Found]:
         """The containers and networks with one of these names, ids, or beginnings of an id."""
         found = []
-        for what in whats:
+        for what in filter(_NAME.fullmatch, whats):
             with contextlib.suppress(Gone), self._object():
                 found.append(self._found_container(self.api.inspect_container(what)))
         with self._errors():
@@ -231,7 +237,7 @@ class Engine:
 
     def _container(self, summary: Mapping[str, Any]) -> Resource | None:
         return naming.container(
-            summary["Id"], *self._marks(summary), created=summary.get("Created")
+            _id(summary), *self._marks(summary), created=_seconds(summary.get("Created"))
         )
 
     def _endpoint(self, summary: Mapping[str, Any]) -> Endpoint:
@@ -292,7 +298,7 @@ class Engine:
             meaning = _meaning(error)
             kind = TimedOut if meaning == _TIMED_OUT else EngineError
             raise kind(f"--docker-host: {self.host} {meaning}") from error
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
             raise EngineError(f"--docker-host: {self.host} {_NO_ENGINE}") from error
 
 
@@ -346,9 +352,21 @@ class EventStream:
         self._socket.close()
 
 
+def _id(attributes: Mapping[str, Any]) -> str:
+    """The id that the engine gave an object.
+
+    Raises:
+        TypeError: it is none.
+    """
+    id_ = attributes["Id"]
+    if not isinstance(id_, str) or not id_:
+        raise TypeError(f"an id that is none: {id_!r}")
+    return id_
+
+
 def _network(attributes: Mapping[str, Any]) -> Resource | None:
     return naming.network(
-        attributes["Id"],
+        _id(attributes),
         attributes["Name"],
         driver=attributes.get("Driver"),
         scope=attributes.get("Scope"),
@@ -357,6 +375,8 @@ def _network(attributes: Mapping[str, Any]) -> Resource | None:
     )
 
 
+_NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]*")
+"""The form of a container's name or id: only then is it part of a path."""
 _TIMED_OUT = "does not answer in time"
 _NO_ENGINE = "does not answer like a Docker Engine"
 _MEANINGS = {404: Gone, 409: InProgress, 403: InUse}
@@ -402,6 +422,11 @@ def _explanation(error: docker.errors.APIError) -> str:
     if isinstance(text, bytes):
         text = text.decode(errors="replace")
     return f"{error.status_code}: {text or 'no reason given'}"
+
+
+def _seconds(value: object) -> float | None:
+    """Seconds since the epoch as a list has them, None if they are none."""
+    return float(value) if isinstance(value, int | float) and 0 < value < 2**40 else None
 
 
 def _epoch(text: object) -> float | None:

@@ -13,7 +13,7 @@ from typing import Any
 from listener import naming
 from listener.errors import EngineError
 from listener.index import PrefixIndex
-from listener.naming import Resource
+from listener.naming import Kind, Resource
 
 
 class Mirror:
@@ -46,8 +46,10 @@ class Mirror:
             name = str(attributes.get("name", ""))
             if not isinstance(id_, str):
                 raise TypeError(id_)
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise EngineError("the event stream brought something that is no event") from error
+        if event.get("Type") not in tuple(Kind):
+            return  # an image's event, for one, has the labels of the image
         if event.get("Action") == "destroy":
             self._index.discard(id_)
         else:

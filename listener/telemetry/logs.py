@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from loguru import logger
 
+from listener.naming import Resource
 from listener.reaper import Removal, Result
 from listener.reconciler import Outcome
 
@@ -50,35 +51,57 @@ def _write_json(message: Message) -> None:
 
 
 class RemovalLog:
-    """Says what became of each resource; why one is still there is said once for each reason."""
+    """Says what became of each resource; why one is still there is said once for each reason.
+
+    A removal that is under way at the first look is no news: with two listeners on a host, one
+    comes too late every time.
+    """
 
     def __init__(self) -> None:
-        self._said: dict[str, str] = {}
+        # By id what is still there: of which topology, and why as it was last said.
+        self._staying: dict[str, tuple[str, Resource, str]] = {}
 
     def write(self, prefix: str, outcome: Outcome, *, stopping: bool = False) -> None:
         """Log the outcome of one prefix; while stopping, what is still there is no news."""
         for removal in outcome.removals:
             if stopping and removal.result is not Result.REMOVED:
                 continue
-            line = logger.bind(
-                event=removal.result.value,
-                prefix=prefix,
-                kind=removal.resource.kind.value,
-                id=removal.resource.id,
-                name=removal.resource.name,
-                evidence=outcome.evidence[removal.resource.id],
+            line = _about(removal.result, prefix, removal.resource).bind(
+                evidence=outcome.evidence[removal.resource.id]
             )
             if removal.result in (Result.PENDING, Result.FAILED):
-                self._stuck(line.bind(error=removal.error), removal)
+                self._stays(line.bind(error=removal.error), prefix, removal)
                 continue
-            self._said.pop(removal.resource.id, None)
+            if removal.result is not Result.GONE:
+                self._staying.pop(removal.resource.id, None)
             if removal.result is Result.REMOVED:
                 line.info("removed {} of topology {}", removal.resource, prefix)
             else:
                 line.debug("{}: {} of topology {}", removal.result, removal.resource, prefix)
+        for id_, (of, resource, said) in list(self._staying.items()):
+            if of == prefix and id_ not in outcome.there:
+                del self._staying[id_]
+                if said:
+                    _about(Result.GONE, prefix, resource).info("{} is gone by now", resource)
 
-    def _stuck(self, line: Logger, removal: Removal) -> None:
-        if self._said.get(removal.resource.id) != removal.error:
-            self._said[removal.resource.id] = removal.error
-            say = line.warning if removal.result is Result.PENDING else line.error
-            say("{} is still there and is tried again: {}", removal.resource, removal.error)
+    def _stays(self, line: Logger, prefix: str, removal: Removal) -> None:
+        _, _, said = self._staying.get(removal.resource.id, (prefix, removal.resource, None))
+        under_way = removal.result is Result.PENDING
+        if under_way and said is None:
+            line.debug("{} is being removed: {}", removal.resource, removal.error)
+            said = ""
+        elif said != removal.error:
+            said = removal.error
+            say = line.warning if under_way else line.error
+            say("{} is still there and is tried again: {}", removal.resource, said)
+        self._staying[removal.resource.id] = prefix, removal.resource, said or ""
+
+
+def _about(result: Result, prefix: str, resource: Resource) -> Logger:
+    return logger.bind(
+        event=result.value,
+        prefix=prefix,
+        kind=resource.kind.value,
+        id=resource.id,
+        name=resource.name,
+    )

@@ -125,6 +125,7 @@ class Known:
     Attributes:
         table: identity and generation of the table that it is about.
         seen: ids that had a row in it, with the last time.
+        before: ids that had a row in the tables whose place it took.
         vouched: one of its rows owned something on this host.
         doubtful: owners of what was here when the table took another's place.
         changed: it did so once.
@@ -134,6 +135,7 @@ class Known:
 
     table: tuple[str, int] | None = None
     seen: dict[str, float] = field(default_factory=dict)
+    before: frozenset[str] = frozenset()
     vouched: bool = False
     doubtful: frozenset[str] = frozenset()
     changed: bool = False
@@ -147,6 +149,10 @@ class Known:
     def saw(self, owner: str, since: float = 0.0) -> bool:
         """Whether the owner had a row in this table, not longer ago than this."""
         return _has_row(owner, (row for row, at in self.seen.items() if at >= since))
+
+    def lost(self, owner: str) -> bool:
+        """Whether what had a row in an earlier table has had none in this one."""
+        return owner in self.before and not self.saw(owner)
 
     def absent_for(self, owner: str, until: float) -> float:
         """For how many seconds every answer up to then has shown no row of the owner."""
@@ -297,7 +303,8 @@ class Oracle:
         known = process.known[number]
         if known.table != table:
             # What was concluded from the old one by now stands for as long as an answer is fresh.
-            old, known = known, Known(table, reports=known.reports)
+            old = known
+            known = Known(table, reports=old.reports, before=old.before | old.seen.keys())
             process.known[number] = known
             if old.table is not None:
                 known.changed, known.doubtful = True, frozenset(here)
@@ -398,6 +405,8 @@ class Oracle:
 
     def _evidence(self, frame: Frame, owner: str, thing: Thing) -> str:
         """On which evidence the absence of an owner is a deletion; empty: on none."""
+        if any(known.doubtful and known.lost(owner) for known in frame.known):
+            return ""  # wherever else it was: it may have been here since
         verdicts = []
         for database, known in enumerate(frame.known):
             asked_at, engine_now = frame.asked[database].at, frame.process.engine_now
@@ -443,6 +452,8 @@ class Oracle:
         here = {owner for other in self._here() for owner in owners_of(other)}
         lately = self._clock.now - 400.0
         for owner in owners:
+            if any(known.lost(owner) for known in process.known):
+                return False
             seen = [known.saw(owner, lately) for known in process.known]
             trusted = [
                 not known.changed

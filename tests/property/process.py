@@ -260,7 +260,6 @@ def sweep_once(
                 memory=memories[number],
                 now=world.clock(),
             ),
-            ledger=SimpleNamespace(save=lambda memory: None),  # noqa: ARG005 - another one's
         )
         for number in range(len(world.databases))
     ]
@@ -268,7 +267,8 @@ def sweep_once(
     clock = patch.object(oneshot, "time", SimpleNamespace(monotonic=world.clock))
     with clock, world.oracle.frame(run), _checking(run, world.oracle):
         try:
-            return oneshot._sweep(engine, databases, settings, None, confirm)  # type: ignore[arg-type]
+            report, _ = oneshot._sweep(engine, databases, settings, None, confirm)  # type: ignore[arg-type]
+            return report
         except ReaperError:
             return None
 

@@ -55,7 +55,7 @@ NUMBERS: Final = 22
 MOVES: Final[dict[str, tuple[str, ...]]] = {
     "rows": (
         *("insert", "delete", "delete", "delete", "delete", "renew"),
-        *("delete_all", "truncate", "unrelated", "told_early"),
+        *("delete_all", "truncate", "unrelated", "told_early", "move", "move"),
     ),
     "deploys": (*("deploy", "deploy", "deploy_all", "deploy_all"), *("redeploy_at_once",) * 3),
     "strangers": (
@@ -280,6 +280,20 @@ class World:
             case _:
                 self._hint(database, None, heard=False)
                 self.counts["deletions that no feed tells of"] += 1
+        return True
+
+    def do_move(self, a: int, b: int) -> bool:
+        """A row goes from one database to another; or is in both from now on."""
+        source = self._database(a)
+        others = [database for database in self.databases if database is not source]
+        if not others or not source.rows:
+            return False
+        row = sorted(source.rows)[a % len(source.rows)]
+        others[0].rows.add(row)
+        self._hint(others[0], None)
+        if b % 3:
+            source.rows.discard(row)
+            self._hint(source, (row,))
         return True
 
     def do_told_early(self, a: int, b: int) -> bool:

@@ -28,6 +28,13 @@ SERVERS = {
 }
 """By the scheme of a URL: the driver, and what it calls a database."""
 
+OLD_ENOUGH = """
+    DO SLEEP(GREATEST(0, (
+        SELECT 1.2 + UNIX_TIMESTAMP(create_time) - UNIX_TIMESTAMP(SYSDATE(6))
+        FROM information_schema.tables
+        WHERE table_schema = DATABASE() AND table_name = 'topologies')))
+"""
+
 Statement = tuple[str, tuple[Any, ...]]
 
 
@@ -45,6 +52,7 @@ class Rows(AbstractContextManager["Rows"]):
     def __init__(self, database: Path | str) -> None:
         source = str(database).removeprefix("sqlite:///")
         server = "://" in source
+        self._scheme = source.partition("://")[0].partition("+")[0]
         # SERIAL counts by itself in both servers, as INTEGER does in SQLite.
         self._attack_key = "SERIAL" if server else "INTEGER"
         self._begin: Statement = ("BEGIN" if server else "BEGIN IMMEDIATE", ())
@@ -60,14 +68,18 @@ class Rows(AbstractContextManager["Rows"]):
         )
 
     def create_table(self, id_type: str = "VARCHAR(36)") -> int:
-        """Create `topologies`, and `attacks` for unrelated writes."""
-        return self._commit(
-            [
-                self._begin,
-                (f"CREATE TABLE topologies (id {id_type} PRIMARY KEY, name TEXT, status TEXT)", ()),
-                (f"CREATE TABLE attacks (id {self._attack_key} PRIMARY KEY, detail TEXT)", ()),
-            ]
-        )
+        """Create `topologies`, and `attacks` for unrelated writes; returns when both may be used.
+
+        MariaDB tells the age of a table in seconds, so it is not to be asked in its first one.
+        """
+        statements: list[Statement] = [
+            self._begin,
+            (f"CREATE TABLE topologies (id {id_type} PRIMARY KEY, name TEXT, status TEXT)", ()),
+            (f"CREATE TABLE attacks (id {self._attack_key} PRIMARY KEY, detail TEXT)", ()),
+        ]
+        if self._scheme in ("mysql", "mariadb"):
+            statements.append((OLD_ENOUGH, ()))
+        return self._commit(statements)
 
     def insert(self, *ids: str, status: str = "active") -> int:
         """Insert rows in one transaction."""

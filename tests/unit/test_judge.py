@@ -121,6 +121,44 @@ def test_a_change_of_the_table_is_past_once_nothing_here_is_in_doubt(court: Cour
     assert court.look(base("later", topology(Q))).state is State.ORPHAN
 
 
+def test_a_change_of_the_table_is_not_past_by_the_listing_at_hand_when_it_was_learned(
+    court: Court,
+) -> None:
+    court.first.identity = "restored"
+    court.look(MINE, beside=[THEIRS])  # nothing that was listed is in doubt
+    assert court.look(base()).state is State.HELD, "it may have been here unlisted"
+    court.first.rows.add(TOPOLOGY)
+    court.look(base(), beside=[MINE, THEIRS])
+    court.clock.now += 30.0
+    assert court.look(base("later", topology(Q))).state is State.WAITING
+
+
+def test_a_change_of_the_table_is_past_even_where_all_that_was_seen_in_it_is_gone(
+    court: Court,
+) -> None:
+    court.first.identity = "restored"
+    court.first.rows = {TOPOLOGY}
+    court.look(network(), beside=[base()])
+    court.first.rows.clear()
+    court.look(network(), beside=[base()])  # now everything is gone, and was witnessed
+    assert not court.evidence[0].memory.replaced
+
+
+def test_the_nearest_look_at_a_reported_row_counts_whichever_database_it_is_in(
+    court: Court,
+) -> None:
+    for later, database in ((0, 1), (1, 0)):
+        court.clock.now += 1000.0
+        court.first.rows = court.second.rows = {TOPOLOGY}
+        court.judge.report(database, [TOPOLOGY], court.clock.now)
+        court.clock.now += 0.3
+        court.judge.report(later, [TOPOLOGY], court.clock.now)
+        waits = court.judge.still_there(court.judge.ask([P]))
+        assert waits == {P: pytest.approx(0.005)}
+        court.clock.now += 0.19
+        assert court.judge.still_there(court.judge.ask([P])) == {P: pytest.approx(0.01)}
+
+
 def test_the_time_of_an_answer_is_that_of_the_first_question(court: Court) -> None:
     def pass_time() -> None:
         court.clock.now += 0.7
@@ -187,6 +225,41 @@ def test_a_token_is_bound_to_all_databases(court: Court) -> None:
     assert not court.judge.release([P], token)
 
 
+def test_each_verdict_says_why() -> None:
+    court = Court(grace=9.0)
+    why = {court.look(base()).evidence}
+    court.vouch()
+    why.add(court.look(MINE).evidence)
+    why.add(court.look(base()).evidence)
+    court.clock.now += 9.0
+    why.add(court.look(base()).evidence)
+    court.judge.report(0, [topology(Q)], court.clock.now)
+    court.judge.report(1, [topology(Q)], court.clock.now)
+    why.add(court.look(base("b", topology(Q))).evidence)
+    court.first.rows.clear()
+    why.add(court.look(MINE).evidence)
+    court.first.identity = "restored"
+    why.add(court.look(base()).evidence)
+    court.judge.release([P], court.judge.token([P]))
+    why.add(court.look(base()).evidence)
+    patient, strict = Court(grace=0.0, delay=60.0), Court(policy=True)
+    for other in (patient, strict):
+        other.vouch()
+        why.add(other.look(base()).evidence)
+    assert why == {
+        "no row of this database owns anything on this host",
+        "its row exists",
+        "its row is absent, the grace runs",
+        "absent for more than the grace of 9 s",
+        "its deletion was reported",
+        "witnessed: its row was seen before and is gone",
+        "the table is not the one that was there before",
+        "confirmed by an operator",
+        "its row is gone, the delay runs",
+        "its row was never seen, and the policy is witnessed",
+    }
+
+
 # What outlives a restart.
 
 
@@ -225,7 +298,21 @@ def test_a_table_that_was_replaced_between_two_runs_is_noticed(court: Court) -> 
     court.first.identity = "restored"
     later = restarted(court)
     assert later.look(base()).state is State.HELD
+    later.first.rows |= set(MINE.owners)
+    later.look(MINE)  # which vouches for it
     assert restarted(later).look(base()).state is State.HELD, "and this is remembered too"
+
+
+def test_what_was_witnessed_is_kept_for_ten_minutes_from_the_restart(court: Court) -> None:
+    court.first.rows.add(TOPOLOGY)
+    court.look(base())
+    court.first.rows.remove(TOPOLOGY)
+    court.clock.now += 5000.0
+    later = restarted(court)
+    for seconds, witnessed in ((0.0, True), (600.0, True), (0.1, False)):
+        later.clock.now += seconds
+        later.look(MINE, beside=[THEIRS])
+        assert later.evidence[0].witnessed(TOPOLOGY) is witnessed
 
 
 def test_news_is_told_once(court: Court) -> None:
@@ -243,10 +330,10 @@ def test_what_left_this_host_is_forgotten_after_ten_minutes_and_not_before(court
     court.first.rows.add(TOPOLOGY)
     court.look(base())
     court.first.rows.remove(TOPOLOGY)
-    court.clock.now += 599.0
+    court.clock.now += 600.0
     court.look(MINE, beside=[THEIRS])
     assert court.evidence[0].witnessed(TOPOLOGY)  # a deploy may still go on
-    court.clock.now += 2.0
+    court.clock.now += 0.1
     court.look(MINE, beside=[THEIRS])
     assert not court.evidence[0].witnessed(TOPOLOGY)
     assert court.evidence[0].witnessed(MINE.owners[0])

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from listener.evidence import Memory
-from listener.ledger import LARGEST, Ledger, StateDirectory
+from listener.ledger import LARGEST, UNBELIEVED, StateDirectory
 
 from .world import TOPOLOGY, P
 
@@ -45,6 +45,7 @@ def test_what_is_saved_is_loaded(state: StateDirectory, memory: Memory) -> None:
     state.ledger(NAME).save(memory)
     assert state.ledger(NAME).load() == memory
     assert file_of(state).stat().st_mode & 0o777 == 0o600
+    assert (state.path / "lock").stat().st_mode & 0o777 == 0o600
     assert state.path.stat().st_mode & 0o777 == 0o700
 
 
@@ -74,11 +75,6 @@ def changed(change: Callable[[bytes], bytes]) -> Callable[[Path], object]:
     return lambda path: path.write_bytes(change(path.read_bytes()))
 
 
-def a_folder(path: Path) -> None:
-    path.unlink()
-    path.mkdir()
-
-
 def a_link(path: Path) -> None:
     path.symlink_to(path.rename(path.parent / "elsewhere"))
 
@@ -97,8 +93,6 @@ DAMAGE: dict[str, Callable[[Path], object]] = {
     "too large": lambda path: os.truncate(path, LARGEST + 1),
     "of others": lambda path: path.chmod(0o620),
     "of anybody": lambda path: path.chmod(0o602),
-    "of another user": lambda path: os.chown(path, 12345, -1),
-    "a folder": a_folder,
     "a link": a_link,
     "a pipe": a_pipe,
 }
@@ -109,14 +103,54 @@ def test_what_is_damaged_is_set_aside_and_never_believed(
     state: StateDirectory, damage: Callable[[Path], object], log: list[Record]
 ) -> None:
     state.ledger(NAME).save(MEMORY)
-    damage(file_of(state))
+    path = file_of(state)
+    damage(path)
     ledger = state.ledger(NAME)
-    assert ledger.load() is None
+    assert ledger.load() == UNBELIEVED
+    assert state.ledger(NAME).load() == UNBELIEVED, "nor by the next"
+    log.pop()
     assert [record["level"].name for record in log] == ["WARNING"]
-    assert "is not believed" in log[0]["message"]
+    assert log[0]["message"].startswith(f"{path} is not believed, for ")
+    assert log[0]["extra"]["event"] == "state"
     ledger.save(MEMORY)
     assert state.ledger(NAME).load() == MEMORY
     assert len(list(state.path.glob("*.set-aside"))) == 1
+
+
+def test_a_folder_in_its_place_is_not_believed_and_stays(
+    state: StateDirectory, log: list[Record]
+) -> None:
+    state.ledger(NAME).save(MEMORY)
+    path = file_of(state)
+    path.unlink()
+    path.mkdir()
+    ledger = state.ledger(NAME)
+    assert ledger.load() == UNBELIEVED
+    ledger.save(MEMORY)
+    assert state.ledger(NAME).load() == UNBELIEVED
+    assert "will not outlive" in log[1]["message"]
+
+
+def test_the_ledger_of_another_user_is_neither_believed_nor_touched(state: StateDirectory) -> None:
+    state.ledger(NAME).save(MEMORY)
+    os.chown(file_of(state), 12345, -1)
+    ledger = state.ledger(NAME)
+    assert ledger.load() == UNBELIEVED
+    ledger.save(Memory("later"))
+    assert file_of(state).stat().st_uid == 12345
+    assert not list(state.path.glob("*.set-aside"))
+
+
+def test_who_may_read_everything_believes_what_the_folders_owner_keeps(
+    state: StateDirectory,
+) -> None:
+    state.ledger(NAME).save(MEMORY)
+    os.chown(state.path, 12345, -1)
+    os.chown(file_of(state), 12345, -1)
+    ledger = state.ledger(NAME)
+    assert ledger.load() == MEMORY
+    ledger.save(Memory("later"))
+    assert file_of(state).stat().st_uid == 12345
 
 
 def test_the_ledger_of_another_database_is_never_believed(
@@ -127,8 +161,31 @@ def test_the_ledger_of_another_database_is_never_believed(
     state.ledger(NAME + "2").save(MEMORY)
     (other,) = set(state.path.glob("ledger-*.json")) - {foreign}
     foreign.replace(other)
-    assert state.ledger(NAME + "2").load() is None
+    assert state.ledger(NAME + "2").load() == UNBELIEVED
     assert "of another version or database" in log[0]["message"]
+
+
+def test_what_a_crash_left_half_written_is_written_anew(state: StateDirectory) -> None:
+    state.ledger(NAME).save(Memory("older"))
+    half_written = file_of(state).with_suffix(".new")
+    half_written.write_text("x" * 10_000)
+    state.ledger(NAME).save(MEMORY)
+    assert state.ledger(NAME).load() == MEMORY
+    assert not half_written.exists()
+
+
+def test_a_link_in_the_way_is_not_written_through(
+    state: StateDirectory, tmp_path: Path, log: list[Record]
+) -> None:
+    state.ledger(NAME).save(MEMORY)
+    precious = tmp_path / "precious"
+    precious.write_text("mine")
+    file_of(state).with_suffix(".new").symlink_to(precious)
+    state.ledger(NAME).save(Memory("later"))
+    assert precious.read_text() == "mine"
+    assert state.ledger(NAME).load() == MEMORY
+    assert [record["extra"]["event"] for record in log] == ["state"]
+    assert f"what is known about {NAME} will not outlive" in log[0]["message"]
 
 
 def test_a_second_process_may_read_and_not_write(state: StateDirectory) -> None:
@@ -164,15 +221,18 @@ def test_the_folder_is_free_again_when_its_process_is_killed(tmp_path: Path) -> 
         directory.close()
 
 
-@pytest.mark.parametrize("kind", ["file", "missing parent"])
-def test_a_folder_that_cannot_be_had_is_said(tmp_path: Path, kind: str) -> None:
+@pytest.mark.parametrize(
+    ("kind", "why"),
+    [("file", "File exists"), ("missing parent", "No such file or directory")],
+)
+def test_a_folder_that_cannot_be_had_is_said(tmp_path: Path, kind: str, why: str) -> None:
     (tmp_path / "file").write_text("")
     path = tmp_path / "file" if kind == "file" else tmp_path / "missing" / "state"
     directory = StateDirectory(path)
-    assert directory.lock()
+    assert directory.lock() == why
     ledger = directory.ledger(NAME)
     ledger.save(MEMORY)
-    assert Ledger(path / "x", NAME, writable=False).load() is None
+    assert ledger.load() is None
 
 
 def test_a_disk_that_refuses_is_said_once(
@@ -183,8 +243,37 @@ def test_a_disk_that_refuses_is_said_once(
     def full(_descriptor: int) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("listener.ledger.os.fsync", full)
-    ledger.save(MEMORY)
-    ledger.save(Memory("second"))
+    with monkeypatch.context() as patch:
+        patch.setattr("listener.ledger.os.fsync", full)
+        ledger.save(MEMORY)
+        ledger.save(Memory("second"))
     assert ["No space left" in record["message"] for record in log] == [True]
     assert state.ledger(NAME).load() is None
+    ledger.save(Memory("second"))
+    assert state.ledger(NAME).load() == Memory("second"), "once there is room again"
+
+
+def test_what_would_be_too_large_to_be_believed_is_not_kept(
+    state: StateDirectory, log: list[Record], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("listener.ledger.LARGEST", 100)
+    state.ledger(NAME).save(MEMORY)
+    assert "more than 100 bytes" in log[0]["message"]
+    assert state.ledger(NAME).load() is None
+
+
+def test_what_is_known_of_another_table_and_of_the_position_is_kept(state: StateDirectory) -> None:
+    memory = Memory("identity", replaced=True, former=frozenset({TOPOLOGY}), position=7)
+    ledger = state.ledger(NAME)
+    ledger.save(memory)
+    kept = state.ledger(NAME).load()
+    assert kept == memory
+    assert kept.position == 7
+    ledger.save(Memory("identity", replaced=True, former=frozenset({TOPOLOGY}), position=8))
+    moved_on = state.ledger(NAME).load()
+    assert moved_on is not None
+    assert moved_on.position == 8
+
+
+def test_a_path_that_no_system_takes_is_said(tmp_path: Path) -> None:
+    assert "null" in (StateDirectory(tmp_path / "a\0b").lock() or "")

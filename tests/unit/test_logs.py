@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import TYPE_CHECKING
 
 import pytest
@@ -15,18 +15,19 @@ from listener.reconciler import Outcome
 from listener.telemetry import logs
 from listener.telemetry.logs import RemovalLog
 
-from .world import P, base, network, service
+from .world import P, Q, base, network, service
 
 if TYPE_CHECKING:
     from loguru import Record
 
 
-def outcome(*removals: Removal) -> Outcome:
-    return Outcome(removals, {removal.resource.id: "witnessed" for removal in removals})
+def outcome(*removals: Removal, there: Collection[Resource] = ()) -> Outcome:
+    evidence = {removal.resource.id: "witnessed" for removal in removals}
+    return Outcome(removals, evidence, {resource.id for resource in there})
 
 
 def stuck(resource: Resource, error: str = "busy", result: Result = Result.FAILED) -> Outcome:
-    return outcome(Removal(resource, result, error))
+    return outcome(Removal(resource, result, error), there=[base(), network()])
 
 
 def events(log: list[Record], level: str = "INFO") -> list[tuple[str, str]]:
@@ -90,11 +91,31 @@ def test_what_was_stuck_and_is_stuck_again_later_is_said_again(log: list[Record]
     assert events(log) == [("failed", "base"), ("failed", "base"), ("removed", "base")]
 
 
-def test_a_removal_under_way_is_a_warning_and_no_error(log: list[Record]) -> None:
-    RemovalLog().write(P, stuck(base(), "409", Result.PENDING))
-    assert [(record["level"].name, record["extra"]["error"]) for record in log] == [
+def test_a_removal_under_way_is_said_when_it_is_looked_at_again(log: list[Record]) -> None:
+    said = RemovalLog()
+    said.write(P, stuck(base(), "409", Result.PENDING))
+    assert events(log) == []
+    said.write(P, stuck(base(), "409", Result.PENDING))
+    said.write(P, stuck(base(), "409", Result.PENDING))
+    assert [(record["level"].name, record["extra"].get("error")) for record in log[1:]] == [
         ("WARNING", "409")
     ]
+
+
+@pytest.mark.parametrize(
+    "after", [outcome(there=[network()]), outcome(Removal(base(), Result.GONE))]
+)
+def test_what_was_said_to_be_still_there_is_said_to_be_gone(
+    log: list[Record], after: Outcome
+) -> None:
+    said = RemovalLog()
+    said.write(P, stuck(base()))
+    said.write(Q, outcome())
+    said.write(P, outcome(there=[base()]))
+    assert events(log) == [("failed", "base")]
+    said.write(P, after)
+    said.write(P, after)
+    assert events(log) == [("failed", "base"), ("gone", "base")]
 
 
 def test_a_name_with_braces_or_markup_is_said_as_it_is(log: list[Record]) -> None:

@@ -218,6 +218,99 @@ def test_only_the_word_true_protects(value: object) -> None:
     assert owners(labels={ID: TOPOLOGY, PROTECT: value}) == (TOPOLOGY,)
 
 
+# An image that is gone.
+
+
+@pytest.mark.parametrize(
+    ("name", "labels", "owners"),
+    [
+        ("decky-001-ssh", {ID: TOPOLOGY}, None),
+        ("decky-001-ssh", {PROJECT: f"decnet-topo-{P}"}, None),
+        (NAME, {}, (P,)),
+        (NAME, {ID: TOPOLOGY}, (TOPOLOGY,)),
+        (NAME, {ID: topology(Q)}, (P, topology(Q))),
+    ],
+)
+def test_labels_whose_image_is_gone_keep_a_container_alive_and_are_no_reason_to_remove_it(
+    name: str, labels: naming.Labels, owners: tuple[str, ...] | None
+) -> None:
+    found = naming.container("id", name, labels, naming.LOST)
+    assert (found and found.owners) == owners
+    assert found is None or not found.settled
+    assert naming.carries_marks(name, labels, naming.LOST)
+
+
+# What a person is told.
+
+
+@pytest.mark.parametrize(
+    ("name", "labels", "image", "lines"),
+    [
+        (
+            NAME,
+            {},
+            {},
+            [f"label {ID}: absent", f"label {PROJECT}: absent", f"name {NAME!r}: counts"],
+        ),
+        (
+            "web",
+            {ID: TOPOLOGY, PROJECT: f"decnet-topo-{P}", PROTECT: "true"},
+            {ID: TOPOLOGY},
+            [
+                f"label {PROTECT}=true: it is never touched",
+                f"label {ID}={TOPOLOGY!r}: does not count, its image carries it too",
+                f"label {PROJECT}='decnet-topo-{P}': counts",
+                "name 'web': is not of DECNET's form",
+            ],
+        ),
+        (
+            f"x{NAME}",
+            {ID: TOPOLOGY.upper(), PROJECT: "shop", PROTECT: "false"},
+            naming.LOST,
+            [
+                "its image is gone, so its labels may be inherited: they keep it alive, and are no"
+                " reason to remove it",
+                f"label {ID}={TOPOLOGY.upper()!r}: does not count, it is not of DECNET's form",
+                f"label {PROJECT}='shop': does not count, it is not of DECNET's form",
+                f"name 'x{NAME}': is not of DECNET's form",
+            ],
+        ),
+        (
+            "web",
+            {ID: TOPOLOGY, PROJECT: 7},
+            {ID: topology(tail=2)},
+            [
+                f"label {ID}={TOPOLOGY!r}: counts",
+                f"label {PROJECT}=7: does not count, it is not of DECNET's form",
+                "name 'web': is not of DECNET's form",
+            ],
+        ),
+    ],
+)
+def test_each_signal_of_a_container_is_told_with_whether_it_counts(
+    name: str, labels: naming.Labels, image: naming.Labels, lines: list[str]
+) -> None:
+    assert naming.container_signals(name, labels, image) == lines
+
+
+@pytest.mark.parametrize(
+    ("driver", "scope", "lines"),
+    [
+        ("bridge", "local", []),
+        ("overlay", "local", ["driver overlay, scope local: only local bridges are DECNET's"]),
+        ("bridge", "swarm", ["driver bridge, scope swarm: only local bridges are DECNET's"]),
+    ],
+)
+def test_each_signal_of_a_network_is_told(driver: str, scope: str, lines: list[str]) -> None:
+    lan = f"decnet_t_{P}_lan"
+    for labels, protection in (
+        ({}, []),
+        ({PROTECT: "true"}, [f"label {PROTECT}=true: it is never touched"]),
+    ):
+        told = naming.network_signals(lan, labels, driver=driver, scope=scope)
+        assert told == [*protection, *lines, f"name {lan!r}: counts"]
+
+
 # What is known besides the owners.
 
 

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
+from tenacity import RetryCallState
 
 from listener.errors import EngineError, Gone, InProgress, InUse, NoAnswer
 from listener.naming import Resource
@@ -174,6 +175,19 @@ def test_what_does_not_heal_fails_with_its_reason_after_a_few_attempts() -> None
     assert {removal.result for removal in removals.values()} == {Result.REMOVED}
 
 
+def test_a_pause_comes_before_each_further_attempt(monkeypatch: pytest.MonkeyPatch) -> None:
+    pauses: list[int] = []
+
+    def pause(state: RetryCallState) -> float:
+        pauses.append(state.attempt_number)
+        return 0.0
+
+    monkeypatch.setattr("listener.reaper.RETRY_WAIT", pause)
+    engine = SimulatedEngine(faults={("remove", "base"): [EngineError(BUSY)] * ATTEMPTS})
+    assert reap(engine, base())["base"].result is Result.FAILED
+    assert pauses[: ATTEMPTS - 1] == list(range(1, ATTEMPTS))
+
+
 @pytest.mark.parametrize("resource", [base(), service(), network()])
 def test_what_somebody_else_removed_is_gone_and_not_removed(resource: Resource) -> None:
     engine = SimulatedEngine()
@@ -322,6 +336,18 @@ def test_a_network_whose_permit_is_withdrawn_keeps_its_endpoints() -> None:
     engine = SimulatedEngine(on_network={"network": [FOREIGN]})
     assert reap(engine, network(), permit=Permits("network"))["network"].result is Result.SPARED
     assert engine.verbs("disconnect", "remove") == []
+
+
+def test_a_network_whose_permit_is_withdrawn_while_it_is_emptied_stays() -> None:
+    engine = SimulatedEngine(on_network={"network": [FOREIGN, STALE]})
+    permit = Permits()
+    engine.on["disconnect", "network tcpdump-id"] = lambda: permit.refused.add("network")
+    assert reap(engine, network(), permit=permit) == {
+        "network": Removal(network(), Result.SPARED),
+    }
+    assert engine.verbs("disconnect", "remove") == [("disconnect", "network tcpdump-id")]
+    # By the answer at hand, if that is fresh.
+    assert permit.asked == [("network", True), ("network", False)]
 
 
 def test_who_is_attached_is_asked_once_a_reap_and_after_the_bases_are_gone() -> None:

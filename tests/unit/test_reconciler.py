@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 import pytest
 
 from listener.errors import EngineError, NoAnswer
-from listener.evidence import Answer, Evidence
+from listener.evidence import Answer, Evidence, Memory
 from listener.index import PrefixIndex
 from listener.judge import Judge
 from listener.naming import Resource
@@ -41,7 +41,8 @@ class World:
         self.database = Database(self.clock)
         self.engine = SimulatedEngine()
         self.index = PrefixIndex()
-        self.judge = Judge([(self.database.ask, Evidence(grace))])
+        self.evidence = Evidence(grace)
+        self.judge = Judge([(self.database.ask, self.evidence)])
         self.reaper = Reaper(self.engine, Inline(), 1)
         self.reconciler = self.reconciler_with(self.reaper.reap, engine_now)
 
@@ -94,7 +95,7 @@ def test_a_deleted_row_takes_everything_of_its_topology_along(world: World) -> N
 
 def test_while_the_row_exists_nothing_is_removed(world: World) -> None:
     world.deploy(base(), network())
-    assert world.reconciler.reconcile(P) == Outcome(evidence={})
+    assert world.reconciler.reconcile(P) == Outcome(there={"base", "network"})
     assert world.engine.calls == []
     assert len(world.index) == 2
 
@@ -190,6 +191,23 @@ def test_a_new_answer_is_as_good_as_the_first_for_one_second_more(world: World) 
 
     world.reconciler_with(reap).reconcile(P)
     assert [at - 1000.0 for at, _ in world.database.asked] == pytest.approx([0.0, 1.2, 2.4])
+
+
+def test_an_answer_that_takes_longer_than_it_is_true_permits_nothing(world: World) -> None:
+    world.deploy(base())
+    world.database.rows.clear()
+
+    def slowly(prefixes: Iterable[str]) -> Answer:
+        answer = world.database.ask(prefixes)
+        world.pass_time(FRESH)
+        return answer
+
+    evidence = Evidence(30.0, memory=Memory("one", frozenset({TOPOLOGY}), vouched=True))
+    world.judge = Judge([(slowly, evidence)])
+    outcome = world.reconciler_with(world.reaper.reap).reconcile(P)
+    assert world.results(outcome) == {"base": Result.FAILED}
+    assert "took longer" in outcome.errors[0]
+    assert world.engine.removed() == []
 
 
 def test_each_retry_and_each_network_asks_again(world: World) -> None:
@@ -400,11 +418,29 @@ def test_a_screening_tells_what_is_held_and_by_which_token_it_is_released(world:
     for prefix in (P, Q):
         world.index.put(base(prefix, topology(prefix)))
     found = world.reconciler.screen()
-    assert set(found.held) == {P, Q}
+    assert found.held == dict.fromkeys((P, Q), "no row of this database owns anything on this host")
     assert found.orphans == {}
     assert world.judge.release([P], found.token) is False
     assert world.judge.release(found.held, found.token) is True
     assert set(world.reconciler.screen().orphans) == {P, Q}
+
+
+def test_a_screening_tells_the_longest_wait_of_each_prefix(world: World) -> None:
+    world.deploy(base("b", topology(Q)), rows=[topology(Q)])
+    world.index.put(base("early"))
+    world.reconciler.screen()
+    world.pass_time(10.0)
+    world.index.put(base("late", OTHER))
+    world.index.put(base("later early"))
+    assert waits(world.reconciler.screen()) == {P: 30.0}
+
+
+def test_a_change_of_the_table_is_past_by_listings_only(world: World) -> None:
+    world.deploy(base())
+    world.database.identity = "restored"
+    for listed, replaced in ((False, True), (True, True), (False, True), (True, False)):
+        world.reconciler.screen(listed=listed)
+        assert world.evidence.memory.replaced is replaced
 
 
 def test_a_screening_of_some_prefixes_leaves_out_the_others_and_the_absent(world: World) -> None:

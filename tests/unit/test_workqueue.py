@@ -221,3 +221,21 @@ class QueueMachine(RuleBasedStateMachine):
 
 TestQueueAgainstAModel = QueueMachine.TestCase
 TestQueueAgainstAModel.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
+
+
+@pytest.mark.parametrize("failed", [False, True])
+def test_news_hastens_only_the_retry_of_the_work_that_it_came_during(failed: bool) -> None:
+    queue = WorkQueue(backoff_min=1.0, jitter=lambda: 0.0)
+    queue.add("a", 0.0)
+    queue.take(0.0)
+    queue.add("a", 0.0, hasten=True)
+    if failed:
+        queue.retry("a", 0.0)
+    else:
+        queue.done("a")
+    assert queue.take(0.0) == "a"
+    queue.add("a", 0.0)  # no news this time
+    assert queue.next_due() is None
+    delay = queue.retry("a", 0.0)
+    assert delay > 0.0
+    assert queue.next_due() == delay
