@@ -8,7 +8,7 @@ RUN := $(BIN)/python
 UNIT := tests/unit tests/database
 STEPS ?= 100000
 
-.PHONY: demo test check lint types unit soak pythons clean help
+.PHONY: demo test check lint types unit mutants soak pythons clean help
 
 help:  ## what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -31,6 +31,9 @@ types: $(VENV)/ready
 
 unit: $(VENV)/ready
 	$(RUN) -m pytest $(UNIT)
+
+mutants: $(VENV)/ready  ## mistakes made on purpose, each with the test that must catch it
+	$(RUN) -m tests.mutants
 
 soak: $(VENV)/ready  ## look for a broken promise in 100,000 random steps, each time others
 	$(RUN) -m tests.property.soak --steps $(STEPS)

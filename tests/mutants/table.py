@@ -1,0 +1,484 @@
+"""The mistakes: each breaks one promise by the change of a line or two.
+
+Where a promise is kept in one place, its mistake is made there; where the engine or a database is
+needed to see the difference, the named test runs against a real one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Mutant:
+    """One mistake.
+
+    Attributes:
+        name: what is done wrong.
+        promise: what it breaks.
+        file: where, below ``listener/``.
+        old: the source as it is; stands there exactly once.
+        new: what it is replaced by.
+        caught_by: the test that has to fail, by pytest's node id below ``tests/``.
+    """
+
+    name: str
+    promise: str
+    file: str
+    old: str
+    new: str
+    caught_by: str
+
+
+MUTANTS = (
+    # What was known first.
+    Mutant(
+        "asking before listing",
+        "the answer comes after the resource was known",
+        "reconciler.py",
+        """\
+        resources = self._index.resources(prefix)
+        if not resources:
+            return Outcome()
+        answers, verdicts = self._judge_by_new_answers(resources)
+""",
+        """\
+        answers = self._judge.ask({prefix})
+        resources = self._index.resources(prefix)
+        if not resources:
+            return Outcome()
+        self._judge.observe(answers, resources)
+        verdicts = {r.id: self._judge.weigh(r, answers, self._engine_now) for r in resources}
+""",
+        "unit/test_reconciler.py::test_the_question_comes_after_the_resource_was_known",
+    ),
+    Mutant(
+        "skipping the list after a reconnect",
+        "what happened while a stream was cut is found",
+        "engine/watch.py",
+        """\
+        try:
+            self._list()
+        except BaseException:
+""",
+        """\
+        try:
+            if not self.__dict__.setdefault("connected", False):
+                self._list()
+            self.__dict__["connected"] = True
+        except BaseException:
+""",
+        "engine/test_watch.py::test_a_connection_that_went_silent_is_given_up_and_found_anew",
+    ),
+    Mutant(
+        "dropping the replay",
+        "what happens while the list is under way is not missed",
+        "engine/watch.py",
+        """\
+            self._list()
+        except BaseException:
+""",
+        """\
+            self._list()
+            import json
+            listed, apply = self._engine.now(), self._mirror.apply
+            self._mirror.apply = lambda event: (
+                apply(event) if json.loads(event)["time"] >= listed else None
+            )
+        except BaseException:
+""",
+        "engine/test_overlap.py::test_what_happened_right_before_the_subscription_is_replayed",
+    ),
+    Mutant(
+        "subscribing from now on only",
+        "what happens while the subscription is made is not missed",
+        "engine/watch.py",
+        "self._engine.events(self._engine.now() - OVERLAP, self._quiet)",
+        "self._engine.events(self._engine.now(), self._quiet)",
+        "engine/test_overlap.py::test_what_happened_right_before_the_subscription_is_replayed",
+    ),
+    # What belongs to whom.
+    Mutant(
+        "substring matching",
+        "what is not DECNET's is never removed",
+        "naming.py",
+        """\
+        _NAME.fullmatch(name),
+    ):
+""",
+        """\
+        _NAME.search(name),
+    ):
+""",
+        "unit/test_naming.py::test_a_name_counts_only_when_it_matches_in_full",
+    ),
+    Mutant(
+        "substring matching of networks",
+        "what is not DECNET's is never removed",
+        "naming.py",
+        "    found = _NAME.fullmatch(name)\n",
+        "    found = _NAME.search(name)\n",
+        "unit/test_naming.py::test_whatever_a_network_looks_like_its_owner_follows_the_rule",
+    ),
+    Mutant(
+        "ignoring the label",
+        "a container lives and dies with the full id that its label names",
+        "naming.py",
+        "    if (topology_id := labels.get(ID_LABEL)) is not None:\n",
+        "    if (topology_id := None) is not None:\n",
+        "unit/test_naming.py::"
+        "test_every_signal_names_an_owner_and_a_full_id_supersedes_its_own_prefix",
+    ),
+    Mutant(
+        "counting an inherited label",
+        "what an analyst starts from a topology's image stays",
+        "naming.py",
+        """\
+    own = _own(labels, image_labels) if image_labels else labels
+    owners = _owners(name, own)
+""",
+        """\
+    own = labels
+    owners = _owners(name, own)
+""",
+        "unit/test_naming.py::"
+        "test_a_label_that_the_image_carries_with_the_same_value_does_not_count",
+    ),
+    Mutant(
+        "counting labels whose image is gone",
+        "a label that may be inherited is no reason to remove anything",
+        "naming.py",
+        "    if _protected(labels) or (image_labels is LOST and not _owners(name, {})):\n",
+        "    if _protected(labels):\n",
+        "unit/test_naming.py::"
+        "test_labels_whose_image_is_gone_keep_a_container_alive_and_are_no_reason_to_remove_it",
+    ),
+    Mutant(
+        "taking a name's word",
+        "what is known by its name only is read again by id right before it is removed",
+        "reaper.py",
+        "        if again or not resource.settled:\n",
+        "        if False:\n",
+        "unit/test_reaper.py::test_what_has_other_owners_than_it_seemed_to_have_is_not_removed",
+    ),
+    Mutant(
+        "removing what is protected",
+        "what carries topology-reaper.protect=true is never touched",
+        "naming.py",
+        '    return labels.get(PROTECT_LABEL) == "true"\n',
+        "    return False\n",
+        "unit/test_naming.py::"
+        "test_a_protected_container_is_never_ours_whether_it_inherits_that_or_not",
+    ),
+    Mutant(
+        "removing what is cluster-wide",
+        "an overlay network is never ours",
+        "naming.py",
+        'if found is None or driver != "bridge" or scope != "local" or',
+        "if found is None or",
+        "unit/test_naming.py::test_a_network_that_is_no_local_bridge_is_never_ours",
+    ),
+    Mutant(
+        "cleaning up volumes too",
+        "named volumes are never ours",
+        "engine/client.py",
+        """\
+                self.api.remove_container(resource.id, v=not self._keep_volumes, force=True)
+""",
+        """\
+                mounts = self.api.inspect_container(resource.id)["Mounts"]
+                self.api.remove_container(resource.id, v=not self._keep_volumes, force=True)
+                for mount in mounts:
+                    self.api.remove_volume(mount["Name"])
+""",
+        "engine/test_main_job.py::test_named_volumes_stay_and_anonymous_ones_with_keep_volumes",
+    ),
+    Mutant(
+        "disconnecting a DECNET endpoint",
+        "a network that something of DECNET's is on is left alone",
+        "reaper.py",
+        "            if endpoint.ours:\n",
+        "            if False:\n",
+        "unit/test_reaper.py::test_an_endpoint_with_decnets_marks_is_never_disconnected",
+    ),
+    # What is an answer.
+    Mutant(
+        "trusting an error as empty",
+        "an error is no answer",
+        "database/sqlite.py",
+        """\
+            self.check_file()
+            raise self.no_answer(error) from error
+        self.check_file()
+
+    def push""",
+        """\
+            self.check_file()
+        self.check_file()
+
+    def push""",
+        "database/test_topologies.py::test_a_database_that_is_not_decnets_is_no_answer",
+    ),
+    Mutant(
+        "trusting a server's error as empty",
+        "an error is no answer",
+        "database/server.py",
+        """\
+            # The latter two where a parameter of the URL makes the driver return something odd.
+            raise self.no_answer(error) from error
+""",
+        """\
+            pass
+""",
+        "servers/test_answers.py::test_a_table_without_the_column_is_no_answer",
+    ),
+    Mutant(
+        "trusting a standby",
+        "a replica's answer is no answer",
+        "database/postgres.py",
+        "        if replica and not self._allow_replica:\n",
+        "        if False:\n",
+        "servers/test_answers.py::test_a_standby_is_no_answer_until_it_is_promoted",
+    ),
+    Mutant(
+        "trusting a table with hidden rows",
+        "under row-level security there is no answer",
+        "database/postgres.py",
+        "        if hidden:\n",
+        "        if False:\n",
+        "servers/test_answers.py::test_active_row_level_security_is_no_answer",
+    ),
+    Mutant(
+        "asking in a snapshot",
+        "each question sees what was committed before it",
+        "database/server.py",
+        'isolation_level="READ COMMITTED"',
+        'isolation_level="REPEATABLE READ"',
+        "servers/test_answers.py::test_no_default_of_the_account_or_server_makes_a_snapshot",
+    ),
+    Mutant(
+        "believing a file that was swapped meanwhile",
+        "the answer is that of the file that was asked",
+        "database/sqlite.py",
+        """\
+            raise self.no_answer(error) from error
+        self.check_file()
+""",
+        """\
+            raise self.no_answer(error) from error
+""",
+        "database/test_topologies.py::test_a_file_that_is_swapped_during_a_question_is_no_answer",
+    ),
+    Mutant(
+        "the wrong range bound",
+        "no collation hides a row",
+        "database/topologies.py",
+        '    following = f"{int(prefix, 16) + 1:0{PREFIX_LENGTH}x}"\n',
+        "    following = prefix[:-1] + chr(ord(prefix[-1]) + 1)\n",
+        "servers/test_answers.py::test_a_prefix_ending_in_any_digit_is_judged_rightly",
+    ),
+    Mutant(
+        "counting a row as absent once it is torn down",
+        "a row of any status is life",
+        "database/topologies.py",
+        "    return sa.select(id_).where(sa.or_(sa.false(), *ranges))\n",
+        """\
+    alive = sa.column("status") != "torn_down"
+    return sa.select(id_).where(sa.or_(sa.false(), *ranges), alive)
+""",
+        "database/test_topologies.py::test_a_row_of_any_status_is_life",
+    ),
+    Mutant(
+        "wanting a row in every database",
+        "with several databases a row in any of them is life",
+        "judge.py",
+        "        return any(answer.live(owner) for answer in self.each)\n",
+        "        return all(answer.live(owner) for answer in self.each)\n",
+        "unit/test_judge.py::test_an_id_goes_by_the_database_that_had_it_whatever_the_other_knows",
+    ),
+    Mutant(
+        "asking about one of its owners only",
+        "a resource is alive while any of its owners is",
+        "judge.py",
+        "        if any(answers.live(owner) for owner in resource.owners):\n",
+        "        if answers.live(resource.owners[0]):\n",
+        "unit/test_reconciler.py::test_the_question_is_about_every_owner_of_every_resource",
+    ),
+    # How long it is true.
+    Mutant(
+        "reusing an old answer",
+        "an answer is fresh for one second",
+        "reconciler.py",
+        "                if fresh or self._clock() - asked_at >= FRESH:\n",
+        "                if fresh:\n",
+        "unit/test_reconciler.py::test_an_answer_justifies_a_removal_for_one_second",
+    ),
+    Mutant(
+        "taking an answer that was long on its way",
+        "an answer is fresh for one second",
+        "reconciler.py",
+        """\
+                    asked_at = answers.at
+                    if self._clock() - asked_at >= FRESH:
+""",
+        """\
+                    asked_at = answers.at
+                    if False:
+""",
+        "unit/test_reconciler.py::test_an_answer_that_takes_longer_than_it_is_true_permits_nothing",
+    ),
+    Mutant(
+        "trying again without asking again",
+        "every retry asks the database first",
+        "reaper.py",
+        "fresh=again or is_network",
+        "fresh=is_network",
+        "unit/test_reconciler.py::test_each_retry_and_each_network_asks_again",
+    ),
+    Mutant(
+        "not asking again after a disconnect",
+        "a network's removal is judged when it starts",
+        "reaper.py",
+        """\
+            if not permit(resource, fresh=False):
+                return Removal(resource, Result.SPARED)
+        self._engine.remove(resource)
+""",
+        """\
+        self._engine.remove(resource)
+""",
+        "unit/test_reaper.py::test_a_network_whose_permit_is_withdrawn_while_it_is_emptied_stays",
+    ),
+    # The evidence.
+    Mutant(
+        "reaping in the grace",
+        "an unwitnessed absence counts when it lasted for the grace",
+        "evidence.py",
+        "        if lasted < self._grace:\n",
+        "        if lasted < 0.0:\n",
+        "unit/test_evidence.py::test_an_unwitnessed_row_waits_for_the_grace_and_not_longer",
+    ),
+    Mutant(
+        "believing who was never vouched for",
+        "a database that never owned anything on this host proves nothing",
+        "evidence.py",
+        "        if not self._vouched:\n",
+        "        if False:\n",
+        "unit/test_evidence.py::test_a_database_that_never_owned_anything_here_is_not_believed",
+    ),
+    Mutant(
+        "taking a notification as evidence",
+        "a report, which anybody can forge, releases nothing that is held",
+        "evidence.py",
+        """\
+        if self._replaced:
+            return Verdict(State.HELD, "the table is not the one that was there before")
+""",
+        """\
+        if self.reports.cover(owner, answer.at):
+            return Verdict(State.ORPHAN, "its deletion was reported")
+        if self._replaced:
+            return Verdict(State.HELD, "the table is not the one that was there before")
+""",
+        "unit/test_evidence.py::test_a_report_releases_nothing_that_is_held",
+    ),
+    Mutant(
+        "trusting a foreign ledger",
+        "the ledger is bound to its database",
+        "ledger.py",
+        '        if (content["version"], content["database"]) != (VERSION, self._database):\n',
+        '        if content["version"] != VERSION:\n',
+        "unit/test_ledger.py::test_the_ledger_of_another_database_is_never_believed",
+    ),
+    Mutant(
+        "keeping the ledger of another incarnation",
+        "what was seen in another table was not seen in this one",
+        "evidence.py",
+        "            self._witnessed.clear()\n",
+        "",
+        "unit/test_judge.py::test_a_table_that_was_replaced_between_two_runs_is_noticed",
+    ),
+    Mutant(
+        "getting over a restore too early",
+        "after a change of the table what was not listed since is held",
+        "evidence.py",
+        "not (self._listed_since and gone <= self._witnessed.keys())",
+        "not (gone <= self._witnessed.keys())",
+        "unit/test_judge.py::"
+        "test_a_change_of_the_table_is_not_past_by_the_listing_at_hand_when_it_was_learned",
+    ),
+    Mutant(
+        "not telling a table from the one made after it",
+        "the identity changes with the table's incarnation",
+        "database/postgres.py",
+        """table {oid} collation {collation}\"""",
+        """collation {collation}\"""",
+        "servers/test_answers.py::test_a_table_that_was_made_again_is_another",
+    ),
+    Mutant(
+        "not noticing an older state of the same table",
+        "the ledger is bound to what it was learned from",
+        "evidence.py",
+        " or answer.position < self._least_position:",
+        ":",
+        "unit/test_replaced.py::test_an_older_state_than_an_earlier_run_knew_is_another_table",
+    ),
+    Mutant(
+        "believing a witness whose row may have moved to a database that was replaced",
+        "nothing whose row existed before a fault is removed",
+        "judge.py",
+        " and not doubted",
+        "",
+        "unit/test_replaced.py::test_a_row_that_is_missing_where_it_moved_to_is_no_deletion",
+    ),
+    Mutant(
+        "taking the strongest evidence of several",
+        "what nothing but its name ties to a topology takes the weakest",
+        "evidence.py",
+        "        return min(verdicts, key",
+        "        return max(verdicts, key",
+        "unit/test_judge.py::test_a_resource_known_by_its_name_alone_takes_the_weakest_evidence",
+    ),
+    Mutant(
+        "a token for any prefixes",
+        "a token releases exactly the prefixes that it was given for",
+        "judge.py",
+        "[self._identity, *sorted(held)]",
+        "[self._identity]",
+        "unit/test_evidence.py::test_the_token_of_other_prefixes_releases_nothing",
+    ),
+    Mutant(
+        "a token for any database",
+        "a token releases nothing in another database",
+        "judge.py",
+        "[self._identity, *sorted(held)]",
+        "sorted(held)",
+        "unit/test_judge.py::test_a_token_is_bound_to_all_databases",
+    ),
+    # What is done and said.
+    Mutant(
+        "reporting what is still there",
+        "what is reported as removed is gone",
+        "reaper.py",
+        '        raise InProgress("the engine still knows it after it was removed")\n',
+        "        return Removal(resource, Result.REMOVED)\n",
+        "unit/test_reaper.py::"
+        "test_what_the_engine_still_knows_after_its_removal_is_pending_and_not_removed",
+    ),
+    Mutant(
+        "claiming what somebody else removed",
+        "what is reported as removed was removed by us",
+        "reaper.py",
+        "            return Removal(resource, Result.GONE)\n",
+        "            return Removal(resource, Result.REMOVED)\n",
+        "unit/test_reaper.py::test_what_somebody_else_removed_is_gone_and_not_removed",
+    ),
+    Mutant(
+        "removing in a dry run",
+        "a dry run removes nothing",
+        "oneshot.py",
+        "        if not settings.dry_run:\n",
+        "        if True:\n",
+        "engine/test_sweep.py::test_a_sweep_reports_and_a_dry_run_only_says_what_it_would",
+    ),
+)
