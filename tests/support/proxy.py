@@ -29,6 +29,7 @@ from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field, replace
 from http import HTTPStatus
 from io import BufferedReader
+from itertools import chain
 from pathlib import Path
 from typing import Self
 
@@ -91,10 +92,11 @@ def answer(status: int, body: bytes | str = b"", content_type: str = "applicatio
 def stream(pieces: Iterable[bytes]) -> Action:
     """Answer in the upstream's place by a stream: each piece goes out when it is there."""
     head = (
-        b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
+        b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nConnection: close\r\n"
+        b"Transfer-Encoding: chunked\r\n\r\n"
     )
     chunks = (b"%x\r\n%s\r\n" % (len(piece), piece) for piece in pieces if piece)
-    return Action(reply=head + b"Transfer-Encoding: chunked\r\n\r\n", pieces=chunks)
+    return Action(reply=head, pieces=chain(chunks, (LAST_CHUNK,)))
 
 
 def cut() -> Action:
@@ -153,7 +155,7 @@ class Proxy(AbstractContextManager["Proxy"]):
     def cut_all(self) -> None:
         """End every open connection at once."""
         for connection in self._open():
-            connection.cut()
+            connection.cut(reset=True)
 
     def truncate(self, limit: int) -> None:
         """End each open connection after so many more bytes of what upstream says on it."""
@@ -278,7 +280,7 @@ class FaultProxy(Proxy):
         """End the connections that are in the midst of the event stream."""
         for connection in self._open():
             if isinstance(connection, _HttpConnection) and connection.streaming:
-                connection.cut()
+                connection.cut(reset=True)
 
     def _connection(self, client: socket.socket) -> _Connection:
         return _HttpConnection(self, client, self._decide)
@@ -302,15 +304,23 @@ class _Connection:
         self._upstream: socket.socket | None = None
         self._back: threading.Thread | None = None
         self._ended = threading.Event()
+        self._reset = False
 
-    def cut(self) -> None:
-        """End it, from any thread: shut down, which wakes whoever waits; its thread closes."""
+    def cut(self, *, reset: bool = False) -> None:
+        """End it, from any thread: shut down, which wakes whoever waits; its thread closes.
+
+        Args:
+            reset: over TCP by a reset rather than a polite end.
+        """
+        self._reset |= reset and self._client.family == socket.AF_INET
         self._ended.set()
         self.flowing.set()
-        for end in (self._client, self._upstream):
-            if end is not None:
-                with suppress(OSError):
-                    end.shutdown(socket.SHUT_RDWR)
+        with suppress(OSError):
+            # The other direction would be told politely.
+            self._client.shutdown(socket.SHUT_RD if self._reset else socket.SHUT_RDWR)
+        if self._upstream is not None:
+            with suppress(OSError):
+                self._upstream.shutdown(socket.SHUT_RDWR)
 
     def serve(self) -> None:
         """Pass on what the client says, until it leaves or something cuts the connection."""
@@ -320,8 +330,12 @@ class _Connection:
         finally:
             self.cut()
             if self._back is not None:
+                self._back.join(0.1)
+                with suppress(OSError):  # it still sends, to a client that does not read
+                    if self._back.is_alive():
+                        self._client.shutdown(socket.SHUT_RDWR)
                 self._back.join()
-            if self._client.family == socket.AF_INET:  # a reset rather than a polite end
+            if self._reset:
                 linger = struct.pack("ii", 1, 0)
                 self._client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
             self._client.close()

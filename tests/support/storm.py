@@ -13,7 +13,8 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Generator
 
 SLOTS = 1024
 PATIENCE = 0.1
@@ -37,7 +38,7 @@ class Storm:
         """How many there are."""
         return len(self._subscribers)
 
-    def subscribe(self) -> Iterator[bytes]:
+    def subscribe(self) -> Generator[bytes, None, None]:
         """What is published from now on, an event a line; an empty one ends it."""
         slots: queue.Queue[bytes] = queue.Queue(SLOTS)
         with self._lock:
@@ -45,23 +46,32 @@ class Storm:
         return self._follow(slots)
 
     def publish(self, event: bytes) -> None:
-        """Give it to everyone, as the daemon does."""
+        """Give it to everyone, as the daemon does: it waits for all of them at once."""
         with self._lock:
             subscribers = list(self._subscribers)
-        for slots in subscribers:
-            try:
-                slots.put(event, timeout=PATIENCE)
-            except queue.Full:
-                self.dropped += 1
+        deadline = time.monotonic() + PATIENCE
+        late = [slots for slots in subscribers if not _offer(slots, event, 0.0)]
+        for slots in late:
+            if not _offer(slots, event, max(0.0, deadline - time.monotonic())):
+                with self._lock:
+                    self.dropped += 1
 
     def close(self) -> None:
         """End every subscription."""
         self.publish(b"")
 
-    def _follow(self, slots: queue.Queue[bytes]) -> Iterator[bytes]:
+    def _follow(self, slots: queue.Queue[bytes]) -> Generator[bytes, None, None]:
         try:
             while event := slots.get():
                 yield event + b"\n"
         finally:
             with self._lock:
                 self._subscribers.remove(slots)
+
+
+def _offer(slots: queue.Queue[bytes], event: bytes, patience: float) -> bool:
+    try:
+        slots.put(event, timeout=patience)
+    except queue.Full:
+        return False
+    return True
