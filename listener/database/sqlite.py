@@ -17,9 +17,11 @@ locks that SQLite holds for the whole process. The one by which the header is re
 
 from __future__ import annotations
 
+import ctypes
 import os
 import sqlite3
 import stat
+import struct
 import threading
 import time
 import weakref
@@ -45,7 +47,11 @@ CREATE TABLE {TABLE} (
 )
 """
 
-_File = tuple[int, int]  # device and inode
+_File = tuple[int, int, int]
+"""Device, inode and, in nanoseconds, time of birth: the number of a file that was removed is soon
+given to another one. 0 where the file system does not keep it."""
+_LIBC = ctypes.CDLL(None)
+_AT_FDCWD, _STATX_BTIME = -100, 0x800
 _CHANGE_COUNTER = slice(24, 28)
 """Where the header has it (SQLite's file format, 1.3.7). In WAL mode it grows as the database does,
 and shows up here at a checkpoint; it never goes back."""
@@ -92,9 +98,9 @@ class SqliteTopologies(Topologies):
             with self._engine.connect() as connection:
                 connection.exec_driver_sql("BEGIN")
                 version = connection.exec_driver_sql("PRAGMA schema_version").scalar_one()
-                device, inode = self._database or (0, 0)
-                identity = f"{self.path} {device}:{inode} schema {version}"
-                position = self._position((device, inode))
+                device, inode, born = file = self._database or (0, 0, 0)
+                identity = f"{self.path} {device}:{inode} of {born} schema {version}"
+                position = self._position(file)
                 try:
                     yield Reading(connection, identity, table(), self._generation, position)
                 finally:
@@ -156,12 +162,11 @@ class SqliteTopologies(Topologies):
         found: dict[str, _File] = {}
         for suffix in ("-wal", "-shm"):
             try:
-                status = real.with_name(real.name + suffix).stat()
+                found[suffix] = _number(real.with_name(real.name + suffix))
             except FileNotFoundError:
                 continue
             except OSError as error:
                 raise self.no_answer(error) from error
-            found[suffix] = status.st_dev, status.st_ino
         # Remembered until they are closed: a file's number is soon given to another one.
         self._outdated |= any(found.get(suffix) != file for suffix, file in self._beside.items())
         if self._outdated:
@@ -177,15 +182,14 @@ class SqliteTopologies(Topologies):
         try:
             if file not in _headers:
                 descriptor = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
-                status = os.fstat(descriptor)
-                _headers[status.st_dev, status.st_ino] = descriptor
+                _headers[_number(f"/proc/self/fd/{descriptor}")] = descriptor
             return int.from_bytes(os.pread(_headers[file], 100, 0)[_CHANGE_COUNTER])
         except (OSError, KeyError) as error:  # swapped just now
             raise self.no_answer(error) from error
 
     def _find(self) -> _File:
         try:
-            found = self.path.stat()
+            found, number = self.path.stat(), _number(self.path)
         except (FileNotFoundError, NotADirectoryError) as error:
             raise self.no_answer(
                 "does not exist; give DECNET's database, or make one with topology-reaper init-db"
@@ -195,7 +199,7 @@ class SqliteTopologies(Topologies):
         if not stat.S_ISREG(found.st_mode):
             kind = "folder" if stat.S_ISDIR(found.st_mode) else "device"
             raise self.no_answer(f"is a {kind}; give the file itself")
-        return found.st_dev, found.st_ino
+        return number
 
     def remedy(self, said: str) -> str:
         """What SQLite's words mean, as a predicate."""
@@ -210,6 +214,24 @@ class SqliteTopologies(Topologies):
         if "unable to open" in said or "denied" in said:
             return f"may not be used by uid {os.geteuid()}; run as the file's owner"
         return super().remedy(said)
+
+
+def _number(path: Path | str) -> _File:
+    """Which file this is.
+
+    Raises:
+        OSError: it cannot be looked at.
+    """
+    status = Path(path).stat()
+    found = ctypes.create_string_buffer(256)
+    if not hasattr(_LIBC, "statx") or _LIBC.statx(
+        _AT_FDCWD, os.fsencode(path), 0, _STATX_BTIME, found
+    ):
+        return status.st_dev, status.st_ino, 0
+    (known,) = struct.unpack_from("=I", found, 0)
+    seconds, nanoseconds = struct.unpack_from("=qI", found, 80)
+    born = seconds * 1_000_000_000 + nanoseconds if known & _STATX_BTIME else 0
+    return status.st_dev, status.st_ino, born
 
 
 def create(path: Path) -> None:

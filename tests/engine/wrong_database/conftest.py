@@ -246,7 +246,7 @@ class OneShot:
         assert done.returncode in (0, 1), done.stderr
         return done.returncode, json.loads(done.stdout)
 
-    def sweep(self, *prefixes: str, confirm: str = "", dry_run: bool = False) -> Report:
+    def sweep(self, *prefixes: str, confirm: str | None = None, dry_run: bool = False) -> Report:
         """Sweep from in here.
 
         Raises:
