@@ -7,6 +7,7 @@ BIN := $(VENV)/bin
 RUN := $(BIN)/python
 UNIT := tests/unit tests/database
 STEPS ?= 100000
+ROUNDS ?= 200
 
 .PHONY: demo test check lint types unit mutants soak pythons clean help
 
@@ -35,8 +36,9 @@ unit: $(VENV)/ready
 mutants: $(VENV)/ready  ## mistakes made on purpose, each with the test that must catch it
 	$(RUN) -m tests.mutants
 
-soak: $(VENV)/ready  ## look for a broken promise in 100,000 random steps, each time others
+soak: $(VENV)/ready  ## look for a broken promise: 100,000 random steps, 200 rounds of chaos, each time others
 	$(RUN) -m tests.property.soak --steps $(STEPS)
+	PYTHONPATH=contrib/scripts $(RUN) -m tests.engine.chaos.soak --rounds $(ROUNDS)
 
 pythons:  ## the tests that need no engine, on every supported Python
 	@for version in 3.11 3.12 3.13; do \

@@ -356,12 +356,19 @@ def _busybox_tar() -> bytes:
 
 def _children(pid: int) -> list[int]:
     """The child processes of a process, by any of its threads."""
-    lists = Path(f"/proc/{pid}/task").glob("*/children")
-    return [int(child) for path in lists for child in path.read_text().split()]
+    found: list[int] = []
+    for path in Path(f"/proc/{pid}/task").glob("*/children"):
+        with suppress(FileNotFoundError, ProcessLookupError):  # a thread that has ended
+            found += map(int, path.read_text().split())
+    return found
 
 
 def _command(pid: int) -> str:
-    return Path(f"/proc/{pid}/comm").read_text().strip()
+    """The name of a process; empty if it has ended."""
+    try:
+        return Path(f"/proc/{pid}/comm").read_text().strip()
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
 
 
 def _signal_and_wait(number: signal.Signals, *pids: int) -> None:

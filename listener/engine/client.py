@@ -266,6 +266,7 @@ class Engine:
             try:
                 with self._object():
                     image_: Any = self.api.inspect_image(image)  # type: ignore[no-untyped-call]
+                    _id(image_)  # what has none is no image, and not one without labels
                     config = image_.get("Config") or {}
             except Gone:
                 return naming.LOST

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import random
+import signal
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -29,7 +30,7 @@ from tests.support.process import (
     environment,
     eventually,
 )
-from tests.support.proxy import Action, FaultProxy, Request, stream
+from tests.support.proxy import Action, FaultProxy, Request, answer, stream
 from tests.support.rows import Rows
 
 ID = "decnet.topology.id"
@@ -214,6 +215,29 @@ def test_a_container_called_by_the_id_of_another_stays_when_that_goes(
     assert exists(api, *namesakes)
     live.assert_intact(api)
     assert_unharmed(listener)
+
+
+def test_an_answer_that_is_no_image_is_not_an_image_without_labels(
+    api: docker.APIClient, rows: Rows, run: Run, proxy: FaultProxy
+) -> None:
+    doomed, live = new_id(), new_id()
+    rows.insert(doomed, live)
+    orphan = deploy(api, doomed, start=False)
+    api.commit(next(iter(orphan.bases.values())), "seized")
+    mine = container(api, "analysis", image="seized")
+    deploy(api, live, decky_numbers=(7,), start=False)
+    proxy.hook = lambda r: answer(200, '{"hello": "world"}') if "/images/" in r.path else None
+    listener = run(host=proxy.host)
+    listener.start()
+    proxy.hook = None
+    rows.delete(doomed)
+    eventually(lambda: not orphan.remaining(api), "the orphan is gone")
+    listed = len(listener.logged("listed"))
+    listener.signal(signal.SIGUSR1)
+    listener.await_log("listed", count=listed + 1)
+    assert exists(api, mine)
+    api.remove_container(mine)
+    api.remove_image("seized")
 
 
 def test_everything_of_odd_names_and_labels_is_explained(
