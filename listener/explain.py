@@ -43,7 +43,7 @@ def explain(settings: Settings, what: str) -> str:
         now = reach(engine.now, settings.timeout)
         here = reach(engine.resources, settings.timeout)
         is_prefix = PREFIX.fullmatch(what) is not None
-        wanted = [*(r.id for r in here if what in r.prefixes), what]
+        wanted = [r.id for r in here if what in r.prefixes] if is_prefix else [what]
         found = reach(partial(engine.find, wanted), settings.timeout)
         if not found and not is_prefix:
             raise ConfigurationError(
