@@ -68,7 +68,7 @@ class PostgresTopologies(ServerTopologies):
         if row is None:
             raise self.no_table()
         found, oid, kind, collation, is_uuid, replica, hidden, system, timeline = row
-        if kind not in ("r", "p"):
+        if kind not in ("r", "p"):  # beneath a view any table may take another's place
             raise self.no_answer(f"has a view {TABLE!r} and no table; name the table itself")
         if replica and not self._allow_replica:
             raise self._replica()

@@ -22,7 +22,7 @@ from listener.database.urls import open_topologies
 from listener.errors import PushUnavailable, ReaperError
 from tests.support.decnet import new_id
 from tests.support.follower import Followed, Follower
-from tests.support.rows import Rows
+from tests.support.rows import OLD_ENOUGH, Rows
 from tests.support.servers import PrivateMariaDB, PrivatePostgres, PrivateServer
 
 SECRET = "s3cret/w:th@s1gns%?#ü"
@@ -72,8 +72,11 @@ class Side:
         return isinstance(self.server, PrivatePostgres)
 
     def execute(self, sql: str) -> list[Any]:
-        """Execute one statement in the database."""
-        return self.server.execute(sql, database=self.name)
+        """Execute one statement in the database; when it returns the table may be asked."""
+        rows = self.server.execute(sql, database=self.name)
+        if not self.on_postgres and sql.startswith(("ALTER", "CREATE", "RENAME")):
+            self.server.execute(OLD_ENOUGH, database=self.name)
+        return rows
 
     def reader(self, *grants: str) -> str:
         """The URL of a new role with these grants and no other right; ``{}`` is its name."""

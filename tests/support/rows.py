@@ -29,11 +29,12 @@ SERVERS = {
 """By the scheme of a URL: the driver, and what it calls a database."""
 
 OLD_ENOUGH = """
-    DO SLEEP(GREATEST(0, (
+    DO SLEEP(GREATEST(0, COALESCE((
         SELECT 1.2 + UNIX_TIMESTAMP(create_time) - UNIX_TIMESTAMP(SYSDATE(6))
         FROM information_schema.tables
-        WHERE table_schema = DATABASE() AND table_name = 'topologies')))
+        WHERE table_schema = DATABASE() AND table_name = 'topologies'), 0)))
 """
+"""Waits until a table that was just made or changed in MariaDB may be asked."""
 
 Statement = tuple[str, tuple[Any, ...]]
 
