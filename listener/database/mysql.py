@@ -41,7 +41,7 @@ class MysqlTopologies(ServerTopologies):
 
     def _look(
         self, connection: sa.Connection, schema: str | None
-    ) -> tuple[str, type[sa.String] | type[sa.Uuid[UUID]], str]:
+    ) -> tuple[str, type[sa.String] | type[sa.Uuid[UUID]], str, bool]:
         parameters = {"schema": schema, "name": TABLE, "young": YOUNG}
         row = connection.execute(self._WHO, parameters).one_or_none()
         if row is None:
@@ -49,11 +49,9 @@ class MysqlTopologies(ServerTopologies):
         found, kind, created, is_new, read_only, server = row
         if kind.endswith("VIEW"):  # beneath it any table may take another's place
             raise self.no_answer(f"has a view {TABLE!r} and no table; name the table itself")
-        if is_new:  # one that takes its place within the same second could not be told from it
-            raise self.no_answer("has just made its table, which is asked in a second")
         if str(read_only).upper() not in ("0", "OFF") and not self._allow_replica:
             raise self._replica()
-        return found, sa.String, f"server {server} table of {created}"
+        return found, sa.String, f"server {server} table of {created}", bool(is_new)
 
     def push(self, *, look_every: float, check_every: float) -> Feed:  # noqa: ARG002
         """The feed of the binary log."""

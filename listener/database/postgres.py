@@ -61,7 +61,7 @@ class PostgresTopologies(ServerTopologies):
 
     def _look(
         self, connection: sa.Connection, schema: str | None
-    ) -> tuple[str, type[sa.String] | type[sa.Uuid[UUID]], str]:
+    ) -> tuple[str, type[sa.String] | type[sa.Uuid[UUID]], str, bool]:
         quote = connection.dialect.identifier_preparer.quote_identifier
         name = TABLE if schema is None else f"{quote(schema)}.{TABLE}"
         row = connection.execute(self._WHO, {"name": name}).one_or_none()
@@ -77,7 +77,7 @@ class PostgresTopologies(ServerTopologies):
                 "hides rows from this user by row-level security; give a role with BYPASSRLS"
             )
         identity = f"{system}/{timeline or 'replica'} table {oid} collation {collation}"
-        return found, sa.Uuid if is_uuid else sa.String, identity
+        return found, sa.Uuid if is_uuid else sa.String, identity, False
 
     def _position(self, connection: sa.Connection) -> int:
         """What of the log is on disk for good; it goes back only with the whole server."""

@@ -98,14 +98,14 @@ class ServerTopologies(Topologies):
         try:
             with self._connect() as connection:
                 position = self._position(connection)
-                looked = schema, id_type, identity = self._look(connection, self._schema)
+                schema, id_type, identity, too_new = self._look(connection, self._schema)
                 self._schema = schema
                 asked = table(id_type, schema)
                 self._check_order(connection, asked, identity)
                 whole = f"{self._where} {schema} {identity}"
-                yield Reading(connection, whole, asked, position=position)
+                yield Reading(connection, whole, asked, position=position, too_new=too_new)
                 # The first question locked the table against being dropped, but not before that.
-                if self._look(connection, schema) != looked:
+                if self._look(connection, schema)[:3] != (schema, id_type, identity):
                     raise self.no_answer("put another table in place while it was asked")
         except (sa.exc.SQLAlchemyError, TypeError, ValueError) as error:
             # The latter two where a parameter of the URL makes the driver return something odd.
@@ -150,8 +150,8 @@ class ServerTopologies(Topologies):
     @abstractmethod
     def _look(
         self, connection: sa.Connection, schema: str | None
-    ) -> tuple[str, type[sa.String] | type[sa.Uuid[UUID]], str]:
-        """The table's schema, the type of its id, and who server and table are.
+    ) -> tuple[str, type[sa.String] | type[sa.Uuid[UUID]], str, bool]:
+        """The table's schema, the type of its id, who server and table are, and if it is too new.
 
         Args:
             connection: in the transaction that will be asked.

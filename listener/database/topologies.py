@@ -52,6 +52,7 @@ class Reading:
         table: what to ask.
         generation: grows when something happened to the database that nobody could follow.
         position: how far the database has come; 0 where there is no such figure.
+        too_new: the table cannot be told yet from another that may take its place.
     """
 
     connection: sa.Connection
@@ -59,6 +60,7 @@ class Reading:
     table: sa.TableClause
     generation: int = 0
     position: int = 0
+    too_new: bool = False
 
     @property
     def name(self) -> str:
@@ -100,6 +102,8 @@ class Topologies(ABC):
         ids: set[str] = set()
         at = self._clock()
         with self.reading() as reading:
+            if reading.too_new:
+                raise self.no_answer("has just made its table, which is asked in a second")
             for start in range(0, len(asked) or 1, BATCH):
                 statement = rows_with(asked[start : start + BATCH], reading.table)
                 ids.update(str(id_).lower() for id_ in reading.connection.scalars(statement))

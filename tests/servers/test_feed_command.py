@@ -67,7 +67,10 @@ def test_the_owner_installs_and_uninstalls_as_often_as_he_likes(
     for _ in range(2):
         done = feed("install", url)
         assert done.returncode == 0, done.stderr
-        assert f"installed the triggers in the database '{postgres_side.name}'" in done.stdout
+        assert (
+            f"installed the triggers in the postgresql database '{postgres_side.name}'"
+            in done.stdout
+        )
         assert SECRET not in done.stdout + done.stderr
         assert installed(postgres_side) == ALL
     postgres_side.rows.insert(row := new_id())
