@@ -20,7 +20,6 @@ What outlives a restart is :class:`Memory`.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Set
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -142,9 +141,8 @@ class Evidence:
         self._witnessed_only = witnessed_only
         self._identity = memory.identity if memory else None
         self._generation = 0
-        # By owner: when its row was last seen, and when it was last known to be on this host.
+        # By owner, when it was last known to be alive or on this host.
         self._witnessed = dict.fromkeys(memory.witnessed, now) if memory else {}
-        self._needed = dict(self._witnessed)
         self._absent_since: dict[str, float] = {}
         self._vouched = memory is not None and memory.vouched
         self._replaced = memory is not None and memory.replaced
@@ -184,15 +182,12 @@ class Evidence:
             if self._replaced:
                 self._former |= self._witnessed.keys()
             self._witnessed.clear()
-            self._needed.clear()
             self._absent_since.clear()
             self._vouched = False
         self._position = max(self._position, answer.position)
         for id_ in answer.ids:
             for owner in (id_, prefix_of(id_)):
-                # Answers may be observed in another order than they were asked for.
-                seen = max(answer.at, self._witnessed.get(owner, answer.at))
-                self._witnessed[owner] = self._needed[owner] = seen
+                self._witnessed[owner] = answer.at
                 self._absent_since.pop(owner, None)
                 self._former.discard(owner)
         for owner in owners:
@@ -202,7 +197,7 @@ class Evidence:
                 since = self._absent_since.get(owner, answer.at)
                 self._absent_since[owner] = min(since, answer.at)
                 if owner in self._witnessed:
-                    self._needed[owner] = answer.at
+                    self._witnessed[owner] = answer.at
 
     def settle(self, answer: Answer, owners: Set[str], gone: Set[str], *, listed: bool) -> None:
         """Forget what no longer matters.
@@ -219,8 +214,7 @@ class Evidence:
             return  # nobody knows yet what is on this host
         # A deploy may go on after its row is deleted and what there was of it is removed.
         oldest = answer.at - REMEMBERED
-        self._needed = {o: at for o, at in self._needed.items() if at >= oldest}
-        self._witnessed = {o: at for o, at in self._witnessed.items() if o in self._needed}
+        self._witnessed = {o: at for o, at in self._witnessed.items() if at >= oldest}
         # The change of the table is past once it leaves nothing on this host in doubt. The listing
         # that shows it has to be later than the one at hand when the change was learned.
         if listed and self._replaced:
@@ -253,8 +247,7 @@ class Evidence:
             engine_now: for a single look, which cannot watch an absence last: the engine's time, in
                 seconds since the epoch. The resource's age then stands for the absence.
         """
-        # A row that only a later question saw may have been inserted in between.
-        if self._witnessed.get(owner, math.inf) <= answer.at:
+        if owner in self._witnessed:
             return Verdict(State.ORPHAN, "witnessed: its row was seen before and is gone")
         if self._replaced:
             return Verdict(State.HELD, "the table is not the one that was there before")

@@ -266,8 +266,7 @@ class Engine:
             try:
                 with self._object():
                     image_: Any = self.api.inspect_image(image)  # type: ignore[no-untyped-call]
-                    _id(image_)  # what has none is no image, and not one without labels
-                    config = image_.get("Config") or {}
+                    config = image_["Config"] or {}  # what has none is no image at all
             except Gone:
                 return naming.LOST
             self._known_images[image] = config.get("Labels") or {}

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from listener.controller import SCREEN_SPACING
+
 from .test_controller import Host, events
 from .world import TOPOLOGY, P, Q, base, network, service, topology
 
@@ -68,7 +70,7 @@ def test_nothing_is_removed_and_what_is_alive_stays(host: Host) -> None:
 def test_what_was_deleted_meanwhile_goes_with_the_first_answer(host: Host) -> None:
     half_an_hour(host, lambda: host.database.rows.remove(TOPOLOGY))
     host.controller.hinted(0)
-    host.step()  # the clock stands still
+    host.settle(SCREEN_SPACING)
     assert there(host, P) == []
     assert "alive" in there(host, ALIVE[:8])
 

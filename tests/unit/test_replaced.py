@@ -117,16 +117,6 @@ def test_the_position_alone_is_no_news() -> None:
     assert [memory.position for memory in court.judge.news(everything=True).values()] == [2]
 
 
-# Answers and witnesses in another order.
-
-
-def test_a_row_that_only_a_later_question_saw_is_no_witness() -> None:
-    court = Court(None)
-    court.look(base(), {TOPOLOGY}, at=2.0)
-    assert court.look(base(), set(), at=1.5).state is State.WAITING
-    assert court.look(base(), set(), at=2.5).state is State.ORPHAN
-
-
 def test_of_two_absences_observed_in_the_wrong_order_both_count() -> None:
     court = Court(None)
     court.look(base(), {TOPOLOGY}, at=0.0)
