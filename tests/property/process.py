@@ -267,7 +267,7 @@ def sweep_once(
     clock = patch.object(oneshot, "time", SimpleNamespace(monotonic=world.clock))
     with clock, world.oracle.frame(run), _checking(run, world.oracle):
         try:
-            report, _ = oneshot._sweep(engine, databases, settings, None, confirm)  # type: ignore[arg-type]
+            report, _ = oneshot._sweep(engine, databases, settings, None, confirm or None)  # type: ignore[arg-type]
             return report
         except ReaperError:
             return None

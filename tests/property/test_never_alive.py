@@ -31,7 +31,7 @@ AT_LEAST = {
     "worlds that came to rest": 2000,
     "removals checked: container": 1000,
     "removals checked: network": 300,
-    "disconnects checked": 20,
+    "disconnects checked": 10,
     "reports of removals checked": 1000,
     "removals on the evidence: witnessed": 500,
     "removals on the evidence: reported": 50,
