@@ -12,6 +12,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from listener.oneshot import sweep
 from listener.service import Listener
 from listener.settings import Settings, flag_of
 from listener.telemetry import logs
+from listener.telemetry.systemd import Notifier
 
 USAGE = 2
 STOP_WITHIN = 1.5
@@ -118,10 +120,13 @@ def run(config: Path | None, **options: object) -> int:
     signals = {signal.SIGTERM, signal.SIGINT, signal.SIGUSR1}
     signal.pthread_sigmask(signal.SIG_BLOCK, signals)
     listener.start()
-    failures = threading.Thread(target=_end_with, args=(listener,), daemon=True)
-    failures.start()
+    systemd, stopping = Notifier(os.environ), threading.Event()
+    for target in (_end_with, partial(_tell, systemd, stopping)):
+        threading.Thread(target=target, args=(listener,), daemon=True).start()
     while signal.sigwait(signals) == signal.SIGUSR1:
         listener.sweep_now()
+    stopping.set()
+    systemd.say("STOPPING=1")
     stopped = listener.stop(STOP_WITHIN)
     status = 0
     try:
@@ -134,6 +139,13 @@ def run(config: Path | None, **options: object) -> int:
         sys.stderr.flush()
         os._exit(status)
     return status
+
+
+def _tell(systemd: Notifier, stopping: threading.Event, listener: Listener) -> None:
+    """Say that we are ready once the first sweep is done, then that we are alive."""
+    listener.wait_ready()
+    systemd.say("READY=1")
+    systemd.keep_alive(listener.stuck, stopping)
 
 
 def _end_with(listener: Listener) -> None:

@@ -72,7 +72,12 @@ def run(settings: Settings, image: str, say: Callable[[str], None]) -> None:
             counts = "{} networks, {} base and {} service containers".format(*map(len, parts))
             say(f"deployed topology {topology.prefix}: {counts} ({fate})")
         listener = Listener(
-            replace(settings, database_url=f"sqlite:///{database}", state_dir=folder),
+            replace(
+                settings,
+                database_url=f"sqlite:///{database}",
+                database_url_file="",
+                state_dir=folder,
+            ),
             prefixes=[doomed.prefix, staying.prefix],
         )
         with listener:

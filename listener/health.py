@@ -1,8 +1,13 @@
-"""Whether a side can be reached: said when it changes, and not in between."""
+"""Whether the listener is well: a link for each side, and a pulse for each loop.
+
+A link is said when it changes, and not in between. A loop may wait for work as long as it likes;
+what shows that it is stuck is one piece of work without an end.
+"""
 
 from __future__ import annotations
 
 import threading
+import time
 
 from loguru import logger
 
@@ -19,19 +24,25 @@ class Link:
     def __init__(self, name: str) -> None:
         self.name = name
         self._lock = threading.Lock()
-        self._up = False
+        self._down_since: float | None = time.monotonic()
         self._reason: str | None = None
 
     @property
     def up(self) -> bool:
         """Whether the last attempt to reach it succeeded."""
-        return self._up
+        return self._down_since is None
+
+    @property
+    def down_for(self) -> float:
+        """For how many seconds it could not be reached; 0 while it can."""
+        since = self._down_since
+        return 0.0 if since is None else time.monotonic() - since
 
     def succeeded(self) -> None:
         """It was reached."""
         with self._lock:
-            if not self._up:
-                self._up, self._reason = True, None
+            if not self.up:
+                self._down_since = self._reason = None
                 logger.bind(event="up", side=self.name).info("{} is up", self.name)
 
     def failed(self, reason: object) -> None:
@@ -39,7 +50,37 @@ class Link:
         text = presentable(reason)
         with self._lock:
             if text != self._reason:
-                self._up, self._reason = False, text
+                self._reason = text
+                if self._down_since is None:
+                    self._down_since = time.monotonic()
                 logger.bind(event="down", side=self.name, error=text).error(
                     "{} cannot be used; nothing is removed until it can: {}", self.name, text
                 )
+
+
+class Pulse:
+    """Whether a loop makes progress; ``with pulse:`` is one piece of its work.
+
+    Args:
+        name: of the loop.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self._since: float | None = None
+
+    def __enter__(self) -> None:
+        self.beat()
+
+    def __exit__(self, *_: object) -> None:
+        self._since = None
+
+    def beat(self) -> None:
+        """The work goes on: what follows is another piece."""
+        self._since = time.monotonic()
+
+    @property
+    def busy_for(self) -> float:
+        """For how many seconds it has been at the same piece of work; 0 while it waits for any."""
+        since = self._since
+        return 0.0 if since is None else time.monotonic() - since

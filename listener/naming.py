@@ -231,7 +231,11 @@ def project(prefix: str) -> str:
 
 
 def _protection(labels: Labels) -> list[str]:
-    return [f"label {PROTECT_LABEL}=true: it is never touched"] if _protected(labels) else []
+    return (
+        ["it is protected, by its label or as our own: it is never touched"]
+        if _protected(labels)
+        else []
+    )
 
 
 def _name_signal(name: str) -> str:

@@ -11,7 +11,7 @@ import math
 import random
 import threading
 import time
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Self
@@ -40,13 +40,14 @@ from listener.errors import (
     presentable,
 )
 from listener.evidence import Answer
-from listener.health import Link
+from listener.health import Link, Pulse
 from listener.index import PrefixIndex
 from listener.judge import Ask, Judge
 from listener.naming import Resource
 from listener.reaper import Permit, Reaper, Removal
 from listener.settings import Settings
 from listener.sides import Database, open_databases, open_engine, open_state, open_tables
+from listener.telemetry.local import StatusSocket
 
 RECONNECT_WAIT = wait_random_exponential(multiplier=0.1, max=5.0)
 RECONNECT_PAUSE = 0.05
@@ -78,6 +79,8 @@ class Listener:
         self._stop = threading.Event()
         self._failure: ReaperError | None = None
         self._threads: list[threading.Thread] = []
+        self._pulses: list[Pulse] = []
+        self._working = threading.local()
         # Twice as many as one topology may take: one that hangs must not stop the others.
         self._removals = ThreadPoolExecutor(2 * settings.workers, "remove")
         self._reaper = Reaper(self._engine, self._removals, settings.workers)
@@ -96,25 +99,34 @@ class Listener:
             distrust=self._distrust,
             feeds=len(self._databases),
         )
+        self._watching = self._pulse("watch")
         self._watch = Watch(
-            self._engine, index, appeared=self._controller.appeared, listed=self._listed
+            self._engine,
+            index,
+            appeared=self._controller.appeared,
+            listed=self._listed,
+            busy=self._watching,
         )
+        self._status_socket = StatusSocket(self._state.path, self.status)
 
     def start(self) -> None:
         """Start listening and return at once; what cannot be reached is waited for."""
-        controller = self._controller
-        loops = [
-            ("watch", partial(self._keep, self._docker, self._connect_watch, self._watch.follow)),
+        controller, workers = self._controller, range(self._settings.workers)
+        keep_watch = partial(
+            self._keep, self._docker, self._connect_watch, self._watch.follow, self._watching
+        )
+        loops: list[tuple[str, Callable[[], None]]] = [
+            ("watch", keep_watch),
             ("timer", self._keep_time),
-            ("screen", partial(self._work, controller.screening)),
-        ]
-        loops += [
-            (f"feed-{number}", partial(self._keep_feed, number, database))
-            for number, database in enumerate(self._databases)
-        ]
-        loops += [
-            (f"reconcile-{number}", partial(self._work, controller.reconciling))
-            for number in range(self._settings.workers)
+            ("screen", self._worker("screen", controller.screening)),
+            *(
+                (f"reconcile-{n}", self._worker(f"reconcile-{n}", controller.reconciling))
+                for n in workers
+            ),
+            *(
+                (f"feed-{n}", partial(self._keep_feed, n, database, self._pulse(f"feed-{n}")))
+                for n, database in enumerate(self._databases)
+            ),
         ]
         logger.bind(event="started").info(
             "listening to {} and {}{}",
@@ -126,6 +138,8 @@ class Listener:
             thread = threading.Thread(target=self._supervise, args=(loop,), name=name, daemon=True)
             self._threads.append(thread)
             thread.start()
+        if self._state.locked:
+            self._status_socket.open()
 
     def sweep_now(self) -> None:
         """Ask for a full sweep: a new listing, then a question about everything in it."""
@@ -138,6 +152,7 @@ class Listener:
             Whether every thread ended within ``timeout`` seconds.
         """
         deadline = time.monotonic() + timeout
+        self._status_socket.close()
         self._end()
         self._watch.close()
         for database in self._databases:
@@ -167,6 +182,19 @@ class Listener:
         """Block until the first sweep is done; False if ``timeout`` seconds passed first."""
         return self._controller.ready.wait(timeout)
 
+    def stuck(self, limit: float) -> list[str]:
+        """The loops that have ended, or been at one piece of work for over ``limit`` seconds."""
+        ended = {t.name for t in self._threads if not t.is_alive()}
+        return sorted(ended | {pulse.name for pulse in self._pulses if pulse.busy_for > limit})
+
+    def status(self) -> Mapping[str, object]:
+        """What there is to know about it, as JSON can hold it."""
+        limit = self._settings.unhealthy_after
+        links = [self._docker, *(database.link for database in self._databases)]
+        problems = [f"{link.name} is down" for link in links if link.down_for > limit]
+        problems += [f"{name} is stuck" for name in self.stuck(limit)]
+        return {"ready": self._controller.ready.is_set(), "problems": problems}
+
     def __enter__(self) -> Self:
         self.start()
         return self
@@ -185,8 +213,13 @@ class Listener:
         if self._stop.is_set():
             self._watch.close()  # stop() may have looked before there was anything to close
 
-    def _keep_feed(self, number: int, database: Database) -> None:
+    def _keep_feed(self, number: int, database: Database, pulse: Pulse) -> None:
         feed, heard_by = database.feed, ""
+        hinted = partial(self._controller.hinted, number)
+
+        def hint(deleted: Collection[str] | None = None) -> None:
+            with pulse:
+                hinted(deleted, polled=feed.name == "poll")
 
         def connect() -> None:
             nonlocal heard_by
@@ -201,12 +234,11 @@ class Listener:
 
         def follow() -> None:
             try:
-                polled = feed.name == "poll"
-                feed.follow(partial(self._controller.hinted, number, polled=polled), self._stop)
+                feed.follow(hint, self._stop)
             finally:
                 self._controller.feed_lost(number)
 
-        self._keep(database.link, connect, follow, SPREAD)
+        self._keep(database.link, connect, follow, pulse, SPREAD)
 
     def _distrust(self) -> None:
         for database in self._databases:
@@ -225,6 +257,7 @@ class Listener:
         link: Link,
         connect: Callable[[], None],
         follow: Callable[[], None],
+        pulse: Pulse,
         spread: float = 0.0,
     ) -> None:
         """Connect with growing pauses, follow until the connection ends, and so on.
@@ -233,12 +266,17 @@ class Listener:
             link: is told.
             connect: may be retried.
             follow: blocks.
+            pulse: beats for each attempt.
             spread: seconds over which the listeners of many hosts come back.
         """
 
         def say(state: RetryCallState) -> None:
             if state.outcome is not None:
                 link.failed(state.outcome.exception())
+
+        def attempt() -> None:
+            with pulse:
+                connect()
 
         retrying = Retrying(
             retry=retry_if_exception(may_pass),
@@ -251,7 +289,7 @@ class Listener:
         while not self._stop.wait(pause):
             connected, lost = math.inf, None
             try:
-                retrying(connect)
+                retrying(attempt)
                 connected = time.monotonic()
                 follow()
             except RetryError:
@@ -298,9 +336,20 @@ class Listener:
 
     # The work.
 
-    def _work(self, lane: Lane) -> None:
-        while (key := lane.await_key(self._stop)) is not None:
-            lane.work(key)
+    def _pulse(self, name: str) -> Pulse:
+        self._pulses.append(Pulse(name))
+        return self._pulses[-1]
+
+    def _worker(self, name: str, lane: Lane) -> Callable[[], None]:
+        pulse = self._pulse(name)
+
+        def work() -> None:
+            self._working.pulse = pulse
+            while (key := lane.await_key(self._stop)) is not None:
+                with pulse:
+                    lane.work(key)
+
+        return work
 
     def _remember(self, *, everything: bool = False) -> None:
         with self._saving:  # an older state must not overwrite a newer one
@@ -322,7 +371,10 @@ class Listener:
         return ask
 
     def _reap(self, doomed: Iterable[Resource], permit: Permit) -> Sequence[Removal]:
+        pulse: Pulse = self._working.pulse
+
         def unless_stopping(resource: Resource, *, fresh: bool) -> bool:
+            pulse.beat()  # a topology with hundreds of removals takes long, and is not stuck
             return not self._stop.is_set() and permit(resource, fresh=fresh)
 
         return self._reaper.reap(doomed, unless_stopping)

@@ -14,11 +14,12 @@ import math
 import os
 import pwd
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeGuard
+from urllib.parse import quote
 
 import docker.errors
 import docker.utils
@@ -136,6 +137,14 @@ class Settings:
         _urls,
         metavar="URL",
     )
+    database_url_file: str = _option(
+        "",
+        "A file with such URLs, one a line, so that no password stands in a command line or in a"
+        " variable.",
+        str,
+        metavar="FILE",
+    )
+    decnet_url: str = _option("", "The URL in DECNET's own variables.", str, flag=False)
     docker_host: str = _option(
         DEFAULT_DOCKER_HOST,
         "The Docker Engine. Without it DOCKER_HOST counts, with the SDK's variables for TLS.",
@@ -209,6 +218,12 @@ class Settings:
         _seconds(0),
         metavar="SECONDS",
     )
+    unhealthy_after: float = _option(
+        120.0,
+        "Seconds for which Docker or a database may be away before the listener is unhealthy.",
+        _seconds(0),
+        metavar="SECONDS",
+    )
     log_level: str = _option(
         "INFO",
         "The least level that is logged.",
@@ -228,18 +243,26 @@ class Settings:
             object.__setattr__(self, option.name, value)
 
     @property
-    def databases(self) -> tuple[str, ...]:
-        """The URLs; at least one.
+    def databases(self) -> Sequence[tuple[str, str]]:
+        """At least one URL, each after the words for where it was given.
 
         Raises:
-            ConfigurationError: there is none.
+            ConfigurationError: there is none, or the file cannot be used.
         """
-        if not self.database_url:
+        if self.database_url and self.database_url_file:
             raise ConfigurationError(
-                "--database-url: no database was given; name the one that holds the topologies,"
-                " for example sqlite:////var/lib/decnet/decnet.db"
+                "--database-url-file: --database-url is given as well; give one of them"
             )
-        return tuple(self.database_url)
+        if self.database_url:
+            return [("--database-url", url) for url in self.database_url]
+        if self.database_url_file:
+            return _urls_in(Path(self.database_url_file))
+        if self.decnet_url:
+            return [("the variables DECNET_DB_…", self.decnet_url)]
+        raise ConfigurationError(
+            "--database-url: no database was given; name the one that holds the topologies,"
+            " for example sqlite:////var/lib/decnet/decnet.db"
+        )
 
     @property
     def state_path(self) -> Path:
@@ -274,21 +297,64 @@ class Settings:
         flags = {} if flags is None else flags
         file = {} if config is None else _load(config)
         values: dict[str, Any] = {}
+        places: dict[str, int] = {}
         for option in dataclasses.fields(cls):
             name = option.name
             variables = [f"REAPER_{name.upper()}"] if option.metadata["flag"] else []
             variables += option.metadata["variables"]
-            given: list[tuple[str, object]] = [
-                (f"the variable {v}", environment[v]) for v in variables if environment.get(v)
+            given: list[tuple[int, str, object]] = [
+                (1, f"the variable {v}", environment[v]) for v in variables if environment.get(v)
             ]
             if name in flags:
-                given.insert(0, (flag_of(name), flags[name]))
+                given.insert(0, (0, flag_of(name), flags[name]))
             if name in file:
-                given.append((f"{name} in {config}", file[name]))
+                given.append((2, f"{name} in {config}", file[name]))
             if given:
-                source, value = given[0]
+                places[name], source, value = given[0]
                 values[name] = _read(option, value, source)
-        return cls(**values)
+        # Two options for one thing: what a flag says beats either variable, and so on.
+        url, url_file = (places.get(name, 3) for name in ("database_url", "database_url_file"))
+        if url != url_file:
+            values.pop("database_url" if url > url_file else "database_url_file", None)
+        return cls(**values, decnet_url=_decnet_url(environment))
+
+
+def _urls_in(file: Path) -> list[tuple[str, str]]:
+    """The URLs in a file; lines that are empty or begin with # are none."""
+    try:
+        lines = file.read_text().splitlines()
+    except OSError as error:
+        raise ConfigurationError(
+            f"--database-url-file: {file} cannot be read: {error.strerror}"
+        ) from error
+    except UnicodeDecodeError as error:
+        raise ConfigurationError(f"--database-url-file: {file} is not UTF-8 text") from error
+    urls = [
+        (f"--database-url-file: line {number} of {file}", line.strip())
+        for number, line in enumerate(lines, 1)
+        if line.strip() and not line.startswith("#")
+    ]
+    if not urls:
+        raise ConfigurationError(f"--database-url-file: {file} is empty; write a URL on each line")
+    return urls
+
+
+def _decnet_url(environment: Mapping[str, str]) -> str:
+    """What DECNET's own variables name; only where they choose MySQL, as DECNET itself reads them.
+
+    Its SQLite file lies beside its package unless told otherwise, so it is never guessed.
+    """
+    if environment.get("DECNET_DB_TYPE", "").lower() != "mysql":
+        return ""
+    if url := environment.get("DECNET_DB_URL"):
+        return url
+    password = environment.get("DECNET_DB_PASSWORD")
+    user = quote(environment.get("DECNET_DB_USER") or "decnet", safe="")
+    login = user + (f":{quote(password, safe='')}" if password else "")
+    host = environment.get("DECNET_DB_HOST") or "localhost"
+    port = environment.get("DECNET_DB_PORT") or "3306"
+    name = quote(environment.get("DECNET_DB_NAME") or "decnet", safe="")
+    return f"mysql://{login}@{f'[{host}]' if ':' in host else host}:{port}/{name}"
 
 
 def flag_of(name: str) -> str:

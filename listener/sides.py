@@ -19,6 +19,7 @@ from listener.database.sqlite import SqliteTopologies
 from listener.database.topologies import Topologies
 from listener.database.urls import open_topologies
 from listener.engine.client import REQUEST_TIMEOUT, Engine
+from listener.engine.own import own_containers
 from listener.errors import ConfigurationError
 from listener.evidence import Evidence
 from listener.health import Link
@@ -53,7 +54,12 @@ def open_tables(settings: Settings) -> list[Topologies]:
     Raises:
         ConfigurationError: an option cannot be used.
     """
-    opened = [open_topologies(u, allow_replica=settings.allow_replica) for u in settings.databases]
+    opened = []
+    for source, url in settings.databases:
+        try:
+            opened.append(open_topologies(url, allow_replica=settings.allow_replica))
+        except ConfigurationError as error:
+            raise ConfigurationError(f"{source}: {error}") from error
     names = [topologies.name for topologies in opened]
     for name in names:
         if names.count(name) > 1:
@@ -93,6 +99,7 @@ def open_engine(settings: Settings) -> Engine:
         tls=_tls(settings) if settings.docker_host.startswith("tcp://") else None,
         keep_volumes=settings.keep_volumes,
         connect_timeout=min(REQUEST_TIMEOUT, max(1, round(settings.timeout))),
+        own=own_containers(),
     )
 
 

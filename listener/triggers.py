@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from contextlib import closing
 from functools import partial
 
-from listener.database.urls import open_topologies
 from listener.oneshot import reach
 from listener.settings import Settings
+from listener.sides import open_tables
 
 
 def sql(settings: Settings) -> str:
@@ -21,7 +21,7 @@ def sql(settings: Settings) -> str:
     Raises:
         ConfigurationError: an option cannot be used, or a database takes no SQL.
     """
-    return "\n".join(open_topologies(url).push_sql() for url in settings.databases)
+    return "\n".join(table.push_sql() for table in open_tables(settings))
 
 
 def change(settings: Settings, action: str) -> Iterator[str]:
@@ -35,7 +35,7 @@ def change(settings: Settings, action: str) -> Iterator[str]:
         ConfigurationError: an option cannot be used, or the user may not do that.
         NoAnswer: a database could not be reached within ``settings.timeout``.
     """
-    for url in settings.databases:
-        with closing(open_topologies(url)) as topologies:
-            reach(partial(topologies.change_triggers, action), settings.timeout)
-            yield topologies.name
+    for table in open_tables(settings):
+        with closing(table):
+            reach(partial(table.change_triggers, action), settings.timeout)
+            yield table.name

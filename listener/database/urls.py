@@ -105,4 +105,4 @@ def _sqlite(url: sa.URL) -> SqliteTopologies:
 
 
 def _error(text: str) -> ConfigurationError:
-    return ConfigurationError(f"--database-url: {text}")
+    return ConfigurationError(text)

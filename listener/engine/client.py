@@ -49,6 +49,7 @@ class Engine:
         tls: where to find the client's certificates for TLS; None for none.
         keep_volumes: leave a removed container's anonymous volumes.
         connect_timeout: of the requests that find out whether there is an engine, in seconds.
+        own: the ids of containers that are treated like protected ones.
     """
 
     def __init__(
@@ -58,11 +59,13 @@ class Engine:
         tls: docker.tls.TLSConfig | None = None,
         keep_volumes: bool = False,
         connect_timeout: int = REQUEST_TIMEOUT,
+        own: Collection[str] = (),
     ) -> None:
         self.host = host
         self._tls = tls
         self._keep_volumes = keep_volumes
         self._connect_timeout = connect_timeout
+        self._own = own
         self._connecting = threading.Lock()
         self._connected: docker.APIClient | None = None
         self._known_images: dict[str, Labels] = {}
@@ -116,7 +119,7 @@ class Engine:
                 raise Gone(f"{resource.id[:12]} is only the name of another")
             if is_network:
                 return _network(attributes)
-            labels = attributes["Config"].get("Labels") or {}
+            labels = self._labels(attributes["Id"], attributes["Config"].get("Labels"))
             return naming.container(
                 attributes["Id"],
                 attributes["Name"].removeprefix("/"),
@@ -142,9 +145,9 @@ class Engine:
         return found
 
     def _found_container(self, attributes: Mapping[str, Any]) -> Found:
-        labels = attributes["Config"].get("Labels") or {}
-        image_labels = self._image_labels(attributes.get("Image"), labels)
         id_, name = attributes["Id"], attributes["Name"].removeprefix("/")
+        labels = self._labels(id_, attributes["Config"].get("Labels"))
+        image_labels = self._image_labels(attributes.get("Image"), labels)
         created = _epoch(attributes.get("Created"))
         return Found(
             Kind.CONTAINER,
@@ -246,12 +249,16 @@ class Engine:
         return Endpoint(summary["Id"], name, ours=ours)
 
     def _marks(self, summary: Mapping[str, Any]) -> tuple[str, Labels, Labels | None]:
-        labels = summary.get("Labels") or {}
+        labels = self._labels(summary["Id"], summary.get("Labels"))
         try:
             image_labels = self._image_labels(summary.get("ImageID"), labels)
         except EngineError:
             image_labels = None  # one image that cannot be read must not spoil the whole list
         return naming.own_name(summary.get("Names")), labels, image_labels
+
+    def _labels(self, id_: str, labels: Labels | None) -> Labels:
+        own = {naming.PROTECT_LABEL: "true"} if id_ in self._own else {}
+        return {**(labels or {}), **own}
 
     def _image_labels(self, image: str | None, labels: Labels) -> Labels:
         """The labels of a container's image, asked for once an image and only if they matter.

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from queue import SimpleQueue
 from typing import Final
 
@@ -29,6 +30,9 @@ from listener.index import PrefixIndex
 
 OVERLAP = 5.0
 """Seconds of the past to replay; more than one, for the engine tells its time in whole seconds."""
+
+
+NEVER_STUCK: Final = nullcontext()
 
 
 class _Marker:
@@ -48,6 +52,7 @@ class Watch:
         appeared: called with each prefix that a container or network has just appeared under.
         listed: called after the index was replaced by a listing.
         quiet: seconds of silence after which the stream is opened anew.
+        busy: entered for each piece of work.
     """
 
     def __init__(
@@ -58,11 +63,13 @@ class Watch:
         appeared: Callable[[str], None],
         listed: Callable[[], None],
         quiet: float = QUIET,
+        busy: AbstractContextManager[None] = NEVER_STUCK,
     ) -> None:
         self._engine = engine
         self._mirror = Mirror(index, appeared)
         self._listed = listed
         self._quiet = quiet
+        self._busy = busy
         self._inbox: SimpleQueue[bytes | _Marker] = SimpleQueue()
         self._stream: EventStream | None = None
 
@@ -93,12 +100,13 @@ class Watch:
         rest = b""
         try:
             while (item := self._inbox.get()) is not END:
-                if isinstance(item, bytes):
-                    *lines, rest = (rest + item).split(b"\n")
-                    for line in lines:
-                        self._mirror.apply(line)
-                else:
-                    self._list()
+                with self._busy:
+                    if isinstance(item, bytes):
+                        *lines, rest = (rest + item).split(b"\n")
+                        for line in lines:
+                            self._mirror.apply(line)
+                    else:
+                        self._list()
         finally:
             self.close()
 

@@ -17,6 +17,7 @@ from listener.settings import DEFAULT_DOCKER_HOST, Settings, flag_of
 # By option: three values as text, and what they are read as.
 OPTIONS: dict[str, list[tuple[str, object]]] = {
     "database_url": [(f"sqlite:////{n}.db", (f"sqlite:////{n}.db",)) for n in "abc"],
+    "database_url_file": [(f"/run/secrets/{n}", f"/run/secrets/{n}") for n in "abc"],
     "docker_host": [(f"unix:///run/{n}.sock", f"unix:///run/{n}.sock") for n in "abc"],
     "feed": [("push", "push"), ("poll", "poll"), ("AUTO", "auto")],
     "poll_interval": [("0.5", 0.5), ("2", 2.0), ("3e1", 30.0)],
@@ -30,6 +31,7 @@ OPTIONS: dict[str, list[tuple[str, object]]] = {
     "keep_volumes": [("true", True), ("no", False), ("ON", True)],
     "workers": [("1", 1), ("64", 64), ("7", 7)],
     "timeout": [("0", 0.0), ("2", 2.0), ("3e1", 30.0)],
+    "unhealthy_after": [("0", 0.0), ("2", 2.0), ("3e1", 30.0)],
     "log_level": [("debug", "DEBUG"), ("ERROR", "ERROR"), ("Warning", "WARNING")],
     "log_format": [("json", "json"), ("text", "text"), ("JSON", "json")],
 }
@@ -48,6 +50,7 @@ WRONG: dict[str, list[object]] = {
     "keep_volumes": ["perhaps", 2, "truee"],
     "workers": ["0", "65", "-1", "many", "1.5", 2.5, None, []],
     "timeout": SECONDS,
+    "unhealthy_after": SECONDS,
     "log_level": ["LOUD", 10],
     "log_format": ["xml", 1],
 }
@@ -70,6 +73,10 @@ def toml(tmp_path: Path) -> MakeFile:
     return make
 
 
+def urls(settings: Settings) -> list[str]:
+    return [url for _, url in settings.databases]
+
+
 def variable(name: str) -> str:
     return f"REAPER_{name.upper()}"
 
@@ -78,6 +85,7 @@ def test_the_tests_know_every_option_that_has_a_flag() -> None:
     flagged = {f.name for f in dataclasses.fields(Settings) if f.metadata["flag"]}
     assert flagged == set(OPTIONS)
     assert {f.name for f in dataclasses.fields(Settings)} - flagged == {
+        "decnet_url",
         "docker_tls_verify",
         "docker_cert_path",
     }
@@ -132,9 +140,81 @@ def test_the_file_may_use_the_types_of_toml(
 def test_a_variable_separates_urls_by_white_space_and_a_flag_may_be_repeated() -> None:
     both = ("sqlite:////a", "sqlite:////b")
     environment = {"REAPER_DATABASE_URL": " sqlite:////a \n sqlite:////b "}
-    assert Settings.from_environment(environment).databases == both
-    assert Settings.from_environment({}, flags={"database_url": both}).databases == both
-    assert Settings(database_url="sqlite:////a").databases == ("sqlite:////a",)
+    assert urls(Settings.from_environment(environment)) == [*both]
+    assert urls(Settings.from_environment({}, flags={"database_url": both})) == [*both]
+    assert urls(Settings(database_url="sqlite:////a")) == ["sqlite:////a"]
+
+
+def test_a_file_holds_a_url_a_line(tmp_path: Path) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text("# of the fleet\n\n  sqlite:////a b \nsqlite:////c\n")
+    assert Settings(database_url_file=str(secret)).databases == [
+        (f"--database-url-file: line 3 of {secret}", "sqlite:////a b"),
+        (f"--database-url-file: line 4 of {secret}", "sqlite:////c"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [(None, "cannot be read"), (b"", "is empty"), (b"# none\n", "is empty"), (b"\xff", "UTF-8")],
+)
+def test_a_file_without_a_url_is_refused(tmp_path: Path, content: bytes | None, said: str) -> None:
+    secret = tmp_path / "secret"
+    if content is not None:
+        secret.write_bytes(content)
+    settings = Settings(database_url_file=str(secret))
+    refused = refusal(lambda: settings.databases)
+    assert refused.startswith(f"--database-url-file: {secret}")
+    assert said in refused
+
+
+def test_the_urls_come_from_one_place(toml: MakeFile) -> None:
+    url, file = {"database_url": ("sqlite:////a",)}, {"database_url_file": "/run/secrets/b"}
+    settings = Settings(database_url="sqlite:////a", database_url_file="/run/secrets/b")
+    assert refusal(lambda: settings.databases).startswith("--database-url-file: --database-url is")
+    settings = Settings.from_environment({"REAPER_DATABASE_URL_FILE": "/run/secrets/b"}, flags=url)
+    assert urls(settings) == ["sqlite:////a"]
+    settings = Settings.from_environment({"REAPER_DATABASE_URL": "sqlite:////a"}, flags=file)
+    assert (settings.database_url, settings.database_url_file) == ((), "/run/secrets/b")
+    config = toml('database_url_file = "/run/secrets/b"')
+    settings = Settings.from_environment({"REAPER_DATABASE_URL": "sqlite:////a"}, config=config)
+    assert urls(settings) == ["sqlite:////a"]
+
+
+DECNET = {"DECNET_DB_TYPE": "MySQL"}
+
+
+@pytest.mark.parametrize(
+    ("variables", "url"),
+    [
+        ({}, "mysql://decnet@localhost:3306/decnet"),
+        ({"DECNET_DB_URL": "mysql+asyncmy://u:p@h/d"}, "mysql+asyncmy://u:p@h/d"),
+        (
+            {
+                "DECNET_DB_HOST": "db",
+                "DECNET_DB_PORT": "3307",
+                "DECNET_DB_NAME": "d/n",
+                "DECNET_DB_USER": "u@x",
+                "DECNET_DB_PASSWORD": "p:/?#@%é",
+            },
+            "mysql://u%40x:p%3A%2F%3F%23%40%25%C3%A9@db:3307/d%2Fn",
+        ),
+        ({"DECNET_DB_HOST": "::1"}, "mysql://decnet@[::1]:3306/decnet"),
+    ],
+)
+def test_the_variables_of_decnet_name_its_database(variables: dict[str, str], url: str) -> None:
+    settings = Settings.from_environment(DECNET | variables)
+    assert settings.databases == [("the variables DECNET_DB_…", url)]
+    ours = {"REAPER_DATABASE_URL": "sqlite:////a"}
+    assert urls(Settings.from_environment(DECNET | variables | ours)) == ["sqlite:////a"]
+
+
+@pytest.mark.parametrize("type_", ["", "sqlite", "postgresql"])
+def test_the_variables_of_decnet_count_only_where_it_uses_mysql(type_: str) -> None:
+    environment = {"DECNET_DB_TYPE": type_, "DECNET_DB_URL": "mysql://u@h/d"}
+    assert "no database was given" in refusal(
+        lambda: Settings.from_environment(environment).databases
+    )
 
 
 def test_docker_host_counts_where_nothing_more_specific_does(toml: MakeFile) -> None:
@@ -233,7 +313,7 @@ def test_without_a_database_there_is_no_guess() -> None:
         ("databse_url", "did you mean database_url?"),
         ("worker", "did you mean workers?"),
         ("docker_tls_verify", ""),
-        ("zzz", "there are database_url, docker_host, "),
+        ("zzz", "there are database_url, database_url_file, "),
     ],
 )
 def test_an_unknown_key_is_refused_with_what_was_probably_meant(
