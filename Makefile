@@ -8,8 +8,10 @@ RUN := $(BIN)/python
 UNIT := tests/unit tests/database
 STEPS ?= 100000
 ROUNDS ?= 200
+DOCKER ?= docker
+IMAGE ?= topology-reaper:dev
 
-.PHONY: demo test check lint types unit mutants soak pythons clean help
+.PHONY: demo test check lint types unit mutants soak pythons image wheels clean help
 
 help:  ## what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -39,6 +41,17 @@ mutants: $(VENV)/ready  ## mistakes made on purpose, each with the test that mus
 soak: $(VENV)/ready  ## look for a broken promise: 100,000 random steps, 200 rounds of chaos, each time others
 	$(RUN) -m tests.property.soak --steps $(STEPS)
 	PYTHONPATH=contrib/scripts $(RUN) -m tests.engine.chaos.soak --rounds $(ROUNDS)
+
+image:  ## the container image, on the engine of DOCKER_HOST; BASE_IMAGE=… for another base
+	$(DOCKER) build --tag $(IMAGE) \
+	  --build-arg VERSION=$$(sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml) \
+	  --build-arg REVISION=$$(git rev-parse HEAD) \
+	  $(if $(BASE_IMAGE),--build-arg BASE_IMAGE=$(BASE_IMAGE)) \
+	  $(if $(wildcard build/wheels),--build-arg PIP_NO_INDEX=1) .
+
+wheels: $(VENV)/ready  ## what the image is built from, for where it cannot be downloaded
+	@$(BIN)/python -m pip wheel --quiet --disable-pip-version-check \
+	  --constraint constraints.txt --wheel-dir build/wheels '.[all]' hatchling
 
 pythons:  ## the tests that need no engine, on every supported Python
 	@for version in 3.11 3.12 3.13; do \

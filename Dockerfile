@@ -1,0 +1,36 @@
+# The listener as a container. Any base image with Python 3.11 or newer, its venv module and pip
+# will do. Where no package index is reachable, put wheels into build/wheels (`make wheels`) and
+# build with PIP_NO_INDEX=1.
+ARG BASE_IMAGE=python:3.13-slim
+
+FROM ${BASE_IMAGE} AS build
+ARG PIP_NO_INDEX=0
+ENV PIP_NO_INDEX=${PIP_NO_INDEX} PIP_FIND_LINKS=/source/build/wheels PIP_NO_CACHE_DIR=1 \
+    PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore
+WORKDIR /source
+COPY . .
+RUN mkdir -p build/wheels \
+ && python3 -m venv /opt/topology-reaper \
+ && /opt/topology-reaper/bin/python -m pip install --constraint constraints.txt ".[all]" \
+ && /opt/topology-reaper/bin/python -m pip uninstall --yes pip setuptools
+
+FROM ${BASE_IMAGE}
+ARG VERSION=dev
+ARG REVISION=unknown
+LABEL org.opencontainers.image.title="topology-reaper" \
+      org.opencontainers.image.description="Removes a DECNET topology's Docker containers and networks the moment its database row disappears." \
+      org.opencontainers.image.licenses="Apache-2.0" \
+      org.opencontainers.image.version="${VERSION}" \
+      org.opencontainers.image.revision="${REVISION}" \
+      topology-reaper.protect="true"
+COPY --from=build /opt/topology-reaper /opt/topology-reaper
+# Whatever user it runs as keeps here what outlives a restart; a volume, so that the root file
+# system may be read-only.
+RUN mkdir -m 1777 /var/lib/topology-reaper
+VOLUME /var/lib/topology-reaper
+ENV PATH=/opt/topology-reaper/bin:${PATH} REAPER_STATE_DIR=/var/lib/topology-reaper
+USER 65534:65534
+HEALTHCHECK --interval=10s --timeout=10s --start-period=60s --retries=2 \
+    CMD ["/opt/topology-reaper/bin/python", "-m", "listener.telemetry.probe"]
+ENTRYPOINT ["topology-reaper"]
+CMD ["run"]
