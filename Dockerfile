@@ -1,6 +1,6 @@
-# The listener as a container. Any base image with Python 3.11 or newer, its venv module and pip
-# will do. Where no package index is reachable, put wheels into build/wheels (`make wheels`) and
-# build with PIP_NO_INDEX=1.
+# The listener as a container. Any base image with Python 3.11 or newer, its venv module, pip and
+# GNU's env will do, such as Debian's. Where no package index is reachable, put wheels into
+# build/wheels (`make wheels`) and build with PIP_NO_INDEX=1.
 ARG BASE_IMAGE=python:3.13-slim
 
 FROM ${BASE_IMAGE} AS build
@@ -32,5 +32,7 @@ ENV PATH=/opt/topology-reaper/bin:${PATH} REAPER_STATE_DIR=/var/lib/topology-rea
 USER 65534:65534
 HEALTHCHECK --interval=10s --timeout=10s --start-period=60s --retries=2 \
     CMD ["/opt/topology-reaper/bin/python", "-m", "listener.telemetry.probe"]
-ENTRYPOINT ["topology-reaper"]
+# PID 1 loses every signal that it does not handle yet. One that is blocked waits instead, so that a
+# stop in the very first moments is not lost; the command itself lifts that again.
+ENTRYPOINT ["env", "--block-signal=TERM", "topology-reaper"]
 CMD ["run"]

@@ -45,13 +45,17 @@ soak: $(VENV)/ready  ## look for a broken promise: 100,000 random steps, 200 rou
 image:  ## the container image, on the engine of DOCKER_HOST; BASE_IMAGE=… for another base
 	$(DOCKER) build --tag $(IMAGE) \
 	  --build-arg VERSION=$$(sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml) \
-	  --build-arg REVISION=$$(git rev-parse HEAD) \
+	  --build-arg REVISION=$$(git rev-parse HEAD 2>/dev/null || echo unknown) \
 	  $(if $(BASE_IMAGE),--build-arg BASE_IMAGE=$(BASE_IMAGE)) \
 	  $(if $(wildcard build/wheels),--build-arg PIP_NO_INDEX=1) .
 
-wheels: $(VENV)/ready  ## what the image is built from, for where it cannot be downloaded
-	@$(BIN)/python -m pip wheel --quiet --disable-pip-version-check \
-	  --constraint constraints.txt --wheel-dir build/wheels '.[all]' hatchling
+wheels: build/wheels  ## what the image is built from, for where it cannot be downloaded; PYTHON=… as in its base
+
+build/wheels: pyproject.toml constraints.txt
+	@rm -rf $@ $@.part build/python && $(PYTHON) -m venv build/python
+	@build/python/bin/python -m pip wheel --quiet --disable-pip-version-check \
+	  --constraint constraints.txt --wheel-dir $@.part '.[all]' hatchling
+	@rm $@.part/topology_reaper-* && mv $@.part $@ && touch $@
 
 pythons:  ## the tests that need no engine, on every supported Python
 	@for version in 3.11 3.12 3.13; do \

@@ -127,18 +127,17 @@ def run(config: Path | None, **options: object) -> int:
         listener.sweep_now()
     stopping.set()
     systemd.say("STOPPING=1")
-    stopped = listener.stop(STOP_WITHIN)
+    listener.stop(STOP_WITHIN)
     status = 0
     try:
         listener.wait()
     except ReaperError as error:
         _say(error)
         status = error.exit_status
-    if not stopped:
-        # A request hangs in a thread that the interpreter would wait for.
-        sys.stderr.flush()
-        os._exit(status)
-    return status
+    # The interpreter would take ten times as long to end as the listener did (0.2 s of CPU), and
+    # would wait for a thread in which a request hangs.
+    sys.stderr.flush()
+    os._exit(status)
 
 
 def _tell(systemd: Notifier, stopping: threading.Event, listener: Listener) -> None:

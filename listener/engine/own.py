@@ -12,7 +12,7 @@ import re
 from pathlib import Path
 
 _MOUNTED = re.compile(r"/containers/([0-9a-f]{64})/(?:hostname|hosts|resolv\.conf)\b")
-_GROUP = re.compile(r"/docker[/-]([0-9a-f]{64})\b")
+_GROUP = re.compile(r"[/-]([0-9a-f]{64})\b")  # whatever the parent is called (--cgroup-parent)
 
 
 def own_containers(process: Path = Path("/proc/self")) -> frozenset[str]:

@@ -48,9 +48,10 @@ class Rows(AbstractContextManager["Rows"]):
 
     Args:
         database: the path of a SQLite file, or an SQLAlchemy URL.
+        user: the uid and gid that writes, instead of ours.
     """
 
-    def __init__(self, database: Path | str) -> None:
+    def __init__(self, database: Path | str, *, user: int | None = None) -> None:
         source = str(database).removeprefix("sqlite:///")
         server = "://" in source
         self._scheme = source.partition("://")[0].partition("+")[0]
@@ -59,7 +60,7 @@ class Rows(AbstractContextManager["Rows"]):
         self._begin: Statement = ("BEGIN" if server else "BEGIN IMMEDIATE", ())
         self._lock = threading.Lock()
         self._child = subprocess.Popen(
-            [sys.executable, "-I", __file__, source],
+            [sys.executable, "-I", __file__, source, *([] if user is None else [str(user)])],
             env={name: value for name, value in os.environ.items() if not name.startswith("PG")},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -203,5 +204,14 @@ def connect(source: str) -> Any:
     return connection
 
 
+def become(user: int) -> None:
+    """Give up what root may; only here, for that user may not even read this file."""
+    os.setgroups([])
+    os.setgid(user)
+    os.setuid(user)
+
+
 if __name__ == "__main__":
+    if sys.argv[2:]:
+        become(int(sys.argv[2]))
     serve(sys.argv[1])

@@ -1,15 +1,55 @@
-"""A side that is up or down says so when that changes."""
+"""A side that is up or down says so when that changes; a loop that is stuck shows."""
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
+import socket
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from listener.health import Link
+from listener import Listener, Settings
+from listener.health import Link, Pulse
+from tests.support.process import eventually
 
 if TYPE_CHECKING:
     from loguru import Record
+
+LONG = 1000.0
+
+
+@pytest.fixture
+def later(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
+    """Lets so many seconds pass; without it the clock stands still."""
+    now = [time.monotonic()]
+    monkeypatch.setattr("listener.health.time.monotonic", lambda: now[0])
+
+    def pass_by(seconds: float) -> None:
+        now[0] += seconds
+
+    return pass_by
+
+
+@pytest.fixture
+def engine() -> Iterator[socket.socket]:
+    """An engine that lets one connect and never answers, until it is closed."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        yield listening
+
+
+@pytest.fixture
+def settings(engine: socket.socket, sqlite_url: str, tmp_path: Path) -> Settings:
+    """Of a listener to that engine, without a database."""
+    return Settings(
+        docker_host=f"tcp://127.0.0.1:{engine.getsockname()[1]}",
+        database_url=sqlite_url,
+        state_dir=str(tmp_path / "state"),
+        workers=1,
+    )
 
 
 def said(log: list[Record]) -> list[tuple[str, str]]:
@@ -47,3 +87,94 @@ def test_whatever_the_reason_is_the_side_is_down_and_it_is_told(
     assert not link.up
     assert str(reason) in log[-1]["message"]
     assert said(log)[-1] == ("down", str(reason))
+
+
+# How long it has been like that.
+
+
+def test_a_side_is_down_from_the_first_failure_until_it_is_reached(
+    later: Callable[[float], None],
+) -> None:
+    link = Link("Docker")
+    later(2)
+    assert link.down_for == pytest.approx(2)  # it has not been reached yet
+    link.failed("no")
+    later(3)
+    assert link.down_for == pytest.approx(5)
+    link.succeeded()
+    later(5)
+    assert link.down_for == 0
+    link.failed("no")
+    later(7)
+    link.failed("no")
+    link.failed("another reason")
+    later(4)
+    assert link.down_for == pytest.approx(11)
+    link.succeeded()
+    link.succeeded()
+    assert link.down_for == 0
+
+
+def test_a_pulse_knows_for_how_long_the_same_piece_of_work_goes_on(
+    later: Callable[[float], None],
+) -> None:
+    pulse = Pulse("watch")
+    later(LONG)
+    assert pulse.busy_for == 0  # there was nothing to do
+    with pulse:
+        later(2)
+        assert pulse.busy_for == pytest.approx(2)
+        pulse.beat()
+        later(3)
+        assert pulse.busy_for == pytest.approx(3)
+    later(LONG)
+    assert pulse.busy_for == 0
+    with pulse:
+        assert pulse.busy_for == 0  # another piece, not a second half of the first
+
+
+def test_a_piece_of_work_that_fails_is_over(later: Callable[[float], None]) -> None:
+    pulse = Pulse("watch")
+    with contextlib.suppress(OSError), pulse:
+        raise OSError("gone")
+    later(LONG)
+    assert pulse.busy_for == 0
+
+
+# The listener as a whole.
+
+
+def test_the_loop_that_is_at_one_piece_of_work_for_too_long_is_named_and_no_other(
+    engine: socket.socket, settings: Settings
+) -> None:
+    with Listener(settings) as listener:
+        eventually(lambda: listener.stuck(0.3) == ["watch"], "the watch waits for an answer")
+        assert listener.stuck(LONG) == []
+        assert listener.status()["problems"] == [], "it may be away for that long"
+        engine.close()
+        eventually(lambda: listener.stuck(0.3) == [], "that attempt is over")
+
+
+def test_a_loop_that_has_ended_is_stuck(engine: socket.socket, settings: Settings) -> None:
+    listener = Listener(settings)
+    engine.close()
+    assert listener.stuck(LONG) == []
+    listener.start()
+    assert listener.stuck(LONG) == []
+    listener.stop()
+    assert listener.stuck(LONG) == ["feed-0", "reconcile-0", "screen", "timer", "watch"]
+
+
+@pytest.mark.parametrize(
+    ("patience", "problems"), [(LONG, []), (0, ["Docker is down", "the database is down"])]
+)
+def test_a_side_that_is_away_for_too_long_is_a_problem_and_not_before(
+    engine: socket.socket, settings: Settings, patience: float, problems: list[str]
+) -> None:
+    engine.close()
+    with Listener(dataclasses.replace(settings, unhealthy_after=patience)) as listener:
+        status = listener.status()
+    assert status["ready"] is False
+    told = status["problems"]
+    assert isinstance(told, list)
+    assert [problem for problem in told if problem.endswith("is down")] == problems

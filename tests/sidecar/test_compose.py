@@ -1,0 +1,197 @@
+"""The files in contrib/compose, brought up as their README says, by Debian's docker-compose."""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import docker as sdk
+import pytest
+from debian_packages import ensure, which
+from private_engine import PrivateEngine
+
+from tests.engine.conftest import gone
+from tests.sidecar.conftest import GROUP, OWNER
+from tests.sidecar.haproxy import COMPOSE
+from tests.sidecar.image import docker
+from tests.support.decnet import deploy, new_id
+from tests.support.process import environment, eventually
+from tests.support.rows import Rows
+
+PROGRAM = "/usr/bin/docker-compose"
+PATIENCE = 120.0
+
+Up = Callable[..., "Project"]
+
+
+class Project:
+    """A project of these files, brought up; whoever owns the engine takes it away again.
+
+    Args:
+        engine: where it runs.
+        api: a client of that engine.
+        files: of contrib/compose.
+        variables: what the files want to know.
+    """
+
+    def __init__(
+        self, engine: PrivateEngine, api: sdk.APIClient, *files: str, **variables: str
+    ) -> None:
+        self._api = api
+        self._name = f"reaper{secrets.token_hex(4)}"
+        self._options = [option for file in files for option in ("-f", str(COMPOSE / file))]
+        self._environment = {**environment(), **variables, "DOCKER_HOST": engine.host}
+        self._compose("up", "--detach", "--no-build")
+
+    def state(self, service: str = "topology-reaper") -> dict[str, object]:
+        """What the engine tells of a service's container."""
+        return dict(self._api.inspect_container(self.container(service))["State"])
+
+    def container(self, service: str = "topology-reaper") -> str:
+        """The id of a service's container."""
+        labels = [f"com.docker.compose.{key}" for key in ("project", "service")]
+        filters = {"label": [f"{labels[0]}={self._name}", f"{labels[1]}={service}"]}
+        (found,) = self._api.containers(all=True, filters=filters)
+        return str(found["Id"])
+
+    @property
+    def log(self) -> str:
+        """What the listener has said."""
+        return bytes(self._api.logs(self.container())).decode()
+
+    def await_ready(self) -> None:
+        """Wait until the listener is."""
+        eventually(lambda: self._is_ready(), f"ready; the log: {self.log[-3000:]}")
+
+    def stop(self) -> object:
+        """Stop it, waiting for two seconds; the listener's exit status."""
+        self._compose("stop", "--timeout", "2", "topology-reaper")
+        return self.state()["ExitCode"]
+
+    def _is_ready(self) -> bool:
+        return re.search(r"\bready\b", self.log) is not None
+
+    def _compose(self, *arguments: str) -> None:
+        command = [PROGRAM, "--project-name", self._name, *self._options, *arguments]
+        done = subprocess.run(
+            command,
+            env=self._environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.fixture
+def up(engine: PrivateEngine, api: sdk.APIClient, image: str) -> Up:
+    """Brings projects up, with the image and the group of the engine's sockets."""
+    ensure({PROGRAM: "docker-compose"}, "a compose project")
+
+    def make(*files: str, **variables: str) -> Project:
+        known = {"REAPER_IMAGE": image, "DOCKER_GID": str(GROUP)}
+        return Project(engine, api, "compose.yaml", *files, **known | variables)
+
+    return make
+
+
+@pytest.fixture
+def haproxy_image(engine: PrivateEngine, tmp_path: Path) -> str:
+    """An image with the HAProxy of this machine, and the libraries that it is linked with."""
+    ensure({"haproxy": "haproxy"}, "a proxy")
+    program = which("haproxy") or "haproxy"
+    linked = subprocess.run(["ldd", program], capture_output=True, text=True, check=True).stdout
+    files = [path[1:] for path in (program, *re.findall(r"/\S+", linked))]
+    tar = tmp_path / "haproxy.tar"
+    subprocess.run(["tar", "--dereference", "-C", "/", "-cf", tar, *files], check=True)
+    docker(engine, "import", str(tar), "haproxy:ours")
+    return "haproxy:ours"
+
+
+def test_with_the_sockets_directory_and_sqlite(
+    api: sdk.APIClient, up: Up, data: Path, rows: Rows
+) -> None:
+    doomed, live = new_id(), new_id()
+    rows.insert(doomed, live)
+    orphan, staying = deploy(api, doomed), deploy(api, live, decky_numbers=(3, 4))
+    project = up(
+        *("socket.yaml", "sqlite.yaml"), REAPER_USER=f"{OWNER}:{OWNER}", DECNET_DATA=str(data)
+    )
+    project.await_ready()
+
+    rows.delete(doomed)
+
+    gone(api, orphan)
+    staying.assert_intact(api)
+    assert project.stop() == 0
+
+
+def test_behind_the_proxy_in_a_network_that_leads_nowhere_else(
+    engine: PrivateEngine, api: sdk.APIClient, up: Up, haproxy_image: str, data: Path, rows: Rows
+) -> None:
+    doomed, live = new_id(), new_id()
+    rows.insert(doomed, live)
+    orphan, staying = deploy(api, doomed), deploy(api, live, decky_numbers=(3, 4))
+    project = up(
+        *("proxy.yaml", "sqlite.yaml"),
+        REAPER_USER=f"{OWNER}:{OWNER}",
+        DECNET_DATA=str(data),
+        HAPROXY_IMAGE=haproxy_image,
+        DOCKER_SOCKET_DIR=str(engine.socket.parent),
+    )
+    project.await_ready()
+
+    rows.delete(doomed)
+
+    gone(api, orphan)
+    staying.assert_intact(api)
+    listener, proxy = (
+        api.inspect_container(project.container(service))
+        for service in ("topology-reaper", "docker-proxy")
+    )
+    assert proxy["Config"]["Labels"]["topology-reaper.protect"] == "true"
+    (network,) = proxy["NetworkSettings"]["Networks"].values()
+    assert api.inspect_network(network["NetworkID"])["Internal"]
+    assert not [m for m in listener["Mounts"] if "docker-host" in m["Destination"]]
+    assert project.stop() == 0
+
+
+def test_a_secret_shows_neither_in_inspect_nor_in_the_log(
+    engine: PrivateEngine,
+    api: sdk.APIClient,
+    up: Up,
+    remote_url: str,
+    remote_rows: Rows,
+    tmp_path: Path,
+) -> None:
+    doomed, live = new_id(), new_id()
+    remote_rows.insert(doomed, live)
+    orphan, staying = deploy(api, doomed), deploy(api, live, decky_numbers=(3, 4))
+    secret = tmp_path / "database-url"
+    secret.write_text(f"{remote_url}\n")
+    secret.chmod(0o400)
+    os.chown(secret, OWNER, OWNER)
+    project = up(
+        *("socket.yaml", "secret.yaml"),
+        REAPER_USER=f"{OWNER}:{OWNER}",
+        DATABASE_URL_FILE=str(secret),
+        DOCKER_SOCKET_DIR=str(engine.socket.parent),
+        REAPER_LOG_LEVEL="DEBUG",
+    )
+    project.await_ready()
+
+    remote_rows.delete(doomed)
+
+    gone(api, orphan)
+    staying.assert_intact(api)
+    assert project.stop() == 0
+    password = urlsplit(remote_url).password
+    assert password
+    assert password not in docker(engine, "inspect", project.container())
+    assert password not in project.log

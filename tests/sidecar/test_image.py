@@ -1,0 +1,226 @@
+"""The image: what it is made of, and what it does with the least that it needs.
+
+It runs with a read-only root, without capabilities, and as the user that owns the database, in the
+group that owns the socket. That what it does not need is refused to it is the engine's own work.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import docker as sdk
+import pytest
+from private_engine import PrivateEngine
+
+from tests.engine.conftest import gone
+from tests.sidecar.conftest import GROUP, OWNER, MakeSidecar
+from tests.sidecar.container import DATA, QUICK_HEALTH, mount, through
+from tests.sidecar.image import ROOT, docker
+from tests.support.decnet import deploy, new_id
+from tests.support.process import eventually
+from tests.support.proxy import FaultProxy, cut
+from tests.support.rows import Rows
+
+MEGABYTE = 1_000_000
+MOMENTS = (0.0, 0.0, 0.01, 0.02, 0.03, 0.05, 0.1, 0.2, 0.5, 1.0)
+"""Seconds between a start and a stop."""
+
+
+def beside(data: Path) -> tuple[str, ...]:
+    """The options of one that reads SQLite as the owner of the file, and has no network."""
+    url = f"--env=REAPER_DATABASE_URL=sqlite:///{DATA}/decnet.db"
+    return (f"--user={OWNER}:{GROUP}", mount(data, DATA), url, "--network=none")
+
+
+@pytest.fixture
+def proxy(engine: PrivateEngine, tmp_path: Path) -> Iterator[FaultProxy]:
+    """A proxy before the engine, whose socket lies in a directory of its own."""
+    directory = tmp_path / "proxied"
+    directory.mkdir()
+    with FaultProxy(engine.host, listen=directory / "docker.sock") as between:
+        (directory / "docker.sock").chmod(0o666)
+        yield between
+
+
+def test_it_holds_what_it_needs_and_nothing_of_the_tools_that_made_it(
+    engine: PrivateEngine, api: sdk.APIClient, image: str
+) -> None:
+    inspected = api.inspect_image(image)  # type: ignore[no-untyped-call]
+    labels = inspected["Config"]["Labels"]
+    version = re.search(r'^version = "(.+)"$', (ROOT / "pyproject.toml").read_text(), re.M)
+    assert version is not None
+    assert labels["topology-reaper.protect"] == "true"
+    assert labels["org.opencontainers.image.title"] == "topology-reaper"
+    assert labels["org.opencontainers.image.version"] == version[1]
+    assert re.fullmatch(r"[0-9a-f]{40}|unknown", labels["org.opencontainers.image.revision"])
+    assert labels["org.opencontainers.image.licenses"] == "Apache-2.0"
+    assert labels["org.opencontainers.image.description"]
+    assert inspected["Config"]["User"] == "65534:65534"
+
+    def inside(script: str) -> str:
+        run = ("run", "--rm", "--network=none", "--entrypoint=sh", image, "-c", script)
+        return docker(engine, *run)
+
+    assert inside("id -u; id -g").split() == ["65534", "65534"]
+    tools = " -o ".join(f"-name '{name}*'" for name in ("pip", "setuptools", "wheel", "hatchling"))
+    installed = "/opt/topology-reaper/bin /opt/topology-reaper/lib/python3*/site-packages"
+    assert inside(rf"find {installed} -maxdepth 1 \( {tools} \)") == ""
+    assert inside("ls -A /source 2>/dev/null || echo none") == "none"
+    count = "find /opt/topology-reaper -name '*.py' | wc -l; "
+    count += "find /opt/topology-reaper -name '*.pyc' | wc -l"
+    sources, compiled = map(int, inside(count).split())
+    assert compiled >= 0.9 * sources, "a read-only root cannot keep what Python compiles"
+    print(f"the image: {inspected['Size'] / MEGABYTE:.0f} MB")
+    assert inspected["Size"] < 200 * MEGABYTE
+
+
+def test_it_does_its_work_beside_a_sqlite_file_whose_owner_can_still_write(
+    engine: PrivateEngine, api: sdk.APIClient, sidecar: MakeSidecar, data: Path, rows: Rows
+) -> None:
+    doomed, live, later = new_id(), new_id(), new_id()
+    rows.insert(doomed, live)
+    orphan, staying = deploy(api, doomed), deploy(api, live, decky_numbers=(3, 4))
+    listener = sidecar(*beside(data), *through(engine.socket))
+    began = time.monotonic()
+    listener.start()
+    print(f"from start to ready: {time.monotonic() - began:.2f} s")
+
+    rows.delete(doomed)
+
+    gone(api, orphan)
+    staying.assert_intact(api)
+    (line,) = listener.logged("feed")
+    assert line["feed"] == "wal"
+    assert not listener.logged("failed")
+    rows.insert(later)
+    with Rows(data / "decnet.db", user=OWNER) as another:
+        another.delete(later)
+    assert listener.stop() == 0
+    with Rows(data / "decnet.db", user=OWNER) as another:
+        another.insert(later)
+    assert {path.stat().st_uid for path in data.iterdir()} == {OWNER}
+
+
+def test_it_does_its_work_with_postgresql_over_tcp(
+    engine: PrivateEngine,
+    api: sdk.APIClient,
+    sidecar: MakeSidecar,
+    remote_url: str,
+    remote_rows: Rows,
+) -> None:
+    doomed, live = new_id(), new_id()
+    remote_rows.insert(doomed, live)
+    orphan, staying = deploy(api, doomed), deploy(api, live, decky_numbers=(3, 4))
+    url = f"--env=REAPER_DATABASE_URL={remote_url}"
+    listener = sidecar(f"--group-add={GROUP}", url, *through(engine.socket))
+    listener.start()
+
+    remote_rows.delete(doomed)
+
+    gone(api, orphan)
+    staying.assert_intact(api)
+    (line,) = listener.logged("feed")
+    assert line["feed"] == "notify"
+    assert listener.stop() == 0
+
+
+def test_its_own_container_stays_whatever_it_is_called_and_keeps_its_endpoint(
+    engine: PrivateEngine,
+    api: sdk.APIClient,
+    sidecar: MakeSidecar,
+    data: Path,
+    rows: Rows,
+) -> None:
+    doomed = new_id()
+    rows.insert(doomed)
+    orphan = deploy(api, doomed)
+    lan = next(iter(orphan.networks))
+    marks = [f"--label=decnet.topology.id={doomed}"]
+    marks += [f"--label=com.docker.compose.project=decnet-topo-{doomed[:8]}"]
+    name = f"--name=decnet_t_{doomed[:8]}_decky-00"
+    # Without the image's own label: it finds itself by looking round from inside.
+    bare = "--label=topology-reaper.protect=false"
+    options = [option for option in beside(data) if not option.startswith("--network")]
+    itself = sidecar(
+        *options, *through(engine.socket), *marks, f"{name}8", bare, f"--network={lan}"
+    )
+    # And one that only the image's label protects, beside it.
+    idle = sidecar(*marks, f"{name}9", f"--network={lan}", "--entrypoint=sleep", command=("1d",))
+    idle.start(wait=False)
+    itself.start()
+
+    rows.delete(doomed)
+
+    eventually(lambda: orphan.remaining(api) == [lan], "all but their network is gone")
+    itself.await_log("failed")
+    assert itself.state["Running"]
+    assert idle.state["Running"]
+    for stays in (itself, idle):
+        assert lan in api.inspect_container(stays.id)["NetworkSettings"]["Networks"]
+
+
+def test_a_stop_in_its_very_first_moments_is_not_lost(sidecar: MakeSidecar, data: Path) -> None:
+    listener = sidecar(*beside(data))
+    statuses = []
+    for moment in MOMENTS:
+        listener.start(wait=False)
+        time.sleep(moment)
+        statuses.append(listener.stop())
+    print(f"exit statuses of early stops: {statuses}")
+    assert set(statuses) <= {0, 143}
+
+
+def test_its_health_follows_the_stream(
+    api: sdk.APIClient, sidecar: MakeSidecar, proxy: FaultProxy, data: Path, rows: Rows
+) -> None:
+    doomed = new_id()
+    rows.insert(doomed)
+    orphan = deploy(api, doomed)
+    impatient = "--env=REAPER_UNHEALTHY_AFTER=1"
+    socket = Path(proxy.host.removeprefix("unix://"))
+    listener = sidecar(*beside(data), *through(socket), impatient, *QUICK_HEALTH)
+    listener.start()
+    eventually(lambda: listener.health == "healthy", "healthy")
+
+    proxy.hook = lambda _: cut()
+    proxy.cut_all()
+
+    eventually(lambda: listener.health == "unhealthy", "unhealthy")
+    assert "Docker is down" in listener.state["Health"]["Log"][-1]["Output"]
+    rows.delete(doomed)
+    proxy.hook = None
+    eventually(lambda: listener.health == "healthy", "healthy again")
+    gone(api, orphan)
+
+
+def test_it_comes_back_to_a_daemon_that_restarted_while_a_mounted_socket_file_is_stale(
+    engine: PrivateEngine, api: sdk.APIClient, sidecar: MakeSidecar, data: Path, rows: Rows
+) -> None:
+    doomed = new_id()
+    rows.insert(doomed)
+    orphan = deploy(api, doomed)
+    listener = sidecar(*beside(data), *through(engine.socket))
+    listener.start()
+    file = mount(engine.socket, "/run/docker.sock")
+    stale = sidecar(*beside(data), file, "--env=DOCKER_HOST=unix:///run/docker.sock")
+    stale.start()
+    began = listener.state["StartedAt"]
+    look = ("topology-reaper", "sweep", "--dry-run", "--timeout=3")
+    assert stale.execute(*look)[0] == 0
+
+    engine.kill()
+    engine.start()
+
+    for container in (listener, stale):
+        assert container.state["Running"]
+    assert listener.state["StartedAt"] == began
+    rows.delete(doomed)
+    gone(api, orphan)
+    listener.await_log("up", count=2)
+    assert listener.execute(*look)[0] == 0
+    status, said = stale.execute(*look)
+    assert (status, "refuses connections" in said) == (3, True), said
+    assert listener.stop() == 0

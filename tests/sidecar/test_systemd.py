@@ -1,0 +1,230 @@
+"""The unit, as systemd's own tools see it, and a listener that talks to systemd's sockets."""
+
+from __future__ import annotations
+
+import re
+import secrets
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from debian_packages import ensure, which
+from private_engine import PrivateEngine
+
+from listener.settings import Settings
+from tests.support.process import PATIENCE, ListenerProcess, eventually
+from tests.support.proxy import Action, FaultProxy, Request, stall, stream
+from tests.support.rows import Rows
+
+CONTRIB = Path(__file__).parents[2] / "contrib" / "systemd"
+TOOLS = ("systemd-analyze", "systemd-sysusers", "systemd-tmpfiles")
+EXPOSURE = 2.0
+"""What systemd-analyze calls "OK" ends here; 10 is a service without any protection."""
+WATCHDOG = 1.5
+"""Seconds."""
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _tools() -> None:
+    ensure(dict.fromkeys(TOOLS, "systemd"), "the tests of the systemd unit")
+
+
+def tool(name: str, *arguments: str | Path, cwd: Path) -> str:
+    """Run one of systemd's tools; what it printed, on either channel."""
+    done = subprocess.run(
+        [which(name) or name, *arguments],
+        cwd=cwd,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout
+    return done.stdout
+
+
+# The files.
+
+
+@pytest.fixture
+def unit(tmp_path: Path) -> Path:
+    """The unit, with the command where this machine has it."""
+    copy = tmp_path / "topology-reaper.service"
+    text = (CONTRIB / copy.name).read_text()
+    assert "\nExecStart=/usr/bin/topology-reaper run\n" in text
+    command = Path(sys.executable).with_name("topology-reaper")
+    copy.write_text(text.replace("/usr/bin/topology-reaper", str(command)))
+    return copy
+
+
+def verify(unit: Path) -> str:
+    return tool("systemd-analyze", "verify", "--man=no", unit, cwd=unit.parent)
+
+
+def test_systemd_accepts_the_unit_without_a_word(unit: Path) -> None:
+    assert verify(unit) == ""
+    with unit.open("a") as file:
+        file.write("[Service]\nWatchDogSec=1\n")  # it speaks of the least slip
+    assert "WatchDogSec" in verify(unit)
+
+
+def test_systemd_finds_the_unit_well_protected(unit: Path) -> None:
+    told = tool("systemd-analyze", "security", "--offline=true", unit, cwd=unit.parent)
+    (exposure,) = re.findall(r"Overall exposure level for topology-reaper\.service: ([\d.]+)", told)
+    print(f"exposure: {exposure}")
+    assert float(exposure) <= EXPOSURE
+
+
+def test_the_users_and_the_folders_are_what_a_package_makes(tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    (root / "etc/topology-reaper").mkdir(parents=True)
+    secret = root / "etc/topology-reaper/database-url"
+    secret.touch()
+    users, folders = CONTRIB / "topology-reaper.sysusers", CONTRIB / "topology-reaper.tmpfiles"
+
+    planned = tool("systemd-sysusers", f"--root={root}", "--dry-run", users, cwd=tmp_path)
+    assert "Creating user 'topology-reaper'" in planned
+    tool("systemd-sysusers", f"--root={root}", users, cwd=tmp_path)
+    assert tool("systemd-tmpfiles", f"--root={root}", "--create", folders, cwd=tmp_path) == ""
+
+    uid, gid = re.findall(r"^topology-reaper:x:(\d+):(\d+):", (root / "etc/passwd").read_text())[0]
+    assert re.search(r"^docker:.*:topology-reaper$", (root / "etc/group").read_text(), re.M)
+    state = (root / "var/lib/topology-reaper").stat()
+    assert (state.st_mode & 0o777, state.st_uid, state.st_gid) == (0o700, int(uid), int(gid))
+    for path, mode in ((secret.parent, 0o750), (secret, 0o640)):
+        status = path.stat()
+        assert (status.st_mode & 0o777, status.st_uid, status.st_gid) == (mode, 0, int(gid))
+
+
+def test_every_variable_in_the_environment_file_is_an_option(unit: Path) -> None:
+    lines = (CONTRIB / "topology-reaper.environment").read_text().splitlines()
+    offered = dict(line[1:].split("=", 1) for line in lines if re.match(r"#[A-Z_]+=", line))
+    assert "REAPER_DATABASE_URL" in offered
+    for name, value in offered.items():
+        settings = Settings.from_environment({name: value})
+        assert settings != Settings(), f"{name} is no option"
+    assert f"EnvironmentFile={lines[0].split()[1].rstrip(':')}\n" in unit.read_text()
+
+
+# The messages.
+
+
+class Manager:
+    """The socket at which systemd would hear the service; what it hears is read as it comes.
+
+    Args:
+        address: as NOTIFY_SOCKET has it.
+    """
+
+    def __init__(self, address: str) -> None:
+        self.messages: list[str] = []
+        self._changed = threading.Condition()
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._socket.bind(address.replace("@", "\0"))
+        self._reader = threading.Thread(target=self._read)
+        self._reader.start()
+
+    def hears(self, message: str, within: float = PATIENCE) -> bool:
+        """Whether this message comes within so many seconds from now on."""
+        with self._changed:
+            known = len(self.messages)
+            return self._changed.wait_for(lambda: message in self.messages[known:], within)
+
+    def close(self) -> None:
+        self._socket.shutdown(socket.SHUT_RDWR)
+        self._reader.join()
+        self._socket.close()
+
+    def _read(self) -> None:
+        while message := self._socket.recv(1024):
+            with self._changed:
+                self.messages.append(message.decode())
+                self._changed.notify_all()
+
+
+@pytest.fixture(params=["path", "abstract"])
+def manager(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Manager]:
+    """Systemd's end; what is started from now on is told of it."""
+    address = str(tmp_path / "notify") if request.param == "path" else f"@{secrets.token_hex(8)}"
+    monkeypatch.setenv("NOTIFY_SOCKET", address)
+    monkeypatch.setenv("WATCHDOG_USEC", f"{WATCHDOG * 1e6:.0f}")
+    hearing = Manager(address)
+    yield hearing
+    hearing.close()
+
+
+@pytest.fixture
+def proxy(engine: PrivateEngine, tmp_path: Path) -> Iterator[FaultProxy]:
+    """A proxy before the engine."""
+    with FaultProxy(engine.host, listen=tmp_path / "proxy.sock") as between:
+        yield between
+
+
+@pytest.fixture
+def listener(proxy: FaultProxy, tmp_path: Path) -> Iterator[ListenerProcess]:
+    """A listener behind it, not started yet, with an empty database."""
+    database = tmp_path / "decnet.db"
+    with Rows(database) as rows:
+        rows.create_table()
+        process = ListenerProcess(proxy.host, f"sqlite:///{database}")
+        yield process
+        process.kill()
+
+
+def is_list(request: Request) -> bool:
+    return request.path.partition("?")[0].endswith("/containers/json")
+
+
+def test_it_is_ready_after_the_first_sweep_then_alive_and_says_that_it_stops(
+    manager: Manager, proxy: FaultProxy, listener: ListenerProcess
+) -> None:
+    go_on = threading.Event()
+    proxy.hook = lambda request: stall(go_on) if is_list(request) else None
+    listener.start(wait=False)
+    eventually(lambda: any(map(is_list, proxy.requests)), "it lists what there is")
+    assert not manager.hears("READY=1", within=0.5)
+    assert manager.messages == []
+
+    go_on.set()
+    eventually(lambda: manager.messages.count("WATCHDOG=1") == 3, "it is alive")
+
+    assert listener.stop() == 0
+    eventually(lambda: manager.messages[-1] == "STOPPING=1", "it said so")
+    first, *alive, _ = manager.messages
+    assert first == "READY=1"
+    assert set(alive) == {"WATCHDOG=1"}
+
+
+@pytest.mark.parametrize("manager", ["path"], indirect=True)
+def test_the_watchdog_is_not_fed_while_a_listing_never_ends(
+    manager: Manager, proxy: FaultProxy, listener: ListenerProcess
+) -> None:
+    """A byte now and then: no time-out of a read ever fires."""
+    enough = threading.Event()
+
+    def drip() -> Iterator[bytes]:
+        while not enough.wait(0.1):
+            yield b" "
+
+    def hook(request: Request) -> Action | None:
+        return stream(drip()) if is_list(request) and not enough.is_set() else None
+
+    listener.start()
+    assert manager.hears("WATCHDOG=1")
+    proxy.hook = hook
+    listener.signal(signal.SIGUSR1)
+
+    (line,) = listener.await_log("stuck")
+    assert line["loops"] == ["watch"]
+    assert not manager.hears("WATCHDOG=1", within=2 * WATCHDOG), "so systemd would end it by now"
+    assert len(listener.logged("stuck")) == 1
+
+    enough.set()
+    assert manager.hears("WATCHDOG=1")
+    assert listener.stop() == 0
