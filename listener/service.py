@@ -29,7 +29,7 @@ from tenacity import (
 
 from listener.controller import Controller, Lane
 from listener.database.feeds.choice import PushOrPoll
-from listener.engine.client import Engine
+from listener.engine.client import REQUEST_TIMEOUT, Engine
 from listener.engine.watch import Watch
 from listener.errors import (
     ConfigurationError,
@@ -192,7 +192,7 @@ class Listener:
         limit = self._settings.unhealthy_after
         links = [self._docker, *(database.link for database in self._databases)]
         problems = [f"{link.name} is down" for link in links if link.down_for > limit]
-        problems += [f"{name} is stuck" for name in self.stuck(limit)]
+        problems += [f"{name} is stuck" for name in self.stuck(max(limit, 2 * REQUEST_TIMEOUT))]
         return {"ready": self._controller.ready.is_set(), "problems": problems}
 
     def __enter__(self) -> Self:

@@ -14,6 +14,9 @@ from collections.abc import Callable, Mapping
 
 from loguru import logger
 
+SAYING = 0.5
+"""Seconds for a message that nobody takes; the last one must not hold up our end."""
+
 
 class Notifier:
     """The messages to systemd.
@@ -37,6 +40,7 @@ class Notifier:
             contextlib.suppress(OSError),  # whoever listens may be gone; that is no trouble of ours
             socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as to,
         ):
+            to.settimeout(SAYING)
             to.sendto(message.encode(), self._address)
 
     def keep_alive(self, stuck: Callable[[float], list[str]], stop: threading.Event) -> None:

@@ -257,7 +257,7 @@ def test_labels_whose_image_is_gone_keep_a_container_alive_and_are_no_reason_to_
             {ID: TOPOLOGY, PROJECT: f"decnet-topo-{P}", PROTECT: "true"},
             {ID: TOPOLOGY},
             [
-                f"label {PROTECT}=true: it is never touched",
+                "it is protected, by its label or as our own: it is never touched",
                 f"label {ID}={TOPOLOGY!r}: does not count, its image carries it too",
                 f"label {PROJECT}='decnet-topo-{P}': counts",
                 "name 'web': is not of DECNET's form",
@@ -305,7 +305,7 @@ def test_each_signal_of_a_network_is_told(driver: str, scope: str, lines: list[s
     lan = f"decnet_t_{P}_lan"
     for labels, protection in (
         ({}, []),
-        ({PROTECT: "true"}, [f"label {PROTECT}=true: it is never touched"]),
+        ({PROTECT: "true"}, ["it is protected, by its label or as our own: it is never touched"]),
     ):
         told = naming.network_signals(lan, labels, driver=driver, scope=scope)
         assert told == [*protection, *lines, f"name {lan!r}: counts"]
