@@ -1,6 +1,6 @@
 # The listener as a container. Any base image with Python 3.11 or newer, its venv module, pip and
 # GNU's env will do, such as Debian's. Where no package index is reachable, put wheels into
-# build/wheels (`make wheels`) and build with PIP_NO_INDEX=1.
+# build/wheels (`make wheels`) and build with PIP_NO_INDEX=1 (`make image OFFLINE=1`).
 ARG BASE_IMAGE=python:3.13-slim
 
 FROM ${BASE_IMAGE} AS build

@@ -42,12 +42,12 @@ soak: $(VENV)/ready  ## look for a broken promise: 100,000 random steps, 200 rou
 	$(RUN) -m tests.property.soak --steps $(STEPS)
 	PYTHONPATH=contrib/scripts $(RUN) -m tests.engine.chaos.soak --rounds $(ROUNDS)
 
-image:  ## the container image, on the engine of DOCKER_HOST; BASE_IMAGE=… for another base
+image:  ## the container image, on the engine of DOCKER_HOST; BASE_IMAGE=… for another base, OFFLINE=1 from build/wheels
 	$(DOCKER) build --tag $(IMAGE) \
 	  --build-arg VERSION=$$(sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml) \
 	  --build-arg REVISION=$$(git rev-parse HEAD 2>/dev/null || echo unknown) \
 	  $(if $(BASE_IMAGE),--build-arg BASE_IMAGE=$(BASE_IMAGE)) \
-	  $(if $(wildcard build/wheels),--build-arg PIP_NO_INDEX=1) .
+	  $(if $(OFFLINE),--build-arg PIP_NO_INDEX=1) .
 
 wheels: build/wheels  ## what the image is built from, for where it cannot be downloaded; PYTHON=… as in its base
 

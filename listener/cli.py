@@ -185,6 +185,7 @@ def sweep_command(
 @commands.command("explain")
 @_with_settings(
     "database_url",
+    "database_url_file",
     "docker_host",
     "grace",
     "policy",
@@ -205,7 +206,7 @@ def feed() -> None:
 
 
 @feed.command()
-@_with_settings("database_url", "timeout")
+@_with_settings("database_url", "database_url_file", "timeout")
 def install(config: Path | None, **options: object) -> None:
     """Install the triggers in PostgreSQL."""
     for name in triggers.change(_settings(config, options), "install"):
@@ -213,7 +214,7 @@ def install(config: Path | None, **options: object) -> None:
 
 
 @feed.command()
-@_with_settings("database_url", "timeout")
+@_with_settings("database_url", "database_url_file", "timeout")
 def uninstall(config: Path | None, **options: object) -> None:
     """Take the triggers out again."""
     for name in triggers.change(_settings(config, options), "uninstall"):
@@ -221,7 +222,7 @@ def uninstall(config: Path | None, **options: object) -> None:
 
 
 @feed.command("sql")
-@_with_settings("database_url")
+@_with_settings("database_url", "database_url_file")
 def sql_command(config: Path | None, **options: object) -> None:
     """Print the SQL for review."""
     click.echo(triggers.sql(_settings(config, options)), nl=False)

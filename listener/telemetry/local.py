@@ -34,6 +34,7 @@ class StatusSocket:
         self._path = folder / NAME
         self._status = status
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
+        self._listening = False
 
     def open(self) -> None:
         """Listen; a path that cannot be used is a warning."""
@@ -42,6 +43,7 @@ class StatusSocket:
             os.fchmod(self._socket.fileno(), 0o600)  # before anybody can connect
             self._socket.bind(str(self._path))
             self._socket.listen()
+            self._listening = True
         except OSError as error:
             self._socket.close()
             logger.bind(event="state", error=str(error)).warning(
@@ -52,9 +54,11 @@ class StatusSocket:
 
     def close(self) -> None:
         """Stop listening."""
-        with contextlib.suppress(OSError):
-            self._socket.shutdown(socket.SHUT_RDWR)
-            self._path.unlink(missing_ok=True)
+        if self._listening:  # else the path may be another listener's
+            self._listening = False
+            with contextlib.suppress(OSError):
+                self._socket.shutdown(socket.SHUT_RDWR)
+                self._path.unlink(missing_ok=True)
         self._socket.close()
 
     def _serve(self) -> None:

@@ -33,6 +33,13 @@ OWNER = 27_017
 MakeSidecar = Callable[..., Sidecar]
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Whoever needs the image first waits while it is made, from Debian's packages on."""
+    for item in items:
+        if "image_archive" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.timeout(900))
+
+
 @pytest.fixture(scope="session")
 def image_archive() -> Path:
     """The image as a file; `load_image` loads it into an engine."""

@@ -68,7 +68,15 @@ def make(engine: PrivateEngine) -> None:
     for command in (
         ("make", "--silent", "wheels", f"PYTHON={PYTHON}"),
         (sys.executable, "contrib/scripts/local_base.py", BASE),
-        ("make", "--silent", "image", f"BASE_IMAGE={BASE}", f"DOCKER={CLIENT}", f"IMAGE={IMAGE}"),
+        (
+            "make",
+            "--silent",
+            "image",
+            f"BASE_IMAGE={BASE}",
+            f"DOCKER={CLIENT}",
+            f"IMAGE={IMAGE}",
+            "OFFLINE=1",
+        ),
     ):
         done = call(engine, *command)
         assert done.returncode == 0, f"{' '.join(command)}: {done.stdout}{done.stderr}"

@@ -192,10 +192,10 @@ def test_it_is_ready_after_the_first_sweep_then_alive_and_says_that_it_stops(
     assert manager.messages == []
 
     go_on.set()
-    eventually(lambda: manager.messages.count("WATCHDOG=1") == 3, "it is alive")
+    eventually(lambda: manager.messages.count("WATCHDOG=1") >= 3, "it is alive")
 
     assert listener.stop() == 0
-    eventually(lambda: manager.messages[-1] == "STOPPING=1", "it said so")
+    eventually(lambda: "STOPPING=1" in manager.messages, "it said so")
     first, *alive, _ = manager.messages
     assert first == "READY=1"
     assert set(alive) == {"WATCHDOG=1"}

@@ -78,6 +78,12 @@ def test_the_socket_is_for_its_owner_alone_and_goes_with_the_listener(
     end.close()
 
 
+def test_one_that_never_listened_leaves_anothers_socket_alone(tmp_path: Path, serve: Serve) -> None:
+    serve()
+    StatusSocket(tmp_path, lambda: WELL).close()
+    assert read_status(tmp_path) == WELL
+
+
 @pytest.mark.parametrize("kind", ["socket", "file"])
 def test_what_a_listener_that_was_killed_left_there_is_replaced(
     tmp_path: Path, serve: Serve, kind: str
