@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any, ClassVar
-from uuid import UUID
 
 import pymysql
 import sqlalchemy as sa
 
 from listener.database.feeds import Feed
 from listener.database.feeds.mysql import BinlogFeed
-from listener.database.server import CONNECT_TIMEOUT, READ_TIMEOUT, ServerTopologies
+from listener.database.server import CONNECT_TIMEOUT, READ_TIMEOUT, Look, ServerTopologies
 from listener.database.topologies import TABLE
 
 YOUNG = 1.1
@@ -39,19 +38,17 @@ class MysqlTopologies(ServerTopologies):
         """
     )
 
-    def _look(
-        self, connection: sa.Connection, schema: str | None
-    ) -> tuple[str, type[sa.String] | type[sa.Uuid[UUID]], str, bool]:
+    def _look(self, connection: sa.Connection, schema: str | None) -> Look:
         parameters = {"schema": schema, "name": TABLE, "young": YOUNG}
         row = connection.execute(self._WHO, parameters).one_or_none()
         if row is None:
             raise self.no_table()
         found, kind, created, is_new, read_only, server = row
-        if kind.endswith("VIEW"):  # beneath it any table may take another's place
-            raise self.no_answer(f"has a view {TABLE!r} and no table; name the table itself")
+        if kind.endswith("VIEW"):
+            raise self._view()
         if str(read_only).upper() not in ("0", "OFF") and not self._allow_replica:
             raise self._replica()
-        return found, sa.String, f"server {server} table of {created}", bool(is_new)
+        return Look(found, sa.String, f"server {server} table of {created}", too_new=bool(is_new))
 
     def push(self, *, look_every: float, check_every: float) -> Feed:  # noqa: ARG002
         """The feed of the binary log."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Generator, Mapping
 from contextlib import suppress
 from typing import Any, ClassVar
-from uuid import UUID
 
 import psycopg
 import sqlalchemy as sa
@@ -13,7 +12,7 @@ from psycopg import sql
 
 from listener.database.feeds import Feed
 from listener.database.feeds.postgres import NotifyFeed
-from listener.database.server import CONNECT_TIMEOUT, READ_TIMEOUT, ServerTopologies
+from listener.database.server import CONNECT_TIMEOUT, READ_TIMEOUT, Look, ServerTopologies
 from listener.database.topologies import TABLE
 from listener.errors import ConfigurationError
 
@@ -45,7 +44,10 @@ class PostgresTopologies(ServerTopologies):
         SELECT n.nspname, c.oid, c.relkind::text, a.attcollation, a.atttypid = 'uuid'::regtype,
                pg_is_in_recovery(), row_security_active(c.oid), s.system_identifier,
                CASE WHEN NOT pg_is_in_recovery()
-                    THEN substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8) END
+                    THEN substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8) END,
+               -- What of the log is on disk for good goes back only with the whole server.
+               CASE WHEN NOT pg_is_in_recovery()
+                    THEN (pg_current_wal_flush_lsn() - '0/0')::bigint ELSE 0 END
         FROM pg_class c
         JOIN pg_namespace n ON n.oid = c.relnamespace
         LEFT JOIN pg_attribute a ON a.attrelid = c.oid AND a.attname = 'id'
@@ -54,22 +56,15 @@ class PostgresTopologies(ServerTopologies):
         """
     )
 
-    _WHERE = sa.text(
-        "SELECT CASE WHEN pg_is_in_recovery() THEN 0"
-        " ELSE (pg_current_wal_flush_lsn() - '0/0')::bigint END"
-    )
-
-    def _look(
-        self, connection: sa.Connection, schema: str | None
-    ) -> tuple[str, type[sa.String] | type[sa.Uuid[UUID]], str, bool]:
+    def _look(self, connection: sa.Connection, schema: str | None) -> Look:
         quote = connection.dialect.identifier_preparer.quote_identifier
         name = TABLE if schema is None else f"{quote(schema)}.{TABLE}"
         row = connection.execute(self._WHO, {"name": name}).one_or_none()
         if row is None:
             raise self.no_table()
-        found, oid, kind, collation, is_uuid, replica, hidden, system, timeline = row
-        if kind not in ("r", "p"):  # beneath a view any table may take another's place
-            raise self.no_answer(f"has a view {TABLE!r} and no table; name the table itself")
+        found, oid, kind, collation, is_uuid, replica, hidden, system, timeline, position = row
+        if kind not in ("r", "p"):
+            raise self._view()
         if replica and not self._allow_replica:
             raise self._replica()
         if hidden:
@@ -77,12 +72,7 @@ class PostgresTopologies(ServerTopologies):
                 "hides rows from this user by row-level security; give a role with BYPASSRLS"
             )
         identity = f"{system}/{timeline or 'replica'} table {oid} collation {collation}"
-        return found, sa.Uuid if is_uuid else sa.String, identity, False
-
-    def _position(self, connection: sa.Connection) -> int:
-        """What of the log is on disk for good; it goes back only with the whole server."""
-        position: int = connection.execute(self._WHERE).scalar_one()
-        return position
+        return Look(found, sa.Uuid if is_uuid else sa.String, identity, position)
 
     def push(self, *, look_every: float, check_every: float) -> Feed:  # noqa: ARG002
         """The feed of notifications."""

@@ -13,6 +13,7 @@ import time
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from importlib.resources import files
 from typing import Any, ClassVar
 from uuid import UUID
@@ -28,6 +29,25 @@ READ_TIMEOUT = 30
 """Seconds until an answer that does not come is given up."""
 MOST_AT_ONCE = 8
 """Connections to ask by; all but one are closed after use, for servers count those of a fleet."""
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What a server says of itself and the table; equal as long as it is the same table.
+
+    Attributes:
+        schema: where the table was found.
+        id_type: of its column.
+        identity: who server and table are.
+        position: how far the server has come; 0 where there is no such figure.
+        too_new: the table cannot be told yet from another that may take its place.
+    """
+
+    schema: str
+    id_type: type[sa.String] | type[sa.Uuid[UUID]]
+    identity: str
+    position: int = field(default=0, compare=False)
+    too_new: bool = field(default=False, compare=False)
 
 
 class ServerTopologies(Topologies):
@@ -97,15 +117,19 @@ class ServerTopologies(Topologies):
         """A new transaction, and what it reads."""
         try:
             with self._connect() as connection:
-                position = self._position(connection)
-                schema, id_type, identity, too_new = self._look(connection, self._schema)
-                self._schema = schema
-                asked = table(id_type, schema)
-                self._check_order(connection, asked, identity)
-                whole = f"{self._where} {schema} {identity}"
-                yield Reading(connection, whole, asked, position=position, too_new=too_new)
+                looked = self._look(connection, self._schema)
+                self._schema = looked.schema
+                asked = table(looked.id_type, looked.schema)
+                self._check_order(connection, asked, looked.identity)
+                yield Reading(
+                    connection,
+                    f"{self._where} {looked.schema} {looked.identity}",
+                    asked,
+                    position=looked.position,
+                    too_new=looked.too_new,
+                )
                 # The first question locked the table against being dropped, but not before that.
-                if self._look(connection, schema)[:3] != (schema, id_type, identity):
+                if self._look(connection, looked.schema) != looked:
                     raise self.no_answer("put another table in place while it was asked")
         except (sa.exc.SQLAlchemyError, TypeError, ValueError) as error:
             # The latter two where a parameter of the URL makes the driver return something odd.
@@ -143,15 +167,9 @@ class ServerTopologies(Topologies):
         except Exception as error:  # drivers raise anything for what they do not know in a URL
             raise self.no_answer(error) from error
 
-    def _position(self, connection: sa.Connection) -> int:  # noqa: ARG002
-        """How far the server has come, or 0."""
-        return 0
-
     @abstractmethod
-    def _look(
-        self, connection: sa.Connection, schema: str | None
-    ) -> tuple[str, type[sa.String] | type[sa.Uuid[UUID]], str, bool]:
-        """The table's schema, the type of its id, who server and table are, and if it is too new.
+    def _look(self, connection: sa.Connection, schema: str | None) -> Look:
+        """Where the table is, and who server and table are.
 
         Args:
             connection: in the transaction that will be asked.
@@ -164,6 +182,10 @@ class ServerTopologies(Topologies):
     def no_table(self) -> NoAnswer:
         """The error that says that there is none."""
         return self.no_answer(f"has no table {TABLE!r}; is it DECNET's database?")
+
+    def _view(self) -> NoAnswer:
+        """Beneath a view any table may take another's place."""
+        return self.no_answer(f"has a view {TABLE!r} and no table; name the table itself")
 
     def _replica(self) -> NoAnswer:
         return self.no_answer(

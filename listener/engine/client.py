@@ -257,8 +257,8 @@ class Engine:
         return naming.own_name(summary.get("Names")), labels, image_labels
 
     def _labels(self, id_: str, labels: Labels | None) -> Labels:
-        own = {naming.PROTECT_LABEL: "true"} if id_ in self._own else {}
-        return {**(labels or {}), **own}
+        labels = labels or {}
+        return {**labels, naming.PROTECT_LABEL: "true"} if id_ in self._own else labels
 
     def _image_labels(self, image: str | None, labels: Labels) -> Labels:
         """The labels of a container's image, asked for once an image and only if they matter.

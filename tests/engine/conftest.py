@@ -29,13 +29,7 @@ def shared_engine() -> Iterator[PrivateEngine]:
 def engine(shared_engine: PrivateEngine) -> Iterator[PrivateEngine]:
     """The private engine, running and empty afterwards."""
     yield shared_engine
-    shared_engine.start()
-    api = connect(shared_engine)
-    for container in api.containers(all=True):
-        api.remove_container(container["Id"], v=True, force=True)
-    api.prune_networks()  # type: ignore[no-untyped-call]
-    api.prune_volumes()
-    api.close()
+    empty(shared_engine)
 
 
 @pytest.fixture
@@ -94,6 +88,17 @@ def run(engine: PrivateEngine, url: str) -> Iterator[Run]:
 def connect(engine: PrivateEngine) -> docker.APIClient:
     """A client of an engine."""
     return docker.APIClient(engine.host, version="auto")
+
+
+def empty(engine: PrivateEngine) -> None:
+    """Have it running, with nothing on it but images."""
+    engine.start()
+    api = connect(engine)
+    for container in api.containers(all=True):
+        api.remove_container(container["Id"], v=True, force=True)
+    api.prune_networks()  # type: ignore[no-untyped-call]
+    api.prune_volumes()
+    api.close()
 
 
 def gone(api: docker.APIClient, *topologies: Topology) -> None:

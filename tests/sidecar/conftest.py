@@ -18,7 +18,7 @@ from debian_packages import ensure
 from private_engine import PrivateEngine
 
 from tests.conftest import make_table
-from tests.engine.conftest import connect
+from tests.engine.conftest import connect, empty
 from tests.sidecar.container import Sidecar
 from tests.sidecar.image import IMAGE, archive, docker
 from tests.support.proxy import Proxy
@@ -58,13 +58,7 @@ def sidecar_engine() -> Iterator[PrivateEngine]:
 def engine(sidecar_engine: PrivateEngine) -> Iterator[PrivateEngine]:
     """The private engine, running and empty afterwards, but for images."""
     yield sidecar_engine
-    sidecar_engine.start()
-    api = connect(sidecar_engine)
-    for container in api.containers(all=True):
-        api.remove_container(container["Id"], v=True, force=True)
-    api.prune_networks()  # type: ignore[no-untyped-call]
-    api.prune_volumes()
-    api.close()
+    empty(sidecar_engine)
 
 
 @pytest.fixture

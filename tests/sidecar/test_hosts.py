@@ -13,7 +13,7 @@ import pytest
 from private_engine import PrivateEngine
 
 from tests.conftest import make_table
-from tests.engine.conftest import assert_no_password, connect, gone
+from tests.engine.conftest import assert_no_password, connect, empty, gone
 from tests.support.decnet import Topology, deploy, new_id
 from tests.support.process import ListenerProcess, eventually
 from tests.support.rows import Rows
@@ -77,13 +77,11 @@ def hosts(
         for number, engine in enumerate(engines)
     ]
     yield hosts
-    for host in hosts:
+    for host, engine in zip(hosts, engines, strict=True):
         host.listener.kill()
         assert_no_password(host.listener, postgresql_url)
-        for container in host.api.containers(all=True):
-            host.api.remove_container(container["Id"], v=True, force=True)
-        host.api.prune_networks()  # type: ignore[no-untyped-call]
         host.api.close()
+        empty(engine)
 
 
 def start(hosts: Sequence[Host]) -> None:

@@ -37,6 +37,8 @@ from tests.support.decnet import new_id
 from tests.support.process import ListenerProcess, call, eventually
 from tests.support.rows import Rows
 
+ANOTHER = "the table is not the one that was there before"
+"""Why something is held after another table took the place of the one that was known."""
 OFTEN = ("--grace", "0", "--sweep-interval", "0.3", "--poll-interval", "0.05")
 """Options of a listener that sweeps all the time and waits for nothing."""
 

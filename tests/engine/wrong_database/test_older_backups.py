@@ -7,6 +7,7 @@ from pathlib import Path
 import docker
 
 from tests.engine.wrong_database.conftest import (
+    ANOTHER,
     OneShot,
     Tools,
     all_gone,
@@ -21,8 +22,6 @@ from tests.engine.wrong_database.conftest import (
 )
 from tests.support.process import ListenerProcess, eventually
 from tests.support.rows import Rows
-
-ANOTHER = "the table is not the one that was there before"
 
 
 def test_what_is_younger_than_the_backup_is_held_until_it_is_confirmed(

@@ -10,6 +10,7 @@ import docker
 import pytest
 
 from tests.engine.wrong_database.conftest import (
+    ANOTHER,
     OneShot,
     everything,
     goes_on,
@@ -21,8 +22,6 @@ from tests.engine.wrong_database.conftest import (
 )
 from tests.support.process import ListenerProcess
 from tests.support.rows import Rows
-
-ANOTHER = "the table is not the one that was there before"
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ import pytest
 
 from tests.conftest import make_table
 from tests.engine.wrong_database.conftest import (
+    ANOTHER,
     OneShot,
     Tools,
     everything,
@@ -23,8 +24,6 @@ from tests.engine.wrong_database.conftest import (
 from tests.support.process import ListenerProcess
 from tests.support.rows import Rows
 from tests.support.servers import PrivateServer
-
-ANOTHER = "the table is not the one that was there before"
 
 
 @pytest.fixture(params=["postgres", "mariadb"])

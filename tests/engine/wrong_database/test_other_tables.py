@@ -8,6 +8,7 @@ import docker
 
 from tests.conftest import make_table
 from tests.engine.wrong_database.conftest import (
+    ANOTHER,
     OneShot,
     all_gone,
     everything,
@@ -20,8 +21,6 @@ from tests.engine.wrong_database.conftest import (
 )
 from tests.support.process import ListenerProcess
 from tests.support.rows import Rows
-
-ANOTHER = "the table is not the one that was there before"
 
 
 def test_a_table_that_is_dropped_and_made_again_deletes_nothing(
