@@ -7,10 +7,12 @@ reads a value wherever it was given. An error is one sentence on standard error,
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -21,15 +23,18 @@ import click
 from listener import demo as demonstration
 from listener import naming, triggers
 from listener.database import sqlite
-from listener.errors import ConfigurationError, ReaperError, presentable
+from listener.errors import ConfigurationError, NoListener, ReaperError, presentable
 from listener.explain import explain
 from listener.oneshot import sweep
 from listener.service import Listener
 from listener.settings import Settings, flag_of
-from listener.telemetry import logs
+from listener.telemetry import history, logs
+from listener.telemetry.probe import read_status
 from listener.telemetry.systemd import Notifier
 
 USAGE = 2
+WATCH_EVERY = 1.0
+"""Seconds between two looks with ``status --watch``."""
 STOP_WITHIN = 1.5
 """Seconds after which a stop no longer waits for what hangs."""
 
@@ -90,6 +95,13 @@ def _click_option(option: dataclasses.Field[Any]) -> Callable[[Callable[..., Any
         metavar=metadata["metavar"],
         help=f"{metadata['help']}{default} [REAPER_{option.name.upper()}]",
     )
+
+
+def _check_prefix(prefix: str) -> None:
+    if not naming.PREFIX.fullmatch(prefix):
+        raise ConfigurationError(
+            f"--prefix: {prefix!r} is not a prefix; give the first 8 digits of an id, 0-9 a-f"
+        )
 
 
 def _settings(config: Path | None, options: dict[str, object]) -> Settings:
@@ -173,11 +185,12 @@ def sweep_command(
 ) -> int:
     """Sweep once: remove everything on this host whose topology has no row, and report."""
     for prefix in prefixes:
-        if not naming.PREFIX.fullmatch(prefix):
-            raise ConfigurationError(
-                f"--prefix: {prefix!r} is not a prefix; give the first 8 digits of an id, 0-9 a-f"
-            )
-    report = sweep(_settings(config, options), prefixes=prefixes or None, confirm=confirm)
+        _check_prefix(prefix)
+    settings = _settings(config, options)
+    from listener.telemetry.terminal import sweep_progress
+
+    with sweep_progress() as progress:
+        report = sweep(settings, prefixes=prefixes or None, confirm=confirm, observer=progress)
     click.echo(report.to_json() if as_json else report.to_text())
     return 0 if report.complete else 1
 
@@ -198,6 +211,77 @@ def sweep_command(
 def explain_command(config: Path | None, what: str, **options: object) -> None:
     """Say why a container, a network or a topology stays or goes; nothing is changed."""
     click.echo(explain(_settings(config, options), what))
+
+
+@commands.command("status")
+@_with_settings("state_dir")
+@click.option("--json", "as_json", is_flag=True, help="Print it as one JSON object.")
+@click.option("--watch", is_flag=True, help="Go on, once a second, until you press Ctrl-C.")
+def status_command(config: Path | None, as_json: bool, watch: bool, **options: object) -> int:
+    """Show what a running listener on this host knows, and what it did lately.
+
+    Exit status 1 if it is not well or holds something, 3 if there is no listener.
+    """
+    folder = _settings(config, options).state_path
+    if as_json:
+        told = _told(folder)
+        click.echo(json.dumps(told))
+        while watch:
+            time.sleep(WATCH_EVERY)
+            click.echo(json.dumps(_told(folder)))
+    else:
+        # Only where it is needed: Rich takes as long to import as all the rest of the command.
+        from rich.console import Console
+        from rich.live import Live
+
+        from listener.telemetry import terminal
+
+        told, console = _told(folder), Console()
+        if watch and console.is_terminal:
+            with Live(terminal.status(told), console=console, screen=True) as live:
+                while True:
+                    time.sleep(WATCH_EVERY)
+                    try:
+                        live.update(terminal.status(_told(folder)))
+                    except NoListener as error:
+                        live.update(str(error))
+        console.print(terminal.status(told))
+    return 1 if told["problems"] or told["held"]["prefixes"] else 0
+
+
+def _told(folder: Path) -> dict[str, Any]:
+    try:
+        return read_status(folder)
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or error
+        raise NoListener(
+            f"status: no listener answers in {folder} ({why}); start one with topology-reaper run,"
+            " or name its folder with --state-dir"
+        ) from error
+
+
+@commands.command("history")
+@_with_settings("state_dir")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line.")
+@click.option("--prefix", default=None, metavar="PREFIX", help="Of this topology only.")
+def history_command(
+    config: Path | None, as_json: bool, prefix: str | None, **options: object
+) -> None:
+    """Show what was removed on this host, when, and on what evidence; the oldest first."""
+    if prefix is not None:
+        _check_prefix(prefix)
+    folder = _settings(config, options).state_path
+    try:
+        for entry in history.read(folder):
+            if prefix in (None, entry["prefix"]):
+                click.echo(json.dumps(entry) if as_json else history.line(entry))
+    except FileNotFoundError:
+        if not as_json:
+            click.echo(f"nothing was removed yet, as far as {folder} knows")
+    except OSError as error:
+        raise ConfigurationError(
+            f"--state-dir: {folder}/{history.NAME} cannot be read: {error.strerror}"
+        ) from error
 
 
 @commands.group("feed")

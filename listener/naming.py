@@ -90,6 +90,11 @@ class Resource:
         """The prefixes of its owners."""
         return frozenset(prefix_of(owner) for owner in self.owners)
 
+    @property
+    def topology_id(self) -> str | None:
+        """The full id that a label names; None where only a prefix is known."""
+        return next((owner for owner in self.owners if len(owner) > PREFIX_LENGTH), None)
+
     def __str__(self) -> str:
         return f"{self.kind} {self.name or self.id[:12]!r}"
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 from loguru import logger
 
+from listener.evidence import State, Verdict
 from listener.naming import Resource
 from listener.reaper import Removal, Result
 from listener.reconciler import Outcome
@@ -22,8 +23,8 @@ if TYPE_CHECKING:
 
 
 def outcome(*removals: Removal, there: Collection[Resource] = ()) -> Outcome:
-    evidence = {removal.resource.id: "witnessed" for removal in removals}
-    return Outcome(removals, evidence, {resource.id for resource in there})
+    verdicts = {r.resource.id: Verdict(State.ORPHAN, "witnessed") for r in removals}
+    return Outcome(removals, verdicts, {resource.id for resource in there})
 
 
 def stuck(resource: Resource, error: str = "busy", result: Result = Result.FAILED) -> Outcome:
@@ -50,10 +51,12 @@ def test_each_removal_is_one_line_with_its_fields(log: list[Record]) -> None:
         {
             "event": "removed",
             "prefix": P,
+            "topology_id": thing.topology_id,
             "kind": thing.kind.value,
             "id": thing.id,
             "name": thing.name,
             "evidence": "witnessed",
+            "duration_ms": 0.0,
         }
         for thing in things
     ]
