@@ -457,8 +457,12 @@ def _explanation(error: docker.errors.APIError) -> str:
 
 
 def _seconds(value: object) -> float | None:
-    """Seconds since the epoch as a list has them, None if they are none."""
-    return float(value) if isinstance(value, int | float) and 0 < value < 2**40 else None
+    """Seconds since the epoch as a list has them, None if they are none.
+
+    A list cuts them to whole seconds: the end of that second, so that nothing passes for older than
+    it is.
+    """
+    return value + 1.0 if isinstance(value, int | float) and 0 < value < 2**40 else None
 
 
 def _epoch(text: object) -> float | None:
