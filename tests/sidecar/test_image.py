@@ -1,4 +1,4 @@
-"""The image: what it is made of, and what it does with the least that it needs.
+"""What the image does with the least that it needs.
 
 It runs with a read-only root, without capabilities, and as the user that owns the database, in the
 group that owns the socket. That what it does not need is refused to it is the engine's own work.
@@ -6,7 +6,6 @@ group that owns the socket. That what it does not need is refused to it is the e
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,16 +14,15 @@ import docker as sdk
 import pytest
 from private_engine import PrivateEngine
 
+from tests.conftest import Measured
 from tests.engine.conftest import gone
 from tests.sidecar.conftest import GROUP, OWNER, MakeSidecar
 from tests.sidecar.container import DATA, QUICK_HEALTH, mount, through
-from tests.sidecar.image import ROOT, docker
 from tests.support.decnet import deploy, new_id
 from tests.support.process import eventually
 from tests.support.proxy import FaultProxy, cut
 from tests.support.rows import Rows
 
-MEGABYTE = 1_000_000
 MOMENTS = (0.0, 0.0, 0.01, 0.02, 0.03, 0.05, 0.1, 0.2, 0.5, 1.0)
 """Seconds between a start and a stop."""
 
@@ -45,40 +43,13 @@ def proxy(engine: PrivateEngine, tmp_path: Path) -> Iterator[FaultProxy]:
         yield between
 
 
-def test_it_holds_what_it_needs_and_nothing_of_the_tools_that_made_it(
-    engine: PrivateEngine, api: sdk.APIClient, image: str
-) -> None:
-    inspected = api.inspect_image(image)  # type: ignore[no-untyped-call]
-    labels = inspected["Config"]["Labels"]
-    version = re.search(r'^version = "(.+)"$', (ROOT / "pyproject.toml").read_text(), re.M)
-    assert version is not None
-    assert labels["topology-reaper.protect"] == "true"
-    assert labels["org.opencontainers.image.title"] == "topology-reaper"
-    assert labels["org.opencontainers.image.version"] == version[1]
-    assert re.fullmatch(r"[0-9a-f]{40}|unknown", labels["org.opencontainers.image.revision"])
-    assert labels["org.opencontainers.image.licenses"] == "Apache-2.0"
-    assert labels["org.opencontainers.image.description"]
-    assert inspected["Config"]["User"] == "65534:65534"
-
-    def inside(script: str) -> str:
-        run = ("run", "--rm", "--network=none", "--entrypoint=sh", image, "-c", script)
-        return docker(engine, *run)
-
-    assert inside("id -u; id -g").split() == ["65534", "65534"]
-    tools = " -o ".join(f"-name '{name}*'" for name in ("pip", "setuptools", "wheel", "hatchling"))
-    installed = "/opt/topology-reaper/bin /opt/topology-reaper/lib/python3*/site-packages"
-    assert inside(rf"find {installed} -maxdepth 1 \( {tools} \)") == ""
-    assert inside("ls -A /source 2>/dev/null || echo none") == "none"
-    count = "find /opt/topology-reaper -name '*.py' | wc -l; "
-    count += "find /opt/topology-reaper -name '*.pyc' | wc -l"
-    sources, compiled = map(int, inside(count).split())
-    assert compiled >= 0.9 * sources, "a read-only root cannot keep what Python compiles"
-    print(f"the image: {inspected['Size'] / MEGABYTE:.0f} MB")
-    assert inspected["Size"] < 200 * MEGABYTE
-
-
 def test_it_does_its_work_beside_a_sqlite_file_whose_owner_can_still_write(
-    engine: PrivateEngine, api: sdk.APIClient, sidecar: MakeSidecar, data: Path, rows: Rows
+    engine: PrivateEngine,
+    api: sdk.APIClient,
+    sidecar: MakeSidecar,
+    data: Path,
+    rows: Rows,
+    record_property: Measured,
 ) -> None:
     doomed, live, later = new_id(), new_id(), new_id()
     rows.insert(doomed, live)
@@ -86,7 +57,7 @@ def test_it_does_its_work_beside_a_sqlite_file_whose_owner_can_still_write(
     listener = sidecar(*beside(data), *through(engine.socket))
     began = time.monotonic()
     listener.start()
-    print(f"from start to ready: {time.monotonic() - began:.2f} s")
+    record_property("from docker start to ready", f"{time.monotonic() - began:.2f} s")
 
     rows.delete(doomed)
 
@@ -162,14 +133,16 @@ def test_its_own_container_stays_whatever_it_is_called_and_keeps_its_endpoint(
         assert lan in api.inspect_container(stays.id)["NetworkSettings"]["Networks"]
 
 
-def test_a_stop_in_its_very_first_moments_is_not_lost(sidecar: MakeSidecar, data: Path) -> None:
+def test_a_stop_in_its_very_first_moments_is_not_lost(
+    sidecar: MakeSidecar, data: Path, record_property: Measured
+) -> None:
     listener = sidecar(*beside(data))
     statuses = []
     for moment in MOMENTS:
         listener.start(wait=False)
         time.sleep(moment)
         statuses.append(listener.stop())
-    print(f"exit statuses of early stops: {statuses}")
+    record_property("exit statuses of early stops", statuses)
     assert set(statuses) <= {0, 143}
 
 
