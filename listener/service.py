@@ -139,8 +139,7 @@ class Listener:
             thread = threading.Thread(target=supervised, name=name, daemon=True)
             self._threads.append(thread)
             thread.start()
-        if self._state.locked:
-            self._status_socket.open()
+        self._status_socket.open(ours=self._state.locked)
 
     def sweep_now(self) -> None:
         """Ask for a full sweep: a new listing, then a question about everything in it."""

@@ -44,7 +44,11 @@ def open_state(settings: Settings) -> StateDirectory:
     state = StateDirectory(settings.state_path)
     if (why := state.lock()) is not None:
         logger.bind(event="state", error=why).warning(
-            "--state-dir: {} cannot be used, so nothing outlives this process: {}", state.path, why
+            "--state-dir: {} cannot be used, so nothing outlives this process: {};"
+            " give one that uid {} can write to and no other listener has",
+            state.path,
+            why,
+            os.geteuid(),
         )
     return state
 

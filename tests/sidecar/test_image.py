@@ -6,6 +6,7 @@ group that owns the socket. That what it does not need is refused to it is the e
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -167,6 +168,39 @@ def test_its_health_follows_the_stream(
     proxy.hook = None
     eventually(lambda: listener.health == "healthy", "healthy again")
     gone(api, orphan)
+
+
+@pytest.mark.usefixtures("rows")
+def test_one_that_cannot_have_its_state_directory_is_healthy_and_tells_of_its_own_health(
+    sidecar: MakeSidecar, engine: PrivateEngine, proxy: FaultProxy, data: Path, tmp_path: Path
+) -> None:
+    state = "/var/lib/topology-reaper"
+    impatient = ("--env=REAPER_UNHEALTHY_AFTER=1", *QUICK_HEALTH)
+    shared, others = tmp_path / "shared", tmp_path / "others"
+    for folder, owner in ((shared, OWNER), (others, 0)):
+        folder.mkdir()
+        os.chown(folder, owner, owner)
+    behind = through(Path(proxy.host.removeprefix("unix://")))
+    first, second, third = (
+        sidecar(*beside(data), *way, mount(folder, state), *impatient)
+        for way, folder in ((through(engine.socket), shared), (behind, shared), (behind, others))
+    )
+    for listener in (first, second, third):
+        listener.start()
+    for listener in (first, second, third):
+        eventually(lambda one=listener: one.health == "healthy", "healthy")  # type: ignore[misc]
+    said = {listener: listener.logged("state") for listener in (first, second, third)}
+    assert [len(lines) for lines in said.values()] == [0, 1, 1]
+    assert "another listener uses it" in said[second][0]["message"]
+    assert f"Permission denied; give one that uid {OWNER} can write to" in said[third][0]["message"]
+
+    proxy.hook = lambda _: cut()
+    proxy.cut_all()
+
+    for listener in (second, third):
+        eventually(lambda one=listener: one.health == "unhealthy", "unhealthy")  # type: ignore[misc]
+        assert "Docker is down" in listener.state["Health"]["Log"][-1]["Output"]
+    assert first.health == "healthy"
 
 
 def test_it_comes_back_to_a_daemon_that_restarted_while_a_mounted_socket_file_is_stale(
