@@ -331,7 +331,7 @@ class Listener:
                 loop()
             except Exception:
                 if not self._stop.is_set():
-                    logger.exception("a loop failed and is started again")
+                    logger.bind(event="defect").exception("a loop failed and is started again")
                     self._stop.wait(1.0)
 
     # The work.
