@@ -8,6 +8,7 @@ sink; a program that embeds the listener keeps its own.
 from __future__ import annotations
 
 import json
+import os
 import sys
 from typing import TYPE_CHECKING
 
@@ -34,7 +35,15 @@ def set_up(level: str, form: str) -> None:
     if form == "json":
         logger.add(_write_json, level=level)
     else:
-        logger.add(sys.stderr, level=level, format=_TEXT, backtrace=False, diagnose=False)
+        colours = False if os.environ.get("NO_COLOR") else None  # None: on a terminal
+        logger.add(
+            sys.stderr,
+            level=level,
+            format=_TEXT,
+            colorize=colours,
+            backtrace=False,
+            diagnose=False,
+        )
 
 
 def _write_json(message: Message) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable, Collection, Iterator
+from io import StringIO
 from typing import TYPE_CHECKING
 
 import pytest
@@ -163,6 +165,21 @@ def test_with_text_each_event_is_one_line_for_a_person(lines: Callable[[], list[
     (line,) = lines()
     assert line.endswith("look <red>here</red> {}")
     assert "WARNING" in line
+
+
+@pytest.mark.parametrize("no_color", ["", "1"])
+def test_a_terminal_has_colours_unless_they_are_not_wanted(
+    monkeypatch: pytest.MonkeyPatch, no_color: str
+) -> None:
+    terminal = StringIO()
+    monkeypatch.setattr(terminal, "isatty", lambda: True, raising=False)
+    monkeypatch.setattr(sys, "stderr", terminal)
+    monkeypatch.setenv("NO_COLOR", no_color)
+    logs.set_up("INFO", "text")
+    logger.error("look")
+    logger.remove()
+    assert ("\x1b[" in terminal.getvalue()) is not bool(no_color)
+    assert "look" in terminal.getvalue()
 
 
 def test_set_up_twice_says_everything_once(lines: Callable[[], list[str]]) -> None:
