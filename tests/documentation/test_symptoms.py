@@ -13,7 +13,7 @@ import pytest
 from .pages import TREE, Page
 
 PAGE = Page(TREE / "docs" / "troubleshooting.md")
-NOT_OURS = re.compile(r"(topology-reaper|docker|journalctl|systemctl|chown|--group-add) |\"|\w+ = ")
+NOT_OURS = re.compile(r"(topology-reaper|docker|journalctl|systemctl|chown|--[a-z-]+) |\"|\w+ = ")
 """How something begins that is typed, or is a setting of another program."""
 
 
@@ -28,7 +28,7 @@ def said() -> Iterator[str]:
 
 SAID = "\n".join(said())
 QUOTES = [
-    word for word in dict.fromkeys(PAGE.words) if len(word.split()) > 2 and not NOT_OURS.match(word)
+    word for word in dict.fromkeys(PAGE.words) if len(word.split()) > 1 and not NOT_OURS.match(word)
 ]
 
 
