@@ -7,10 +7,12 @@ reads a value wherever it was given. An error is one sentence on standard error,
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
@@ -22,15 +24,18 @@ from click.shell_completion import CompletionItem
 from listener import demo as demonstration
 from listener import naming, triggers
 from listener.database import sqlite
-from listener.errors import ConfigurationError, ReaperError, presentable
+from listener.errors import ConfigurationError, NoListener, ReaperError, presentable
 from listener.explain import explain
 from listener.oneshot import sweep
 from listener.service import Listener
 from listener.settings import Settings, default_of, flag_of
-from listener.telemetry import logs
+from listener.telemetry import history, logs
+from listener.telemetry.probe import read_status
 from listener.telemetry.systemd import Notifier
 
 USAGE = 2
+WATCH_EVERY = 1.0
+"""Seconds between two looks with ``status --watch``."""
 STOP_WITHIN = 1.5
 """Seconds after which a stop no longer waits for what hangs."""
 
@@ -100,6 +105,13 @@ def _complete(
     if path := {"FILE": "file", "FOLDER": "dir"}.get(metadata["metavar"]):
         return [CompletionItem(begun, type=path)]
     return [CompletionItem(w) for w in metadata["words"] if w.lower().startswith(begun.lower())]
+
+
+def _check_prefix(prefix: str) -> None:
+    if not naming.PREFIX.fullmatch(prefix):
+        raise ConfigurationError(
+            f"--prefix: {prefix!r} is not a prefix; give the first 8 digits of an id, 0-9 a-f"
+        )
 
 
 def _settings(config: Path | None, options: dict[str, object]) -> Settings:
@@ -212,11 +224,12 @@ def sweep_command(
       topology-reaper sweep --confirm 1f2e3d4c5b6a --config /etc/topology-reaper/reaper.toml
     """  # noqa: D301
     for prefix in prefixes:
-        if not naming.PREFIX.fullmatch(prefix):
-            raise ConfigurationError(
-                f"--prefix: {prefix!r} is not a prefix; give the first 8 digits of an id, 0-9 a-f"
-            )
-    report = sweep(_settings(config, options), prefixes=prefixes or None, confirm=confirm)
+        _check_prefix(prefix)
+    settings = _settings(config, options)
+    from listener.telemetry.terminal import sweep_progress
+
+    with sweep_progress() as progress:
+        report = sweep(settings, prefixes=prefixes or None, confirm=confirm, observer=progress)
     click.echo(report.to_json() if as_json else report.to_text())
     return 0 if report.complete else 1
 
@@ -247,6 +260,91 @@ def explain_command(config: Path | None, what: str, **options: object) -> None:
       topology-reaper explain 3c68d34a --config /etc/topology-reaper/reaper.toml
     """  # noqa: D301
     click.echo(explain(_settings(config, options), what))
+
+
+@commands.command("status")
+@_with_settings("state_dir")
+@click.option("--json", "as_json", is_flag=True, help="Print it as one JSON object.")
+@click.option("--watch", is_flag=True, help="Go on, once a second, until you press Ctrl-C.")
+def status_command(config: Path | None, as_json: bool, watch: bool, **options: object) -> int:
+    """Show what a running listener knows.
+
+    It asks the listener with the same state folder, on this host, and shows what it did lately too.
+    Exit status: 0 it is well; 1 it is not, or holds something; 3 there is none.
+
+    \b
+    Examples:
+      topology-reaper status --watch
+      topology-reaper status --json --state-dir /var/lib/topology-reaper
+    """  # noqa: D301
+    folder = _settings(config, options).state_path
+    if as_json:
+        told = _told(folder)
+        click.echo(json.dumps(told))
+        while watch:
+            time.sleep(WATCH_EVERY)
+            click.echo(json.dumps(_told(folder)))
+    else:
+        # Only where it is needed: Rich takes as long to import as all the rest of the command.
+        from rich.console import Console
+        from rich.live import Live
+
+        from listener.telemetry import terminal
+
+        told, console = _told(folder), Console()
+        if watch and console.is_terminal:
+            with Live(terminal.status(told), console=console, screen=True) as live:
+                while True:
+                    time.sleep(WATCH_EVERY)
+                    try:
+                        live.update(terminal.status(_told(folder)))
+                    except NoListener as error:
+                        live.update(str(error))
+        console.print(terminal.status(told))
+    return 1 if told["problems"] or told["held"]["prefixes"] else 0
+
+
+def _told(folder: Path) -> dict[str, Any]:
+    try:
+        return read_status(folder)
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or error
+        raise NoListener(
+            f"status: no listener answers in {folder} ({why}); start one with topology-reaper run,"
+            " or name its folder with --state-dir"
+        ) from error
+
+
+@commands.command("history")
+@_with_settings("state_dir")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line.")
+@click.option("--prefix", default=None, metavar="PREFIX", help="Of this topology only.")
+def history_command(
+    config: Path | None, as_json: bool, prefix: str | None, **options: object
+) -> None:
+    """Show what was removed, and on what evidence.
+
+    It is read from the state folder, whether a listener runs or not; the oldest comes first.
+
+    \b
+    Examples:
+      topology-reaper history --prefix 3c68d34a
+      topology-reaper history --json --state-dir /var/lib/topology-reaper
+    """  # noqa: D301
+    if prefix is not None:
+        _check_prefix(prefix)
+    folder = _settings(config, options).state_path
+    try:
+        for entry in history.read(folder):
+            if prefix in (None, entry["prefix"]):
+                click.echo(json.dumps(entry) if as_json else history.line(entry))
+    except FileNotFoundError:
+        if not as_json:
+            click.echo(f"nothing was removed yet, as far as {folder} knows")
+    except OSError as error:
+        raise ConfigurationError(
+            f"--state-dir: {folder}/{history.NAME} cannot be read: {error.strerror}"
+        ) from error
 
 
 @commands.group("feed")

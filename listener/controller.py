@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Collection, Mapping
-from typing import Final
+from typing import Final, NamedTuple
 
 from loguru import logger
 
@@ -22,7 +22,8 @@ from listener.errors import NoAnswer
 from listener.evidence import Memory
 from listener.index import PrefixIndex
 from listener.judge import Judge
-from listener.reconciler import Reap, Reconciler, Screening
+from listener.observer import Observer, Reconciled, Sweep
+from listener.reconciler import Outcome, Reap, Reconciler, Screening
 from listener.telemetry.logs import RemovalLog
 from listener.unheard import Unheard
 from listener.workqueue import WorkQueue
@@ -31,6 +32,19 @@ EVERYTHING: Final = "*"
 """The key for "any prefix may have gone"."""
 SCREEN_SPACING = 0.1
 """Seconds between two screenings; the first of a series is not delayed."""
+
+
+class Load(NamedTuple):
+    """How busy a lane is."""
+
+    waiting: int
+    """Keys that wait, those included whose time has not come."""
+    oldest: float
+    """For how many seconds one could have been taken already."""
+    longest: float
+    """For how many seconds the longest work has been going on."""
+    retries: int
+    """How often work was not finished, so far."""
 
 
 class Lane:
@@ -45,6 +59,8 @@ class Lane:
         self._handle = handle
         self._clock = clock
         self._queue = WorkQueue()
+        self._began: dict[str, float] = {}
+        self._retries = 0
         self._changed = threading.Condition()
 
     def add(self, key: str, delay: float = 0.0, *, hasten: bool = False) -> None:
@@ -61,13 +77,16 @@ class Lane:
     def work(self, key: str) -> None:
         """Do the work on a key that was taken; what is not finished is tried again later."""
         finished = False
+        self._began[key] = self._clock()
         try:
             finished = self._handle(key)
         finally:
             with self._changed:
+                del self._began[key]
                 if finished:
                     self._queue.done(key)
                 else:
+                    self._retries += 1
                     self._queue.retry(key, self._clock())
                 self._changed.notify_all()
 
@@ -75,6 +94,21 @@ class Lane:
         """When the next key can be taken; None when none waits."""
         with self._changed:
             return self._queue.next_due()
+
+    def load(self) -> Load:
+        """How busy it is."""
+        with self._changed:
+            now, due, began = (
+                self._clock(),
+                self._queue.next_due(),
+                min(self._began.values(), default=None),
+            )
+            return Load(
+                self._queue.waiting,
+                0.0 if due is None else max(0.0, now - due),
+                0.0 if began is None else now - began,
+                self._retries,
+            )
 
     def await_key(self, stop: threading.Event) -> str | None:
         """Block until a key can be taken, and take it; None once ``stop`` is set."""
@@ -105,6 +139,7 @@ class Controller:
         learned: called when there may be :meth:`news` to be kept.
         distrust: called when no feed has told of a deletion.
         feeds: how many databases tell of deletions.
+        observer: is told what was done.
     """
 
     def __init__(
@@ -118,6 +153,7 @@ class Controller:
         learned: Callable[[], None] = lambda: None,
         distrust: Callable[[], None] = lambda: None,
         feeds: int = 1,
+        observer: Observer | None = None,
     ) -> None:
         self.screening = Lane(self._screen, clock)
         self.reconciling = Lane(self._reconcile, clock)
@@ -128,12 +164,17 @@ class Controller:
         self._docker_up = docker_up
         self._learned = learned
         self._distrust = distrust
+        self._observer = observer or Observer()
         self._reconciler = Reconciler(index=index, judge=judge, reap=reap, clock=clock)
         self._unheard = [Unheard() for _ in range(feeds)]
         self._log = RemovalLog()
         self._held: tuple[Mapping[str, str], str] = {}, ""
         self._lists = self._lists_screened = 0
+        self._list = Sweep("", 0.0)
         self._screened_at = -SCREEN_SPACING
+        # When it was first said that any may have gone; and, by prefix, that this one has.
+        self._hinted_at: float | None = None
+        self._told_at: dict[str, float] = {}
         self.stopping = False
         """Whether what is still there is no news any more."""
 
@@ -141,11 +182,20 @@ class Controller:
 
     def appeared(self, prefix: str) -> None:
         """Something with this prefix is new on this host."""
+        self._told_at.setdefault(prefix, self._clock())
         self.reconciling.add(prefix, hasten=True)
 
-    def listed(self) -> None:
-        """The index was filled from a full listing: a sweep begins."""
-        logger.bind(event="listed").debug("listed: {} resources of topologies", len(self._index))
+    def listed(self, cause: str, seconds: float) -> None:
+        """The index was filled from a full listing: a sweep begins.
+
+        Args:
+            cause: why there was a listing.
+            seconds: how long it took.
+        """
+        logger.bind(event="listed", cause=cause).debug(
+            "listed: {} resources of topologies", len(self._index)
+        )
+        self._list = Sweep(cause, seconds)
         self._lists += 1
         self._look_at_everything()
 
@@ -165,7 +215,12 @@ class Controller:
             self._look_at_everything()
         else:
             for prefix in self._reconciler.report(database, deleted):
+                self._told_at.setdefault(prefix, self._clock())
                 self.reconciling.add(prefix, hasten=True)
+
+    def unheard(self, database: int) -> int:
+        """How many deletions in this database only a sweep has found."""
+        return self._unheard[database].count
 
     def feed_lost(self, database: int) -> None:
         """A feed is not there until it hints again."""
@@ -176,6 +231,8 @@ class Controller:
         return self._reconciler.news(everything=everything)
 
     def _look_at_everything(self) -> None:
+        if self._hinted_at is None:
+            self._hinted_at = self._clock()
         spacing = self._screened_at + SCREEN_SPACING - self._clock()
         self.screening.add(EVERYTHING, max(0.0, spacing), hasten=True)
 
@@ -183,12 +240,14 @@ class Controller:
 
     def _screen(self, _everything: str) -> bool:
         self._screened_at = self._clock()
+        hinted_at, self._hinted_at = self._hinted_at, None
         # A listing is the proof that Docker is there: what failed for want of it goes on at once.
         lists = self._lists
         fresh_list = lists != self._lists_screened
         try:
             screening = self._reconciler.screen(listed=fresh_list)
         except NoAnswer:
+            self._hinted_at = hinted_at
             return False
         self._lists_screened = lists
         for unheard in self._unheard:
@@ -196,6 +255,7 @@ class Controller:
                 self._screened_at, screening.live, screening.orphans.keys(), swept=fresh_list
             )
         for prefix in screening.orphans:
+            self._told_at.setdefault(prefix, hinted_at or self._screened_at)
             self.reconciling.add(prefix, hasten=fresh_list)
         for prefix, verdict in screening.waiting.items():
             self.reconciling.add(prefix, verdict.wait)
@@ -203,6 +263,8 @@ class Controller:
             self.reconciling.add(prefix, wait, hasten=True)
         self._learned()  # may wait for the disk: after what is to be removed, before we say ready
         self._say_held(screening)
+        took = self._list.seconds + self._clock() - self._screened_at
+        self._observer.screened(screening, Sweep(self._list.cause, took) if fresh_list else None)
         if fresh_list and not self.ready.is_set():
             self.ready.set()
             logger.bind(event="ready").info(
@@ -215,6 +277,7 @@ class Controller:
     def _reconcile(self, prefix: str) -> bool:
         if not self._docker_up():
             return True  # nothing can be removed; the listing that ends this brings it back
+        began = self._clock()
         try:
             outcome = self._reconciler.reconcile(prefix)
         except NoAnswer:
@@ -222,6 +285,7 @@ class Controller:
             return True
         self._learned()
         self._log.write(prefix, outcome, stopping=self.stopping)
+        self._tell(prefix, outcome, began)
         if outcome.removals and not outcome.unfinished:
             self._say_unheard(prefix)
         if outcome.wait is not None:
@@ -231,6 +295,13 @@ class Controller:
         if outcome.held:
             self._look_at_everything()
         return not outcome.unfinished
+
+    def _tell(self, prefix: str, outcome: Outcome, began: float) -> None:
+        now = self._clock()
+        told_at = self._told_at.get(prefix, began)
+        if not outcome.unfinished:
+            self._told_at.pop(prefix, None)
+        self._observer.reconciled(Reconciled(prefix, outcome, now - began, now - told_at))
 
     def _say_held(self, screening: Screening) -> None:
         # The token too: of another table it is another one, though the same topologies are held.

@@ -38,6 +38,12 @@ class NoAnswer(ReaperError):
     exit_status = 3
 
 
+class NoListener(ReaperError):
+    """No listener on this host answers."""
+
+    exit_status = 3
+
+
 class EngineError(ReaperError):
     """The Docker Engine could not be reached, or refused a request."""
 
@@ -66,5 +72,9 @@ def may_pass(error: BaseException) -> bool:
 
 
 def presentable(text: object) -> str:
-    """A text as one line, without what stands where a URL has its user and password."""
-    return _CREDENTIALS.sub("/…@", " ".join(str(text).split()))
+    """A text as one line that a terminal may be sent: nothing in it is a control character.
+
+    What stands where a URL has its user and password is left out.
+    """
+    line = _CREDENTIALS.sub("/…@", " ".join(str(text).split()))
+    return "".join(character if character.isprintable() else "\ufffd" for character in line)

@@ -26,6 +26,11 @@ class Link:
         self._lock = threading.Lock()
         self._down_since: float | None = time.monotonic()
         self._reason: str | None = None
+        self._changed_at = time.time()
+        self._proved_at: float | None = None
+        self._answered_at: float | None = None
+        self.connections = 0
+        """How often a connection to it was made."""
 
     @property
     def up(self) -> bool:
@@ -38,11 +43,44 @@ class Link:
         since = self._down_since
         return 0.0 if since is None else time.monotonic() - since
 
+    @property
+    def proof_age(self) -> float | None:
+        """Seconds since it last proved to be alive; None if it never has."""
+        return _age(self._proved_at)
+
+    @property
+    def answer_age(self) -> float | None:
+        """Seconds since its last answer; None if there never was one."""
+        return _age(self._answered_at)
+
+    def status(self) -> dict[str, object]:
+        """What there is to know about it, as JSON can hold it."""
+        with self._lock:
+            return {
+                "name": self.name,
+                "up": self.up,
+                "since": self._changed_at,
+                "reason": self._reason,
+                "proof_age_s": self.proof_age,
+                "connections": self.connections,
+            }
+
+    def proved(self) -> None:
+        """It has shown that it is alive."""
+        self._proved_at = time.monotonic()
+
+    def answered(self) -> None:
+        """It was asked, and its answer can be trusted."""
+        self._answered_at = time.monotonic()
+        self.succeeded()
+
     def succeeded(self) -> None:
         """It was reached."""
+        self.proved()
         with self._lock:
             if not self.up:
                 self._down_since = self._reason = None
+                self._changed_at = time.time()
                 logger.bind(event="up", side=self.name).info("{} is up", self.name)
 
     def failed(self, reason: object) -> None:
@@ -53,9 +91,14 @@ class Link:
                 self._reason = text
                 if self._down_since is None:
                     self._down_since = time.monotonic()
+                    self._changed_at = time.time()
                 logger.bind(event="down", side=self.name, error=text).error(
                     "{} cannot be used; nothing is removed until it can: {}", self.name, text
                 )
+
+
+def _age(moment: float | None) -> float | None:
+    return None if moment is None else time.monotonic() - moment
 
 
 class Pulse:

@@ -71,7 +71,8 @@ class Resource:
         name: its name without a slash; empty while the engine lists none.
         owners: full ids and prefixes, sorted; never empty.
         stage: its turn in a removal.
-        created: by the engine's clock, in seconds since the epoch; None when unknown.
+        created: by then it was, by the engine's clock, in seconds since the epoch; None when
+            unknown.
         settled: its owners rest on labels that were compared with its image's. What is known by
             its name alone, or from an event only, is not settled: it is read again by id right
             before it is removed.
@@ -89,6 +90,11 @@ class Resource:
     def prefixes(self) -> frozenset[str]:
         """The prefixes of its owners."""
         return frozenset(prefix_of(owner) for owner in self.owners)
+
+    @property
+    def topology_id(self) -> str | None:
+        """The full id that a label names; None where only a prefix is known."""
+        return next((owner for owner in self.owners if len(owner) > PREFIX_LENGTH), None)
 
     def __str__(self) -> str:
         return f"{self.kind} {self.name or self.id[:12]!r}"

@@ -32,11 +32,13 @@ from listener.evidence import Memory
 from listener.index import PrefixIndex
 from listener.judge import Judge
 from listener.ledger import StateDirectory
+from listener.observer import Observer, Observers, Reconciled
 from listener.reaper import Reaper
 from listener.reconciler import Outcome, Reconciler, Screening
 from listener.report import Report
 from listener.settings import Settings
 from listener.sides import Database, open_databases, open_engine, open_tables
+from listener.telemetry.history import History
 from listener.telemetry.logs import RemovalLog
 
 LOOKS = 5
@@ -47,7 +49,11 @@ Value = TypeVar("Value")
 
 
 def sweep(
-    settings: Settings, *, prefixes: Collection[str] | None = None, confirm: str | None = None
+    settings: Settings,
+    *,
+    prefixes: Collection[str] | None = None,
+    confirm: str | None = None,
+    observer: Observer | None = None,
 ) -> Report:
     """One full sweep: list, ask, remove what is orphaned.
 
@@ -55,6 +61,7 @@ def sweep(
         settings: where Docker and the databases are; with ``dry_run`` nothing is removed.
         prefixes: look at these only.
         confirm: the token that releases what is held.
+        observer: is told what was found and removed.
 
     Raises:
         ConfigurationError: an option cannot be used, or the token is not the one of what is held.
@@ -68,7 +75,8 @@ def sweep(
         databases = open_databases(settings, tables, state)
         for database in databases:
             stack.callback(database.topologies.close)
-        report, news = _sweep(engine, databases, settings, prefixes, confirm)
+        observers = Observers(History(state.path), observer or Observer())
+        report, news = _sweep(engine, databases, settings, prefixes, confirm, observers)
         # Only now, so that a listener that is started meanwhile can have the folder. Where one has
         # it, what that one knows was read and is not changed.
         if state.lock() is None:
@@ -84,6 +92,7 @@ def _sweep(
     settings: Settings,
     prefixes: Collection[str] | None,
     confirm: str | None,
+    observer: Observer,
 ) -> tuple[Report, Mapping[int, Memory]]:
     index = PrefixIndex()
     judge = Judge([(d.topologies.ask, d.evidence) for d in databases], delay=settings.delay)
@@ -103,8 +112,9 @@ def _sweep(
             _release(judge, screening, confirm)
             screening = reconciler.screen(prefixes)
         report = Report.of(screening, dry_run=settings.dry_run)
+        observer.screened(screening, None)
         if not settings.dry_run:
-            _remove(screening.orphans, reconciler, report, settings)
+            _remove(screening.orphans, reconciler, report, settings, observer)
         return report, reconciler.news(everything=True)
 
 
@@ -120,15 +130,22 @@ def _release(judge: Judge, screening: Screening, token: str) -> None:
 
 
 def _remove(
-    orphans: Collection[str], reconciler: Reconciler, report: Report, settings: Settings
+    orphans: Collection[str],
+    reconciler: Reconciler,
+    report: Report,
+    settings: Settings,
+    observer: Observer,
 ) -> None:
     """Reconcile these prefixes side by side; what is pending is looked at a few times more."""
-    log = RemovalLog()
+    log, told_at = RemovalLog(), time.monotonic()
 
     def look(prefix: str) -> Outcome:
+        began = time.monotonic()
         outcome = reconciler.reconcile(prefix)
+        now = time.monotonic()
         log.write(prefix, outcome)
         report.add(outcome.removals)
+        observer.reconciled(Reconciled(prefix, outcome, now - began, now - told_at))
         return outcome
 
     def reconcile(prefix: str) -> list[str]:

@@ -12,15 +12,16 @@ removed at our request, and then no longer knew when it was looked up, is report
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Protocol
 
 from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_random_exponential
 
-from listener.errors import EngineError, Gone, InProgress, InUse, NoAnswer, TimedOut
+from listener.errors import EngineError, Gone, InProgress, InUse, NoAnswer, TimedOut, presentable
 from listener.naming import Kind, Resource, Stage
 
 ATTEMPTS = 3
@@ -99,12 +100,16 @@ class Removal:
         result: what became of it.
         error: one sentence, when it is pending or failed.
         found: when it was mistaken, what it really is; None if it is none of ours.
+        attempts: how many there were.
+        seconds: how long it took.
     """
 
     resource: Resource
     result: Result
     error: str = ""
     found: Resource | None = None
+    attempts: int = field(default=1, compare=False)
+    seconds: float = field(default=0.0, compare=False)
 
 
 class Reaper:
@@ -168,18 +173,23 @@ class Reaper:
             wait=RETRY_WAIT,
             reraise=True,
         )
+        attempts, began = 0, time.monotonic()
+
+        def once() -> Removal:
+            nonlocal attempts
+            attempts += 1
+            again = attempts > 1
+            return self._remove(resource, permit, None if again else attached, again)
+
         try:
-            for attempt in retrying:
-                again = attempt.retry_state.attempt_number > 1
-                with attempt:
-                    return self._remove(resource, permit, None if again else attached, again)
+            removal = retrying(once)
         except Gone:
-            return Removal(resource, Result.GONE)
+            removal = Removal(resource, Result.GONE)
         except (InProgress, TimedOut) as error:
-            return Removal(resource, Result.PENDING, str(error))
+            removal = Removal(resource, Result.PENDING, presentable(error))
         except (EngineError, NoAnswer) as error:
-            return Removal(resource, Result.FAILED, str(error))
-        raise AssertionError("unreachable: the last attempt returns or raises")
+            removal = Removal(resource, Result.FAILED, presentable(error))
+        return replace(removal, attempts=attempts, seconds=time.monotonic() - began)
 
     def _remove(
         self,

@@ -30,7 +30,7 @@ FRESH = 1.0
 class Reap(Protocol):
     """Removes resources, asking the permit before each attempt."""
 
-    def __call__(self, doomed: Iterable[Resource], permit: Permit) -> Sequence[Removal]:
+    def __call__(self, doomed: Collection[Resource], permit: Permit) -> Sequence[Removal]:
         """Returns what became of each."""
 
 
@@ -46,6 +46,7 @@ class Screening:
         reported: by prefix with a row that was reported deleted and is still there, in how many
             seconds to look again.
         token: releases exactly what is held.
+        verdicts: by resource id.
     """
 
     live: frozenset[str]
@@ -54,6 +55,7 @@ class Screening:
     held: Mapping[str, str]
     token: str
     reported: Mapping[str, float] = field(default_factory=dict)
+    verdicts: Mapping[str, Verdict] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +64,7 @@ class Outcome:
 
     Attributes:
         removals: what became of each resource that was to be removed.
-        evidence: by resource id, on which evidence.
+        verdicts: by resource id, of everything that was looked at.
         there: the ids of what the index still holds of the prefix.
         wait: look again after so many seconds; None when there is no need.
         again: look again after so many seconds even if something of it fails, for a row that was
@@ -71,7 +73,7 @@ class Outcome:
     """
 
     removals: Sequence[Removal] = ()
-    evidence: Mapping[str, str] = field(default_factory=dict)
+    verdicts: Mapping[str, Verdict] = field(default_factory=dict)
     there: Collection[str] = frozenset()
     wait: float | None = None
     again: float | None = None
@@ -166,6 +168,7 @@ class Reconciler:
             held=held,
             token=self._judge.token(held) if held else "",
             reported=reported,
+            verdicts=verdicts,
         )
 
     def report(self, database: int, ids: Collection[str]) -> frozenset[str]:
@@ -209,7 +212,7 @@ class Reconciler:
                     self._index.put(removal.found)
         return Outcome(
             removals=removals,
-            evidence={r.id: verdicts[r.id].evidence for r in doomed},
+            verdicts=verdicts,
             there={resource.id for resource in self._index.resources(prefix)},
             wait=max(waits, default=None),
             again=again,

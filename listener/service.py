@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import math
 import random
+import socket
 import threading
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import Self
+from importlib.metadata import version
+from typing import Any, Final, Self
 
 from loguru import logger
 from tenacity import (
@@ -44,11 +46,16 @@ from listener.health import Link, Pulse
 from listener.index import PrefixIndex
 from listener.judge import Ask, Judge
 from listener.naming import Resource
+from listener.observer import Observer, Observers
 from listener.reaper import Permit, Reaper, Removal
 from listener.settings import Settings
 from listener.sides import Database, open_databases, open_engine, open_state, open_tables
+from listener.telemetry.board import Board
+from listener.telemetry.history import History
 from listener.telemetry.local import StatusSocket
+from listener.telemetry.metrics import Metrics
 
+VERSION: Final = version("topology-reaper")
 RECONNECT_WAIT = wait_random_exponential(multiplier=0.1, max=5.0)
 RECONNECT_PAUSE = 0.05
 """Seconds before a connection that ended is made again; doubled while it does not last."""
@@ -86,18 +93,26 @@ class Listener:
         self._reaper = Reaper(self._engine, self._removals, settings.workers)
         self._docker = Link("Docker")
         self._saving = threading.Lock()
-        index = PrefixIndex(only=prefixes)
+        self._started = time.time()
+        self._index = index = PrefixIndex(only=prefixes)
+        self._board = Board()
+        self._dry_run = DryRun(self._engine)
+        self._metrics = Metrics(self.status)
+        observers: list[Observer] = [self._board, self._metrics]
+        if self._state.locked:
+            observers.append(History(self._state.path))
         self._controller = Controller(
             index=index,
             judge=Judge(
                 [(self._asking(d), d.evidence) for d in self._databases], delay=settings.delay
             ),
-            reap=DryRun(self._engine).reap if settings.dry_run else self._reap,
+            reap=self._dry_run.reap if settings.dry_run else self._reap,
             clock=time.monotonic,
             docker_up=lambda: self._docker.up,
             learned=self._remember,
             distrust=self._distrust,
             feeds=len(self._databases),
+            observer=Observers(*observers),
         )
         self._watching = self._pulse("watch")
         self._watch = Watch(
@@ -105,6 +120,7 @@ class Listener:
             index,
             appeared=self._controller.appeared,
             listed=self._listed,
+            alive=self._docker.proved,
             busy=self._watching,
         )
         self._status_socket = StatusSocket(self._state.path, self.status)
@@ -187,13 +203,50 @@ class Listener:
         ended = {t.name for t in self._threads if not t.is_alive()}
         return sorted(ended | {pulse.name for pulse in self._pulses if pulse.busy_for > limit})
 
-    def status(self) -> Mapping[str, object]:
-        """What there is to know about it, as JSON can hold it."""
+    def problems(self) -> list[str]:
+        """Why it is not healthy, a few words each; nothing while it is."""
         limit = self._settings.unhealthy_after
         links = [self._docker, *(database.link for database in self._databases)]
         problems = [f"{link.name} is down" for link in links if link.down_for > limit]
-        problems += [f"{name} is stuck" for name in self.stuck(max(limit, 2 * REQUEST_TIMEOUT))]
-        return {"ready": self._controller.ready.is_set(), "problems": problems}
+        return problems + [f"{n} is stuck" for n in self.stuck(max(limit, 2 * REQUEST_TIMEOUT))]
+
+    def status(self) -> dict[str, Any]:
+        """What there is to know about it, as JSON can hold it: docs/status.md."""
+        settings, controller, board = self._settings, self._controller, self._board.status()
+        loads = controller.screening.load(), controller.reconciling.load()
+        # What a topology had may be gone by now.
+        subnets = [
+            subnet
+            for subnet in self._engine.subnets
+            if subnet.prefix is None or self._index.get(subnet.network) is not None
+        ]
+        return {
+            "version": VERSION,
+            "host": socket.gethostname(),
+            "time": time.time(),
+            "started": self._started,
+            "ready": controller.ready.is_set(),
+            "dry_run": settings.dry_run,
+            "problems": self.problems(),
+            "docker": {**self._docker.status(), "address": settings.docker_host},
+            "databases": [
+                {**database.status(), "unheard": controller.unheard(number)}
+                for number, database in enumerate(self._databases)
+            ],
+            "topologies": self._board.topologies(self._index, subnets),
+            "held": board["held"],
+            "queue": {
+                "depth": sum(load.waiting for load in loads),
+                "oldest_s": max(load.oldest for load in loads),
+                "longest_work_s": max(load.longest for load in loads),
+                "retries": sum(load.retries for load in loads),
+            },
+            "subnets": [
+                {"network": s.name, "subnet": s.address, "prefix": s.prefix} for s in subnets
+            ],
+            "reaps": board["reaps"],
+            "sweeps": {**board["sweeps"], "interval_s": settings.sweep_interval},
+        }
 
     def __enter__(self) -> Self:
         self.start()
@@ -204,26 +257,35 @@ class Listener:
 
     # What wakes it.
 
-    def _listed(self) -> None:
+    def _listed(self, cause: str, seconds: float) -> None:
         self._docker.succeeded()
-        self._controller.listed()
+        self._controller.listed(cause, seconds)
 
     def _connect_watch(self) -> None:
         self._watch.connect()
+        self._docker.connections += 1
         if self._stop.is_set():
             self._watch.close()  # stop() may have looked before there was anything to close
 
     def _keep_feed(self, number: int, database: Database, pulse: Pulse) -> None:
-        feed, heard_by = database.feed, ""
+        feed, heard_by, caught_up = database.feed, "", False
         hinted = partial(self._controller.hinted, number)
 
         def hint(deleted: Collection[str] | None = None) -> None:
+            nonlocal caught_up
             with pulse:
+                database.link.proved()
                 hinted(deleted, polled=feed.name == "poll")
+                # The first hint of a connection follows no commit.
+                if caught_up and (at := database.topologies.committed_at()) is not None:
+                    self._metrics.hinted(max(0.0, time.time() - at))
+                caught_up = True
 
         def connect() -> None:
-            nonlocal heard_by
+            nonlocal heard_by, caught_up
             feed.connect()
+            database.link.connections += 1
+            caught_up = False
             if self._stop.is_set():
                 feed.close()
             if feed.name != heard_by:
@@ -247,7 +309,7 @@ class Listener:
 
     def _keep_time(self) -> None:
         while not self._stop.wait(self._settings.sweep_interval):
-            self.sweep_now()
+            self._watch.relist("timer")
             self._remember(everything=True)
 
     # Keeping a connection, and keeping a thread.
@@ -365,19 +427,20 @@ class Listener:
             except NoAnswer as error:
                 database.link.failed(error)
                 raise
-            database.link.succeeded()
+            database.link.answered()
             return answer
 
         return ask
 
-    def _reap(self, doomed: Iterable[Resource], permit: Permit) -> Sequence[Removal]:
+    def _reap(self, doomed: Collection[Resource], permit: Permit) -> Sequence[Removal]:
         pulse: Pulse = self._working.pulse
 
         def unless_stopping(resource: Resource, *, fresh: bool) -> bool:
             pulse.beat()  # a topology with hundreds of removals takes long, and is not stuck
             return not self._stop.is_set() and permit(resource, fresh=fresh)
 
-        return self._reaper.reap(doomed, unless_stopping)
+        with self._board.reaping(doomed):
+            return self._reaper.reap(doomed, unless_stopping)
 
 
 class DryRun:
@@ -392,7 +455,7 @@ class DryRun:
         self._lock = threading.Lock()
         self._said: set[str] = set()
 
-    def reap(self, doomed: Iterable[Resource], permit: Permit) -> Sequence[Removal]:  # noqa: ARG002
+    def reap(self, doomed: Collection[Resource], permit: Permit) -> Sequence[Removal]:  # noqa: ARG002
         """Say what is new among these."""
         with self._lock:
             new = [resource for resource in doomed if resource.id not in self._said]

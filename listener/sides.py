@@ -37,6 +37,15 @@ class Database:
     ledger: Ledger
     link: Link
 
+    def status(self) -> dict[str, object]:
+        """What there is to know about it, as JSON can hold it."""
+        return {
+            **self.link.status(),
+            "name": self.topologies.name,
+            "feed": self.feed.name if self.link.connections else None,
+            "answer_age_s": self.link.answer_age,
+        }
+
 
 def open_state(settings: Settings) -> StateDirectory:
     """The folder for what outlives the process; locked if that can be had, else a warning."""

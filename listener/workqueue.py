@@ -105,6 +105,11 @@ class WorkQueue:
             heapq.heappop(self._heap)  # brought forward since: this is its old place
         return self._heap[0][0] if self._heap else None
 
+    @property
+    def waiting(self) -> int:
+        """How many keys wait, those included whose time has not come."""
+        return len(self._due)
+
     def __len__(self) -> int:
         return len(self._due) + len(self._in_work)
 

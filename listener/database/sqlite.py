@@ -26,7 +26,7 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 import sqlalchemy as sa
@@ -110,6 +110,14 @@ class SqliteTopologies(Topologies):
             self.check_file()
             raise self.no_answer(error) from error
         self.check_file()
+
+    def committed_at(self) -> float | None:
+        """When the last commit was written: the file's time, or that of its ``-wal``."""
+        moments = []
+        for path in (self.path, Path(f"{self.path}-wal")):
+            with suppress(OSError):
+                moments.append(path.stat().st_mtime)
+        return max(moments, default=None)
 
     def push(self, *, look_every: float, check_every: float) -> Feed:  # noqa: ARG002
         """The feed of commits to the file."""

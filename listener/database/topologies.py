@@ -141,6 +141,10 @@ class Topologies(ABC):
             check_every: seconds between two checks of whether it would still tell.
         """
 
+    def committed_at(self) -> float | None:
+        """When the last commit was written, in seconds since the epoch; None if nobody can tell."""
+        return None
+
     def push_sql(self) -> str:
         """The SQL that lets the database tell, for a person to review.
 

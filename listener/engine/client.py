@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from email.utils import parsedate_to_datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import docker
 import docker.errors
@@ -69,6 +69,8 @@ class Engine:
         self._connecting = threading.Lock()
         self._connected: docker.APIClient | None = None
         self._known_images: dict[str, Labels] = {}
+        self.subnets: Sequence[Subnet] = ()
+        """Of every network on this host, by the last listing."""
 
     def connect(self) -> None:
         """Reach the engine and agree on a version of the API, anew after it was replaced."""
@@ -101,7 +103,9 @@ class Engine:
         """Everything on this host that belongs to a topology: two list requests."""
         with self._errors():
             found = [self._container(summary) for summary in self.api.containers(all=True)]
-            found += [_network(attributes) for attributes in self.api.networks()]
+            networks = self.api.networks()
+            found += [_network(attributes) for attributes in networks]
+            self.subnets = [subnet for attributes in networks for subnet in _subnets(attributes)]
         return [resource for resource in found if resource is not None]
 
     def read(self, resource: Resource) -> Resource | None:
@@ -328,6 +332,18 @@ class Found:
     resource: Resource | None
 
 
+class Subnet(NamedTuple):
+    """The part of the address pools that a network has."""
+
+    network: str
+    """The network's id."""
+    name: str
+    address: str
+    """Such as ``172.17.0.0/16``."""
+    prefix: str | None
+    """Of the topology that the network belongs to; None for any other."""
+
+
 class EventStream:
     """A subscription: bytes as they arrive, until it is closed or breaks."""
 
@@ -336,6 +352,8 @@ class EventStream:
         # A socket of our own to shut the connection down with, from any thread: closing the answer
         # would wait for the thread that reads it.
         self._socket = socket.socket(fileno=os.dup(answer.raw.fileno()))
+        self.silent = False
+        """Whether it ended because nothing came for too long."""
 
     def __iter__(self) -> Iterator[bytes]:
         """Blocks; ends when the stream does, or was quiet for too long.
@@ -346,7 +364,7 @@ class EventStream:
         try:
             yield from self._answer.raw.stream(None, decode_content=True)
         except urllib3.exceptions.ReadTimeoutError:
-            return
+            self.silent = True
         except (urllib3.exceptions.HTTPError, OSError) as error:
             raise EngineError(f"the event stream broke: {error}") from error
         finally:
@@ -380,6 +398,13 @@ def _network(attributes: Mapping[str, Any]) -> Resource | None:
         labels=attributes.get("Labels"),
         created=_epoch(attributes.get("Created")),
     )
+
+
+def _subnets(attributes: Mapping[str, Any]) -> Iterator[Subnet]:
+    resource = _network(attributes)
+    prefix = min(resource.prefixes) if resource is not None else None
+    for pool in (attributes.get("IPAM") or {}).get("Config") or ():
+        yield Subnet(attributes["Id"], attributes["Name"], str(pool.get("Subnet", "")), prefix)
 
 
 _NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]*")
@@ -432,8 +457,12 @@ def _explanation(error: docker.errors.APIError) -> str:
 
 
 def _seconds(value: object) -> float | None:
-    """Seconds since the epoch as a list has them, None if they are none."""
-    return float(value) if isinstance(value, int | float) and 0 < value < 2**40 else None
+    """Seconds since the epoch as a list has them, None if they are none.
+
+    A list cuts them to whole seconds: the end of that second, so that nothing passes for older than
+    it is.
+    """
+    return value + 1.0 if isinstance(value, int | float) and 0 < value < 2**40 else None
 
 
 def _epoch(text: object) -> float | None:

@@ -16,6 +16,7 @@ the daemon, and a minute of silence as well, which is how a half-open connection
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from queue import SimpleQueue
@@ -39,7 +40,13 @@ class _Marker:
     """Something in the inbox that is no bytes."""
 
 
-RELIST: Final = _Marker()
+class _Relist(_Marker):
+    """Somebody wants a listing."""
+
+    def __init__(self, cause: str) -> None:
+        self.cause = cause
+
+
 END: Final = _Marker()
 
 
@@ -50,7 +57,9 @@ class Watch:
         engine: the Docker Engine.
         index: what it keeps.
         appeared: called with each prefix that a container or network has just appeared under.
-        listed: called after the index was replaced by a listing.
+        listed: called after the index was replaced by a listing, with its cause as
+            :class:`~listener.observer.Sweep` has it, and the seconds that it took.
+        alive: called when the stream has brought something.
         quiet: seconds of silence after which the stream is opened anew.
         busy: entered for each piece of work.
     """
@@ -61,17 +70,20 @@ class Watch:
         index: PrefixIndex,
         *,
         appeared: Callable[[str], None],
-        listed: Callable[[], None],
+        listed: Callable[[str, float], None],
+        alive: Callable[[], None] = lambda: None,
         quiet: float = QUIET,
         busy: AbstractContextManager[None] = NEVER_STUCK,
     ) -> None:
         self._engine = engine
         self._mirror = Mirror(index, appeared)
         self._listed = listed
+        self._alive = alive
         self._quiet = quiet
         self._busy = busy
         self._inbox: SimpleQueue[bytes | _Marker] = SimpleQueue()
         self._stream: EventStream | None = None
+        self._cause = "start-up"
 
     def connect(self) -> None:
         """Subscribe, then list.
@@ -102,17 +114,21 @@ class Watch:
             while (item := self._inbox.get()) is not END:
                 with self._busy:
                     if isinstance(item, bytes):
+                        self._alive()
                         *lines, rest = (rest + item).split(b"\n")
                         for line in lines:
                             self._mirror.apply(line)
-                    else:
+                    elif isinstance(item, _Relist):
+                        self._cause = item.cause
                         self._list()
         finally:
+            silent = self._stream is not None and self._stream.silent
+            self._cause = "silence" if silent else "reconnect"
             self.close()
 
-    def relist(self) -> None:
+    def relist(self, cause: str = "asked") -> None:
         """Ask for a listing soon; without a connection the next one begins with it anyway."""
-        self._inbox.put(RELIST)
+        self._inbox.put(_Relist(cause))
 
     def close(self) -> None:
         """End the stream, and with it :meth:`follow`; from any thread."""
@@ -129,6 +145,7 @@ class Watch:
             inbox.put(END)
 
     def _list(self) -> None:
+        began = time.monotonic()
         resources = self._engine.resources()
         self._mirror.list(resources)
-        self._listed()
+        self._listed(self._cause, time.monotonic() - began)

@@ -1,8 +1,8 @@
 """The log: one event, one line, with fields of stable names.
 
-``event``, ``prefix``, ``kind``, ``id``, ``name``, ``evidence``, ``side`` and ``error`` are bound to
-the line, and become keys of the object with ``--log-format json``. Only the command line sets up a
-sink; a program that embeds the listener keeps its own.
+``event``, ``prefix``, ``topology_id``, ``kind``, ``id``, ``name``, ``evidence``, ``duration_ms``,
+``side`` and ``error`` are bound to the line, and become keys of the object with ``--log-format
+json``. Only the command line sets up a sink; a program that embeds the listener keeps its own.
 """
 
 from __future__ import annotations
@@ -35,12 +35,12 @@ def set_up(level: str, form: str) -> None:
     if form == "json":
         logger.add(_write_json, level=level)
     else:
-        colours = False if os.environ.get("NO_COLOR") else None  # None: on a terminal
+        # Whatever standard error is by then: a progress bar puts itself in front of it.
         logger.add(
-            sys.stderr,
+            lambda message: print(message, end="", file=sys.stderr, flush=True),
             level=level,
             format=_TEXT,
-            colorize=colours,
+            colorize=sys.stderr.isatty() and not os.environ.get("NO_COLOR"),
             backtrace=False,
             diagnose=False,
         )
@@ -76,7 +76,8 @@ class RemovalLog:
             if stopping and removal.result is not Result.REMOVED:
                 continue
             line = _about(removal.result, prefix, removal.resource).bind(
-                evidence=outcome.evidence[removal.resource.id]
+                evidence=outcome.verdicts[removal.resource.id].evidence,
+                duration_ms=round(removal.seconds * 1000, 1),
             )
             if removal.result in (Result.PENDING, Result.FAILED):
                 self._stays(line.bind(error=removal.error), prefix, removal)
@@ -110,6 +111,7 @@ def _about(result: Result, prefix: str, resource: Resource) -> Logger:
     return logger.bind(
         event=result.value,
         prefix=prefix,
+        topology_id=resource.topology_id,
         kind=resource.kind.value,
         id=resource.id,
         name=resource.name,

@@ -1,5 +1,4 @@
 """What the documentation names and changes under way bring; goes as soon as all of it is there."""
 
-COMMANDS = {"status", "doctor", "history"}
-OPTIONS = {"--http", "--watch"}
-METRICS = "docs/metrics.md"
+COMMANDS = {"doctor"}
+OPTIONS = {"--http"}

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 import pytest
 from loguru import logger
 
+from listener.evidence import State, Verdict
 from listener.naming import Kind, Resource, Stage
 from listener.reaper import Removal, Result
 from listener.reconciler import Outcome
@@ -20,7 +21,7 @@ from .pages import TREE, Page
 PAGE = Page(TREE / "docs" / "logs.md")
 SOURCES = [path for path in (TREE / "listener").rglob("*.py") if path.name != "logs.py"]
 LEVELS = {name: name.upper() for name in ("trace", "debug", "info", "warning", "error")}
-LEVELS |= {"exception": "ERROR"}
+LEVELS |= {"exception": "ERROR", "catch": "ERROR"}
 
 
 @dataclass
@@ -45,7 +46,7 @@ def in_source() -> dict[str, Event]:
             assert isinstance(event, ast.Constant), f"{said} logs without an event"
             found[str(event.value)].levels |= levels(call)
             found[str(event.value)].fields |= bindings.keys()
-            if call.func.attr == "exception":
+            if call.func.attr in ("exception", "catch"):
                 found[str(event.value)].fields.add("error")
     return found
 
@@ -81,12 +82,13 @@ def of_removals() -> dict[str, Event]:
     sink = logger.add(keep, level="TRACE")
     try:
         thing = Resource(Kind.NETWORK, "1" * 64, "decnet_t_0badcafe_lan1", ("0badcafe",), Stage(1))
+        verdicts = {thing.id: Verdict(State.ORPHAN, "witnessed")}
         for result in Result:
             for errors in (["busy"], ["busy", "busier"]):
                 log = RemovalLog()
                 for error in errors:
                     removal = Removal(thing, result, error)
-                    log.write("0badcafe", Outcome([removal], {thing.id: "witnessed"}, {thing.id}))
+                    log.write("0badcafe", Outcome([removal], verdicts, {thing.id}))
                 log.write("0badcafe", Outcome())
     finally:
         logger.remove(sink)

@@ -35,7 +35,7 @@ def watching(proxy: FaultProxy, quiet: float = PATIENCE) -> tuple[Watch, Recordi
     """A watch behind the proxy, not connected yet."""
     index = RecordingIndex()
     engine = Engine(proxy.host)
-    watch = Watch(engine, index, appeared=lambda _: None, listed=lambda: None, quiet=quiet)
+    watch = Watch(engine, index, appeared=lambda _: None, listed=lambda *_: None, quiet=quiet)
     return watch, index
 
 

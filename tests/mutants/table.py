@@ -211,12 +211,12 @@ MUTANTS = (
             raise self.no_answer(error) from error
         self.check_file()
 
-    def push""",
+    def committed_at""",
         """\
             self.check_file()
         self.check_file()
 
-    def push""",
+    def committed_at""",
         "database/test_topologies.py::test_a_database_that_is_not_decnets_is_no_answer",
     ),
     Mutant(
@@ -469,8 +469,8 @@ MUTANTS = (
         "claiming what somebody else removed",
         "what is reported as removed was removed by us",
         "reaper.py",
-        "            return Removal(resource, Result.GONE)\n",
-        "            return Removal(resource, Result.REMOVED)\n",
+        "            removal = Removal(resource, Result.GONE)\n",
+        "            removal = Removal(resource, Result.REMOVED)\n",
         "unit/test_reaper.py::test_what_somebody_else_removed_is_gone_and_not_removed",
     ),
     Mutant(

@@ -242,6 +242,7 @@ class Stream:
         open: neither side has ended it.
         whole: every event that happened since the subscription is, or was, on its way.
         paused: the reader stops for now and must not end it.
+        silent: it ended because nothing came for too long.
     """
 
     def __init__(self, daemon: Daemon, since: float) -> None:
@@ -249,6 +250,7 @@ class Stream:
         self.open = True
         self.whole = True
         self.paused = False
+        self.silent = False
         self.inbox: SimpleQueue[Any] = SimpleQueue()
         self._daemon = daemon
         self._since = since

@@ -23,6 +23,7 @@ from listener.evidence import Answer, Evidence, Memory
 from listener.index import PrefixIndex
 from listener.judge import Judge
 from listener.naming import Resource
+from listener.observer import Observer
 from listener.reaper import Permit, Reaper, Removal, Result
 from listener.report import Report
 from tests.unit.world import Inline
@@ -138,9 +139,9 @@ class Listener:
         """A question to a database."""
         return self.world.answer(self.run, database, prefixes, self.gate, self._generations)
 
-    def _listed(self) -> None:
+    def _listed(self, cause: str, seconds: float) -> None:
         self.docker_up = True
-        self.controller.listed()
+        self.controller.listed(cause, seconds)
 
     def _reap(
         self, reaper_: Reaper, doomed: Iterable[Resource], permit: Permit
@@ -267,8 +268,11 @@ def sweep_once(
     clock = patch.object(oneshot, "time", SimpleNamespace(monotonic=world.clock))
     with clock, world.oracle.frame(run), _checking(run, world.oracle):
         try:
-            report, _ = oneshot._sweep(engine, databases, settings, None, confirm or None)  # type: ignore[arg-type]
-            return report
+            _sweep: Any = oneshot._sweep  # with a world's own parts
+            found: tuple[Report, object] = _sweep(
+                engine, databases, settings, None, confirm or None, Observer()
+            )
+            return found[0]
         except ReaperError:
             return None
 

@@ -82,7 +82,7 @@ class PrivateServer(AbstractContextManager["PrivateServer"], ABC):
         self.directory = Path(tempfile.gettempdir()).resolve() / name
         self.data = self.directory / "data"
         self.log = self.directory / "server.log"
-        self.port = _free_port()
+        self.port = free_port()
         self.administrator = "administrator"
         self.password = secrets.token_hex(8)
         self._options = tuple(options)
@@ -370,7 +370,7 @@ def _program(name: str) -> str:
     return which(f"/usr/lib/postgresql/*/bin/{name}") or name
 
 
-def _free_port() -> int:
+def free_port() -> int:
     """A port that is free now; not one of those that outgoing connections are given."""
     while True:
         port = random.randrange(20_000, 32_000)

@@ -7,22 +7,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from listener.controller import EVERYTHING, SCREEN_SPACING, Controller, Lane
+from listener.controller import EVERYTHING, SCREEN_SPACING, Lane
 from listener.errors import EngineError
-from listener.evidence import Evidence
-from listener.index import PrefixIndex
-from listener.judge import Judge
-from listener.naming import Resource
-from listener.reaper import Reaper
 
+from .host import Host
 from .world import (
     TOPOLOGY,
     Clock,
-    Database,
-    Inline,
     P,
     Q,
-    SimulatedEngine,
     base,
     network,
     topology,
@@ -32,58 +25,6 @@ if TYPE_CHECKING:
     from loguru import Record
 
 pytestmark = pytest.mark.usefixtures("at_once")
-
-
-class Host:
-    """A controller over a simulated engine and database."""
-
-    def __init__(self, *, delay: float = 0.0) -> None:
-        self.clock = Clock()
-        self.database = Database(self.clock)
-        self.engine = SimulatedEngine()
-        self.index = PrefixIndex()
-        self.docker_up = True
-        self.controller = Controller(
-            index=self.index,
-            judge=Judge([(self.database.ask, Evidence(30.0))], delay=delay),
-            reap=Reaper(self.engine, Inline(), 1).reap,
-            clock=self.clock,
-            docker_up=lambda: self.docker_up,
-        )
-
-    def appear(self, *resources: Resource) -> None:
-        """They are created, and their events arrive."""
-        for resource in self.engine.put(*resources):
-            self.index.put(resource)
-            for prefix in resource.prefixes:
-                self.controller.appeared(prefix)
-
-    def sweep(self) -> None:
-        """A listing comes."""
-        self.index.replace(self.engine.present.values())
-        self.controller.listed()
-
-    def step(self) -> list[str]:
-        """Work on everything that is due; returns the keys."""
-        keys = []
-        for lane in (self.controller.screening, self.controller.reconciling):
-            while (key := lane.take()) is not None:
-                keys.append(key)
-                lane.work(key)
-        return keys
-
-    def settle(self, seconds: float) -> None:
-        """Let so much time pass, working on everything as it becomes due."""
-        until = self.clock.now + seconds
-        while True:
-            self.step()
-            lanes = (self.controller.screening, self.controller.reconciling)
-            due = min((d for lane in lanes if (d := lane.next_due()) is not None), default=until)
-            if due >= until:
-                break
-            self.clock.now = max(due, self.clock.now + 0.001)
-        self.clock.now = until
-        self.step()
 
 
 @pytest.fixture

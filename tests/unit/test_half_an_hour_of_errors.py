@@ -9,7 +9,8 @@ import pytest
 
 from listener.controller import SCREEN_SPACING
 
-from .test_controller import Host, events
+from .host import Host
+from .test_controller import events
 from .world import TOPOLOGY, P, Q, base, network, service, topology
 
 if TYPE_CHECKING:

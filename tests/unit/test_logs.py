@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import io
 import json
 import sys
 from collections.abc import Callable, Collection, Iterator
-from io import StringIO
 from typing import TYPE_CHECKING
 
 import pytest
 from loguru import logger
 
+from listener.errors import presentable
+from listener.evidence import State, Verdict
 from listener.naming import Resource
 from listener.reaper import Removal, Result
 from listener.reconciler import Outcome
@@ -24,8 +26,8 @@ if TYPE_CHECKING:
 
 
 def outcome(*removals: Removal, there: Collection[Resource] = ()) -> Outcome:
-    evidence = {removal.resource.id: "witnessed" for removal in removals}
-    return Outcome(removals, evidence, {resource.id for resource in there})
+    verdicts = {r.resource.id: Verdict(State.ORPHAN, "witnessed") for r in removals}
+    return Outcome(removals, verdicts, {resource.id for resource in there})
 
 
 def stuck(resource: Resource, error: str = "busy", result: Result = Result.FAILED) -> Outcome:
@@ -52,10 +54,12 @@ def test_each_removal_is_one_line_with_its_fields(log: list[Record]) -> None:
         {
             "event": "removed",
             "prefix": P,
+            "topology_id": thing.topology_id,
             "kind": thing.kind.value,
             "id": thing.id,
             "name": thing.name,
             "evidence": "witnessed",
+            "duration_ms": 0.0,
         }
         for thing in things
     ]
@@ -167,23 +171,40 @@ def test_with_text_each_event_is_one_line_for_a_person(lines: Callable[[], list[
     assert "WARNING" in line
 
 
-@pytest.mark.parametrize("no_color", ["", "1"])
-def test_a_terminal_has_colours_unless_they_are_not_wanted(
-    monkeypatch: pytest.MonkeyPatch, no_color: str
-) -> None:
-    terminal = StringIO()
-    monkeypatch.setattr(terminal, "isatty", lambda: True, raising=False)
-    monkeypatch.setattr(sys, "stderr", terminal)
-    monkeypatch.setenv("NO_COLOR", no_color)
-    logs.set_up("INFO", "text")
-    logger.error("look")
-    logger.remove()
-    assert ("\x1b[" in terminal.getvalue()) is not bool(no_color)
-    assert "look" in terminal.getvalue()
-
-
 def test_set_up_twice_says_everything_once(lines: Callable[[], list[str]]) -> None:
     logs.set_up("INFO", "text")
     logs.set_up("INFO", "json")
     logger.info("once")
     assert [json.loads(line)["message"] for line in lines()] == ["once"]
+
+
+# Colours.
+
+
+@pytest.mark.parametrize(
+    ("variables", "coloured"),
+    [({}, True), ({"NO_COLOR": ""}, True), ({"NO_COLOR": "1"}, False)],
+)
+def test_colours_are_for_a_terminal_that_wants_them(
+    monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], coloured: bool
+) -> None:
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    written = Terminal()
+    monkeypatch.setattr(sys, "stderr", written)
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    try:
+        logs.set_up("INFO", "text")
+        logger.info("a line")
+    finally:
+        logger.remove()
+    assert "a line" in written.getvalue()
+    assert ("\x1b[" in written.getvalue()) is coloured
+
+
+def test_what_the_engine_says_stays_one_line_and_commands_no_terminal() -> None:
+    assert presentable("a\nb\r\x1b[2Jc\u202ed\x00") == "a b \ufffd[2Jc\ufffdd\ufffd"

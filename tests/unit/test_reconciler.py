@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 import pytest
 
 from listener.errors import EngineError, NoAnswer
-from listener.evidence import Answer, Evidence, Memory
+from listener.evidence import Answer, Evidence, Memory, State, Verdict
 from listener.index import PrefixIndex
 from listener.judge import Judge
 from listener.naming import Resource
@@ -90,12 +90,15 @@ def test_a_deleted_row_takes_everything_of_its_topology_along(world: World) -> N
     assert world.engine.present == {}
     assert len(world.index) == 0
     assert not outcome.unfinished
-    assert all("witnessed" in evidence for evidence in outcome.evidence.values())
+    assert all("witnessed" in verdict.evidence for verdict in outcome.verdicts.values())
 
 
 def test_while_the_row_exists_nothing_is_removed(world: World) -> None:
     world.deploy(base(), network())
-    assert world.reconciler.reconcile(P) == Outcome(there={"base", "network"})
+    alive = Verdict(State.ALIVE, "its row exists")
+    there = {"base", "network"}
+    outcome = Outcome(there=there, verdicts=dict.fromkeys(there, alive))
+    assert world.reconciler.reconcile(P) == outcome
     assert world.engine.calls == []
     assert len(world.index) == 2
 

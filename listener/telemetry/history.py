@@ -1,0 +1,109 @@
+"""What was removed, when, and on what evidence: one file of JSON lines in ``--state-dir``.
+
+The listener and one-shot sweeps append to it, each line by one write under the file's lock. When it
+has grown too large its older half is dropped.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import time
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from loguru import logger
+
+from listener.observer import Observer, Reconciled
+from listener.reaper import Result
+
+NAME = "history.jsonl"
+_KEYS = {"time", "prefix", "kind", "id", "name", "evidence"}
+LARGEST = 4 * 1024 * 1024
+"""Bytes; some 10,000 removals."""
+
+
+class History(Observer):
+    """The file, written.
+
+    Args:
+        folder: the state directory; what cannot be written there is a warning, once.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / NAME
+        self._failed = ""
+
+    def reconciled(self, done: Reconciled) -> None:
+        """Keep what was removed."""
+        now = time.time()
+        lines = [
+            json.dumps(
+                {
+                    "time": round(now, 3),
+                    "prefix": done.prefix,
+                    "topology_id": removal.resource.topology_id,
+                    "kind": removal.resource.kind,
+                    "id": removal.resource.id,
+                    "name": removal.resource.name,
+                    "evidence": done.outcome.verdicts[removal.resource.id].evidence,
+                    "duration_ms": round(removal.seconds * 1000, 1),
+                }
+            )
+            for removal in done.outcome.removals
+            if removal.result is Result.REMOVED
+        ]
+        if not lines:
+            return
+        try:
+            self._append("\n".join(lines) + "\n")
+        except OSError as error:
+            if str(error) != self._failed:
+                logger.bind(event="state", error=str(error)).warning(
+                    "--state-dir: what is removed is not written to {}: {}", self._path, error
+                )
+            self._failed = str(error)
+
+    def _append(self, lines: str) -> None:
+        self._path.parent.mkdir(mode=0o700, exist_ok=True)
+        flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+        with os.fdopen(os.open(self._path, flags, 0o600), "rb+", buffering=0) as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            # Made by root, it still belongs to the user who keeps the folder.
+            owner = self._path.parent.stat()
+            if os.geteuid() == 0 and os.fstat(file.fileno()).st_uid != owner.st_uid:
+                os.fchown(file.fileno(), owner.st_uid, owner.st_gid)
+            size = os.fstat(file.fileno()).st_size
+            if size + len(lines) > LARGEST:
+                file.seek(max(0, size - LARGEST // 2))
+                kept = file.read().partition(b"\n")[2]
+                file.truncate(0)
+                file.write(kept)
+            file.write(lines.encode())
+
+
+def line(entry: Mapping[str, Any]) -> str:
+    """An entry for a person."""
+    when = datetime.fromtimestamp(entry["time"]).strftime("%Y-%m-%d %H:%M:%S")
+    what = f"{entry['kind']} {entry['name'] or entry['id'][:12]!r}"
+    return f"{when}  removed {what} of topology {entry['prefix']}: {entry['evidence']}"
+
+
+def read(folder: Path) -> Iterator[dict[str, Any]]:
+    """What was removed, the oldest first; a line that cannot be read is passed over.
+
+    Raises:
+        OSError: the file cannot be read; FileNotFoundError where nothing was ever removed.
+    """
+    with (folder / NAME).open(encoding="utf-8", errors="replace") as file:
+        fcntl.flock(file, fcntl.LOCK_SH)
+        for line in file:
+            try:
+                entry = json.loads(line)
+            except ValueError:
+                continue
+            if isinstance(entry, dict) and entry.keys() >= _KEYS:
+                yield entry

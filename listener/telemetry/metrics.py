@@ -1,0 +1,233 @@
+"""What Prometheus reads: counters and histograms of what happened, gauges of how things stand.
+
+What happened is counted as it is observed. How things stand is taken from the status document when
+somebody asks, so that page, command and metrics never disagree. Names follow Prometheus'
+conventions, and those of the queue the metrics of Kubernetes' controller-runtime. Times that a
+scrape would make stale are exported as moments, not as ages.
+"""
+
+from __future__ import annotations
+
+from collections import Counter as Tally
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
+
+import prometheus_client as prometheus
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from listener.observer import Observer, Reconciled, Sweep
+from listener.reaper import Result
+from listener.reconciler import Screening
+
+CONTENT_TYPE = prometheus.CONTENT_TYPE_LATEST
+_PREFIX = "topology_reaper"
+_FAST = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+_REAPS = (0.1, 0.25, 0.5, 0.75, 1.0, 1.5, 2.5, 5.0, 10.0, 30.0, 60.0)
+STATES = ("alive", "orphan", "reaping", "waiting", "held", "unknown")
+
+
+class Metrics(Observer):
+    """The metrics of one listener, in a registry of their own.
+
+    Args:
+        status: how things stand, as ``/status.json`` tells it.
+    """
+
+    def __init__(self, status: Callable[[], Mapping[str, Any]]) -> None:
+        self._registry = prometheus.CollectorRegistry()
+        prometheus.ProcessCollector(registry=self._registry)
+        self._registry.register(_Standing(status))
+        self._sweeps = self._counter("sweeps", "Full sweeps.", "cause")
+        self._sweep_time = self._histogram(
+            "sweep_duration_seconds", "Time of a sweep's listing and question.", _FAST
+        )
+        self._screenings = self._counter("screenings", "Questions about all topologies at once.")
+        self._reaps = self._counter("reaps", "Topologies that were worked on.", "result")
+        self._removals = self._counter(
+            "removals", "What became of each resource that was to go.", "kind", "result"
+        )
+        self._retries = self._counter("removal_retries", "Attempts at a removal but the first.")
+        self._reap_time = self._histogram(
+            "reap_duration_seconds", "Time of a whole reap, successful or not.", _REAPS
+        )
+        self._hint_to_gone = self._histogram(
+            "hint_to_gone_seconds", "Time from the first hint until a topology was gone.", _REAPS
+        )
+        self._commit_to_hint = self._histogram(
+            "commit_to_hint_seconds",
+            "Time from a commit until its hint, where the database lets it be known (SQLite).",
+            _FAST,
+        )
+
+    def render(self) -> bytes:
+        """Everything, in Prometheus' text format."""
+        return prometheus.generate_latest(self._registry)
+
+    def screened(self, screening: Screening, sweep: Sweep | None) -> None:  # noqa: ARG002
+        """Count it."""
+        self._screenings.inc()
+        if sweep is not None:
+            self._sweeps.labels(sweep.cause).inc()
+            self._sweep_time.observe(sweep.seconds)
+
+    def reconciled(self, done: Reconciled) -> None:
+        """Count what was removed, and how long it took."""
+        outcome = done.outcome
+        for removal in outcome.removals:
+            self._removals.labels(removal.resource.kind.value, removal.result.value).inc()
+            self._retries.inc(removal.attempts - 1)
+        if not any(removal.result is Result.REMOVED for removal in outcome.removals):
+            if outcome.errors:
+                self._reaps.labels("unfinished").inc()
+            return
+        self._reaps.labels("unfinished" if outcome.unfinished else "complete").inc()
+        self._reap_time.observe(done.seconds)
+        if not outcome.unfinished:
+            self._hint_to_gone.observe(done.since_told)
+
+    def hinted(self, seconds: float) -> None:
+        """A commit was heard of so many seconds after it was written."""
+        self._commit_to_hint.observe(seconds)
+
+    def _counter(self, name: str, text: str, *labels: str) -> prometheus.Counter:
+        return prometheus.Counter(f"{_PREFIX}_{name}", text, labels, registry=self._registry)
+
+    def _histogram(self, name: str, text: str, buckets: Iterable[float]) -> prometheus.Histogram:
+        return prometheus.Histogram(
+            f"{_PREFIX}_{name}", text, buckets=tuple(buckets), registry=self._registry
+        )
+
+
+class _Standing(Collector):
+    """Gauges, from the status document."""
+
+    def __init__(self, status: Callable[[], Mapping[str, Any]]) -> None:
+        self._status = status
+
+    def describe(self) -> Iterable[Metric]:
+        """Nothing, so that nobody asks for the status before there is any."""
+        return ()
+
+    def collect(self) -> Iterator[Metric]:
+        status = self._status()
+        now = status["time"]
+        topologies, queue = status["topologies"], status["queue"]
+        yield _info("build", "The version.", version=status["version"])
+        yield _gauge("ready", "Whether the first sweep is done.", status["ready"])
+        yield _gauge("dry_run", "Whether nothing is removed.", status["dry_run"])
+        yield _gauge("healthy", "Whether the health check passes.", not status["problems"])
+        prefixes = Tally(topology["state"] for topology in topologies)
+        yield _gauges(
+            "prefixes",
+            "Topologies on this host. In a dry run orphan is what would be reaped.",
+            ("state",),
+            {(state,): prefixes[state] for state in STATES},
+        )
+        resources = Tally(
+            (resource["kind"], topology["state"])
+            for topology in topologies
+            for resource in topology["resources"]
+        )
+        yield _gauges(
+            "resources",
+            "Containers and networks of topologies on this host.",
+            ("kind", "state"),
+            {(kind, state): resources[kind, state] for kind in _KINDS for state in STATES},
+        )
+        yield _gauge("held_prefixes", "Held topologies.", len(status["held"]["prefixes"]))
+        yield _gauge(
+            "subnets", "Subnets in use by the networks on this host.", len(status["subnets"])
+        )
+        docker, databases = status["docker"], status["databases"]
+        sides = [(("docker",), docker), *((((d["name"],), d)) for d in databases)]
+        yield _gauges(
+            "stream_up", "Whether a side is up.", ("side",), {k: s["up"] for k, s in sides}
+        )
+        yield _moments(
+            "last_proof_timestamp_seconds",
+            "When a side last proved to be alive.",
+            ("side",),
+            {k: s["proof_age_s"] for k, s in sides},
+            now,
+        )
+        yield _counters(
+            "connections",
+            "Connections made to a side.",
+            ("side",),
+            {k: s["connections"] for k, s in sides},
+        )
+        names = [((d["name"],), d) for d in databases]
+        yield _moments(
+            "database_last_answer_timestamp_seconds",
+            "When a database last gave a true answer.",
+            ("database",),
+            {k: d["answer_age_s"] for k, d in names},
+            now,
+        )
+        yield _counters(
+            "unheard_deletions",
+            "Deletions that a sweep found and push should have told of.",
+            ("database",),
+            {k: d["unheard"] for k, d in names},
+        )
+        yield _gauges(
+            "feed_info",
+            "By what deletions are heard of.",
+            ("database", "feed"),
+            {(d["name"], d["feed"]): 1 for d in databases if d["feed"]},
+        )
+        yield _gauge("workqueue_depth", "Topologies that wait to be looked at.", queue["depth"])
+        yield _gauge(
+            "workqueue_oldest_age_seconds",
+            "For how long the first of them could have been taken already.",
+            queue["oldest_s"],
+        )
+        yield _gauge(
+            "workqueue_longest_running_seconds",
+            "How long the longest work has been going on.",
+            queue["longest_work_s"],
+        )
+        yield _counters(
+            "workqueue_retries", "Work that was not finished.", (), {(): queue["retries"]}
+        )
+
+
+_KINDS = ("container", "network")
+
+
+def _gauge(name: str, text: str, value: float) -> Metric:
+    return _gauges(name, text, (), {(): value})
+
+
+def _gauges(
+    name: str, text: str, labels: tuple[str, ...], values: Mapping[tuple[str, ...], float]
+) -> Metric:
+    family = GaugeMetricFamily(f"{_PREFIX}_{name}", text, labels=labels)
+    for key, value in values.items():
+        family.add_metric(key, value)
+    return family
+
+
+def _counters(
+    name: str, text: str, labels: tuple[str, ...], values: Mapping[tuple[str, ...], float]
+) -> Metric:
+    family = CounterMetricFamily(f"{_PREFIX}_{name}", text, labels=labels)
+    for key, value in values.items():
+        family.add_metric(key, value)
+    return family
+
+
+def _moments(
+    name: str,
+    text: str,
+    labels: tuple[str, ...],
+    ages: Mapping[tuple[str, ...], float | None],
+    now: float,
+) -> Metric:
+    """Moments from ages; what never was is left out."""
+    return _gauges(name, text, labels, {k: now - a for k, a in ages.items() if a is not None})
+
+
+def _info(name: str, text: str, **labels: str) -> Metric:
+    return _gauges(f"{name}_info", text, tuple(labels), {tuple(labels.values()): 1})

@@ -1,0 +1,169 @@
+"""The status and the progress of a sweep, for a person at a terminal (by Rich).
+
+What is shown comes from others, the names of containers among it, so nothing of it is ever taken
+for markup.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from typing import Any
+
+from rich.console import Console, Group, RenderableType
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
+from rich.table import Table
+from rich.text import Text
+
+from listener.observer import Observer, Reconciled, Sweep
+from listener.reconciler import Screening
+
+_STYLES = {
+    "alive": "green",
+    "orphan": "yellow",
+    "reaping": "bold yellow",
+    "waiting": "cyan",
+    "held": "bold red",
+    "unknown": "dim",
+}
+SHOWN_REAPS = 8
+
+
+def status(told: Mapping[str, Any]) -> RenderableType:
+    """The status of a listener, as its socket tells it."""
+    parts: list[RenderableType] = [_head(told), *_sides(told)]
+    for problem in told["problems"]:
+        parts.append(Text(f"problem: {problem}", style="bold red"))
+    parts += ["", _topologies(told["topologies"])]
+    if prefixes := told["held"]["prefixes"]:
+        command = f"topology-reaper sweep --confirm {told['held']['token']}"
+        parts.append(Text(f"held: {' '.join(prefixes)}; to remove them: {command}", style="red"))
+    queue, sweep = told["queue"], told["sweeps"]["last"]
+    line = f"{queue['depth']} waiting to be looked at"
+    if sweep is not None:
+        line += (
+            f"; the last sweep, {sweep['cause']}, took {sweep['duration_ms']:.0f} ms,"
+            f" {_ago(told['time'] - sweep['time'])}"
+        )
+    parts += ["", Text(line, style="dim")]
+    if told["reaps"]:
+        parts += ["", _reaps(told["reaps"][:SHOWN_REAPS])]
+    return Group(*parts)
+
+
+def _head(told: Mapping[str, Any]) -> Text:
+    text = Text(f"topology-reaper {told['version']} on {told['host']}", style="bold")
+    text.append(f"  up {_duration(told['time'] - told['started'])}", style="not bold")
+    words = "ready" if told["ready"] else "not ready"
+    text.append(f"  {words}", style="green" if told["ready"] else "bold yellow")
+    if told["dry_run"]:
+        text.append("  dry run: nothing is removed", style="bold cyan")
+    return text
+
+
+def _sides(told: Mapping[str, Any]) -> Iterator[Text]:
+    docker = {**told["docker"], "name": f"Docker {told['docker']['address']}"}
+    for side in (docker, *told["databases"]):
+        since = _duration(told["time"] - side["since"])
+        notes = [f"up for {since}" if side["up"] else f"DOWN for {since}"]
+        if side["proof_age_s"] is not None:
+            notes.append(f"heard of {_ago(side['proof_age_s'])}")
+        if side.get("feed"):
+            notes.append(f"told by {side['feed']}")
+        if side.get("unheard"):
+            notes.append(f"{side['unheard']} deletions unheard")
+        if side["reason"]:
+            notes.append(side["reason"])
+        yield Text(f"{side['name']}: {', '.join(notes)}", style="" if side["up"] else "bold red")
+
+
+def _topologies(topologies: Sequence[Mapping[str, Any]]) -> RenderableType:
+    if not topologies:
+        return Text("no topology has anything on this host")
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("topology")
+    table.add_column("state")
+    table.add_column("containers", justify="right")
+    table.add_column("networks", justify="right")
+    table.add_column("why")
+    for topology in topologies:
+        kinds = Counter(resource["kind"] for resource in topology["resources"])
+        state = topology["state"]
+        table.add_row(
+            topology["prefix"],
+            Text(state, style=_STYLES.get(state, "")),
+            str(kinds["container"]),
+            str(kinds["network"]),
+            Text(topology["reason"]),
+        )
+    return table
+
+
+def _reaps(reaps: Sequence[Mapping[str, Any]]) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("last reaps")
+    table.add_column("topology")
+    for heading in ("took", "containers", "networks"):
+        table.add_column(heading, justify="right")
+    table.add_column("why")
+    for reap in reaps:
+        table.add_row(
+            moment(reap["time"]),
+            reap["prefix"],
+            f"{reap['duration_ms']:.0f} ms",
+            str(reap["containers"]),
+            str(reap["networks"]),
+            Text("; ".join([reap["evidence"], *reap["errors"]])),
+        )
+    return table
+
+
+def moment(seconds: float) -> str:
+    """A time since the epoch, as this host's clock shows it."""
+    return datetime.fromtimestamp(seconds).strftime("%Y-%m-%d %H:%M:%S")
+
+
+def _ago(seconds: float) -> str:
+    return f"{_duration(seconds)} ago"
+
+
+def _duration(seconds: float) -> str:
+    for unit, length in (("d", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= 2 * length:
+            return f"{seconds / length:.0f} {unit}"
+    return f"{max(0.0, seconds):.0f} s"
+
+
+class SweepProgress(Observer):
+    """Shows how many of the orphaned topologies are done."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self._task: TaskID | None = None
+        self._orphans: frozenset[str] = frozenset()
+        self._done: set[str] = set()
+
+    def screened(self, screening: Screening, sweep: Sweep | None) -> None:  # noqa: ARG002
+        """Learn how many there are."""
+        self._orphans = frozenset(screening.orphans)
+        self._task = self._progress.add_task("removing topologies", total=len(self._orphans))
+
+    def reconciled(self, done: Reconciled) -> None:
+        """One more is done, or has at least been tried."""
+        self._done.add(done.prefix)
+        if self._task is not None:
+            self._progress.update(self._task, completed=len(self._done))
+
+
+@contextmanager
+def sweep_progress() -> Iterator[Observer]:
+    """Progress on standard error for as long as this lasts; nothing where that is no terminal."""
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield Observer()
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    with Progress(*columns, console=console, transient=True) as progress:
+        yield SweepProgress(progress)

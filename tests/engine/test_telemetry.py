@@ -1,0 +1,136 @@
+"""What an operator can see of a real listener and of a real sweep."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import subprocess
+from typing import Any
+
+import docker
+from private_engine import PrivateEngine
+
+from tests.engine.conftest import Run, gone
+from tests.support.decnet import Topology, deploy, new_id
+from tests.support.process import PATIENCE, call, command, environment, eventually
+from tests.support.rows import Rows
+
+
+def status() -> dict[str, Any]:
+    """What the listener with this test's state directory tells."""
+    done = call("status", "--json")
+    assert done.returncode == 0, done.stderr
+    told: dict[str, Any] = json.loads(done.stdout)
+    return told
+
+
+def history() -> list[dict[str, Any]]:
+    """What was removed."""
+    return [json.loads(line) for line in call("history", "--json").stdout.splitlines()]
+
+
+def names(topology: Topology) -> set[str]:
+    """Of everything that was created for it."""
+    return {*topology.networks, *topology.bases, *topology.services}
+
+
+def test_a_topology_is_seen_alive_and_then_in_the_history(
+    run: Run, api: docker.APIClient, rows: Rows
+) -> None:
+    doomed, live = new_id(), new_id()
+    rows.insert(doomed, live)
+    topology, other = deploy(api, doomed), deploy(api, live, decky_numbers=(3, 4))
+    run().start()
+    told = status()
+    assert {t["prefix"]: t["state"] for t in told["topologies"]} == {
+        topology.prefix: "alive",
+        other.prefix: "alive",
+    }
+    (shown,) = (t for t in told["topologies"] if t["prefix"] == topology.prefix)
+    assert {resource["name"] for resource in shown["resources"]} == names(topology)
+    assert shown["ids"] == [doomed]
+    subnets = {s["network"] for s in told["subnets"] if s["prefix"] == topology.prefix}
+    assert subnets == set(topology.networks)
+    assert told["docker"]["up"]
+    assert [database["feed"] for database in told["databases"]] == ["wal"]
+    assert told["sweeps"]["last"]["cause"] == "start-up"
+
+    rows.delete(doomed)
+    gone(api, topology)
+    eventually(lambda: len(status()["reaps"]) == 1, "the reap is told")
+    told = status()
+    assert [t["prefix"] for t in told["topologies"]] == [other.prefix]
+    (reap,) = told["reaps"]
+    assert (reap["containers"], reap["networks"], reap["errors"]) == (6, 2, [])
+    assert 0 < reap["duration_ms"] <= reap["hint_to_gone_ms"]
+    assert all(s["prefix"] != topology.prefix for s in told["subnets"])
+    removed = history()
+    assert {entry["name"] for entry in removed} == names(topology)
+    assert {entry["prefix"] for entry in removed} == {topology.prefix}
+    assert all("witnessed" in entry["evidence"] for entry in removed)
+
+
+def test_what_a_sweep_removes_beside_a_listener_is_in_the_same_history(
+    run: Run, api: docker.APIClient, rows: Rows, engine: PrivateEngine, url: str
+) -> None:
+    live = new_id()
+    rows.insert(live)
+    deploy(api, live)
+    run("--grace", "1000").start()
+    orphan = deploy(api, new_id(), decky_numbers=(3,))
+    done = call("sweep", "--docker-host", engine.host, "--database-url", url, "--grace", "0")
+    assert done.returncode == 0, done.stderr
+    assert {entry["name"] for entry in history()} == names(orphan)
+
+
+def test_an_idle_listener_says_nothing_through_many_sweeps(
+    run: Run, api: docker.APIClient, rows: Rows
+) -> None:
+    live = new_id()
+    rows.insert(live)
+    deploy(api, live)
+    deploy(api, new_id(), decky_numbers=(3,))  # of which nothing is known: it waits for the grace
+    listener = run("--sweep-interval", "0.05", "--grace", "1000", "--log-level", "INFO")
+    listener.start()
+    eventually(lambda: status()["sweeps"]["count"] > 40, "many sweeps")
+    said = [line.get("event") for line in listener.lines]
+    assert said.index("ready") == len(said) - 1
+
+
+def test_a_sweep_shows_its_progress_on_a_terminal_and_only_there(
+    api: docker.APIClient, rows: Rows, engine: PrivateEngine, url: str
+) -> None:
+    live = new_id()
+    rows.insert(live)
+    deploy(api, live)
+    options = ("--docker-host", engine.host, "--database-url", url, "--grace", "0")
+    sweep = command("sweep", *options, "--json")
+
+    deploy(api, new_id(), decky_numbers=(3,))
+    ours, its = pty.openpty()
+    process = subprocess.Popen(
+        sweep, stdout=subprocess.PIPE, stderr=its, env={**environment(), "TERM": "xterm"}
+    )
+    os.close(its)
+    shown = b""
+    while chunk := _read(ours):
+        shown += chunk
+    os.close(ours)
+    report, _ = process.communicate(timeout=PATIENCE)
+    assert len(json.loads(report)["orphan_prefixes"]) == 1
+    assert b"removing topologies" in shown
+    assert b"removed container" in shown
+
+    deploy(api, new_id(), decky_numbers=(4,))
+    quiet = subprocess.run(sweep, env=environment(), capture_output=True, timeout=PATIENCE)
+    assert len(json.loads(quiet.stdout)["orphan_prefixes"]) == 1
+    assert b"removing topologies" not in quiet.stderr
+    assert b"\x1b" not in quiet.stderr
+
+
+def _read(terminal: int) -> bytes:
+    try:
+        return os.read(terminal, 65536)
+    except OSError:  # nobody writes to it any more
+        return b""

@@ -1,0 +1,305 @@
+"""What is shown of a host: each topology's state and why, what was reaped, what was swept."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from listener.engine.client import Subnet
+from listener.errors import EngineError
+from listener.observer import Observer, Observers, Reconciled, Sweep
+from listener.reconciler import Outcome, Screening
+from listener.telemetry.board import REAPS, Board
+from listener.telemetry.metrics import STATES, Metrics
+
+from .host import Host
+from .world import TOPOLOGY, P, Q, base, network, service, topology
+
+if TYPE_CHECKING:
+    from loguru import Record
+
+pytestmark = pytest.mark.usefixtures("at_once")
+
+
+def shown(board: Board, host: Host) -> dict[str, tuple[str, str]]:
+    """By prefix, the state and why."""
+    told = board.topologies(host.index, ())
+    return {t["prefix"]: (t["state"], t["reason"]) for t in told}
+
+
+def known(board: Board, *, dry_run: bool = False) -> Host:
+    """A host with a live topology that was swept."""
+    host = Host(observer=board, dry_run=dry_run)
+    host.database.rows.add(TOPOLOGY)
+    host.appear(base(), service(), network())
+    host.controller.hinted(0)
+    host.sweep("start-up", 0.25)
+    host.settle(1.0)
+    return host
+
+
+def test_a_topology_with_a_row_is_alive() -> None:
+    board = Board()
+    assert shown(board, known(board)) == {P: ("alive", "its row exists")}
+
+
+def test_what_has_just_appeared_is_unknown_until_its_row_was_asked_for() -> None:
+    board = Board()
+    host = known(board)
+    host.appear(base("new", topology(Q)))
+    assert shown(board, host)[Q] == ("unknown", "nobody was asked yet")
+    host.database.rows.add(topology(Q))
+    host.step()
+    assert shown(board, host)[Q] == ("alive", "its row exists")
+
+
+def test_an_absence_that_has_to_last_is_waiting() -> None:
+    board = Board()
+    host = known(board)
+    host.appear(base("new", topology(Q)))
+    host.step()
+    assert shown(board, host)[Q] == ("waiting", "its row is absent, the grace runs")
+
+
+def test_what_is_held_says_why_and_what_releases_it() -> None:
+    board = Board()
+    host = known(board)
+    host.database.identity = "another"
+    host.database.rows.clear()
+    host.controller.hinted(0)
+    host.step()
+    assert shown(board, host)[P] == ("held", "the table is not the one that was there before")
+    held = board.status()["held"]
+    assert held["prefixes"] == [P]
+    assert len(held["token"]) == 12
+
+
+def test_in_a_dry_run_what_would_go_is_an_orphan() -> None:
+    board = Board()
+    host = known(board, dry_run=True)
+    host.database.rows.clear()
+    host.controller.hinted(0)
+    host.step()
+    assert shown(board, host)[P] == (
+        "orphan",
+        "witnessed: its row was seen before and is gone",
+    )
+
+
+def test_a_topology_with_parts_in_several_states_shows_the_one_that_matters_most() -> None:
+    board = Board()
+    host = known(board, dry_run=True)
+    host.appear(base("other", topology(P, 2)))  # a second topology with this prefix, never seen
+    host.step()
+    assert shown(board, host)[P][0] == "waiting"
+    host.database.rows = {topology(P, 2)}
+    host.controller.hinted(0)
+    host.step()
+    assert shown(board, host)[P][0] == "orphan"
+
+
+def test_what_is_being_removed_is_reaping_and_then_gone() -> None:
+    board = Board()
+    host = known(board)
+    things = host.index.resources(P)
+    with board.reaping(things), board.reaping(things):
+        assert shown(board, host)[P][0] == "reaping"
+    assert shown(board, host)[P][0] == "alive"
+    host.database.rows.clear()
+    host.controller.hinted(0, [TOPOLOGY])
+    host.step()
+    assert shown(board, host) == {}
+
+
+def test_resources_are_told_with_their_ids_and_subnets() -> None:
+    board = Board()
+    host = known(board)
+    (told,) = board.topologies(host.index, [Subnet("network", "lan", "10.1.0.0/24", P)])
+    assert told["ids"] == [TOPOLOGY]
+    assert [(r["kind"], r["id"], r["subnets"]) for r in told["resources"]] == [
+        ("container", "base", []),
+        ("network", "network", ["10.1.0.0/24"]),
+        ("container", "service", []),
+    ]
+
+
+def test_a_reap_is_told_with_what_it_took() -> None:
+    board = Board()
+    host = known(board)
+    host.database.rows.clear()
+    host.controller.hinted(0)  # at this moment the deletion was told of
+    host.engine.on["remove", "network"] = lambda: setattr(host.clock, "now", host.clock.now + 0.5)
+    host.step()
+    (reap,) = board.status()["reaps"]
+    assert reap.pop("time") > 0
+    assert reap == {
+        "prefix": P,
+        "duration_ms": 500.0,
+        "hint_to_gone_ms": 500.0,
+        "containers": 2,
+        "networks": 1,
+        "evidence": "witnessed: its row was seen before and is gone",
+        "errors": [],
+    }
+
+
+def test_the_time_to_gone_begins_with_the_first_hint_and_not_with_the_last_try() -> None:
+    board = Board()
+    host = known(board)
+    host.database.rows.clear()
+    host.engine.faults["remove", "base"] = [EngineError("refused")] * 3
+    host.controller.hinted(0, [TOPOLOGY])
+    host.settle(2.0)
+    done, failed = board.status()["reaps"]
+    assert "refused" in failed["errors"][0]
+    assert done["errors"] == []
+    assert done["hint_to_gone_ms"] > done["duration_ms"]
+
+
+def test_only_the_last_reaps_are_kept() -> None:
+    board = Board()
+    removals = known(board)
+    removals.database.rows.clear()
+    for number in range(REAPS + 3):
+        removals.appear(base(f"late-{number}"))
+        removals.step()
+    assert len(board.status()["reaps"]) == REAPS
+
+
+def test_sweeps_are_counted_with_cause_and_time_and_other_questions_are_not() -> None:
+    board = Board()
+    host = known(board)
+    host.controller.hinted(0)
+    host.settle(1.0)
+    sweeps = board.status()["sweeps"]
+    assert sweeps["count"] == 1
+    assert sweeps["last"]["cause"] == "start-up"
+    assert sweeps["last"]["duration_ms"] == 250.0
+
+
+# Metrics.
+
+
+def values(metrics: Metrics) -> dict[str, dict[tuple[str, ...], float]]:
+    """By the sample's name and the values of its labels."""
+    found: dict[str, dict[tuple[str, ...], float]] = {}
+    for family in text_string_to_metric_families(metrics.render().decode()):
+        for sample in family.samples:
+            found.setdefault(sample.name, {})[tuple(sample.labels.values())] = sample.value
+    return found
+
+
+def document(board: Board, host: Host) -> dict[str, Any]:
+    """A status as the listener tells it."""
+    return {
+        "version": "1.2.3",
+        "time": 1000.0,
+        "ready": True,
+        "dry_run": False,
+        "problems": [],
+        "docker": {"up": True, "proof_age_s": 2.5, "connections": 3},
+        "databases": [
+            {
+                "name": 'the "db"\n',
+                "feed": None,
+                "up": False,
+                "proof_age_s": None,
+                "connections": 0,
+                "answer_age_s": None,
+                "unheard": 2,
+            }
+        ],
+        "topologies": board.topologies(host.index, ()),
+        "queue": {"depth": 1, "oldest_s": 0.5, "longest_work_s": 2.0, "retries": 4},
+        "subnets": [{}],
+        **board.status(),
+    }
+
+
+def test_metrics_count_what_happened() -> None:
+    board = Board()
+    metrics = Metrics(lambda: document(board, host))
+    host = Host(observer=Observers(board, metrics))
+    host.database.rows.add(TOPOLOGY)
+    host.appear(base(), service(), network())
+    host.sweep("start-up", 0.25)
+    host.settle(1.0)
+    host.database.rows.clear()
+    host.engine.faults["remove", "base"] = [EngineError("refused")]
+    host.controller.hinted(0, [TOPOLOGY])
+    host.step()
+    metrics.hinted(0.003)
+    found = values(metrics)
+    assert found["topology_reaper_sweeps_total"] == {("start-up",): 1}
+    assert found["topology_reaper_sweep_duration_seconds_sum"] == {(): 0.25}
+    assert found["topology_reaper_removals_total"] == {
+        ("container", "removed"): 2,
+        ("network", "removed"): 1,
+    }
+    assert found["topology_reaper_removal_retries_total"] == {(): 1}
+    assert found["topology_reaper_reaps_total"] == {("complete",): 1}
+    assert found["topology_reaper_hint_to_gone_seconds_count"] == {(): 1}
+    assert found["topology_reaper_commit_to_hint_seconds_sum"] == {(): 0.003}
+
+
+def test_a_reap_that_leaves_something_is_unfinished_and_not_gone() -> None:
+    board = Board()
+    metrics = Metrics(lambda: document(board, host))
+    host = known(board)
+    host = Host(observer=Observers(board, metrics))
+    host.database.rows.add(TOPOLOGY)
+    host.appear(base(), network())
+    host.sweep()
+    host.settle(1.0)
+    host.database.rows.clear()
+    host.engine.faults["remove", "network"] = [EngineError("refused")] * 3
+    host.controller.hinted(0, [TOPOLOGY])
+    host.step()
+    found = values(metrics)
+    assert found["topology_reaper_reaps_total"] == {("unfinished",): 1}
+    assert found["topology_reaper_hint_to_gone_seconds_count"] == {(): 0}
+
+
+def test_gauges_say_what_the_status_says() -> None:
+    board = Board()
+    host = known(board)
+    found = values(Metrics(lambda: document(board, host)))
+    prefixes = found["topology_reaper_prefixes"]
+    assert prefixes == {(state,): float(state == "alive") for state in STATES}
+    assert found["topology_reaper_resources"]["container", "alive"] == 2
+    assert found["topology_reaper_resources"]["network", "alive"] == 1
+    assert found["topology_reaper_stream_up"] == {("docker",): 1, ('the "db"\n',): 0}
+    assert found["topology_reaper_last_proof_timestamp_seconds"] == {("docker",): 997.5}
+    assert "topology_reaper_database_last_answer_timestamp_seconds" not in found
+    assert found["topology_reaper_connections_total"][("docker",)] == 3
+    assert found["topology_reaper_unheard_deletions_total"] == {('the "db"\n',): 2}
+    assert found["topology_reaper_workqueue_retries_total"] == {(): 4}
+    assert found["topology_reaper_build_info"] == {("1.2.3",): 1}
+
+
+def test_every_state_that_the_board_knows_is_a_state_of_the_metrics() -> None:
+    assert set(STATES) == {"alive", "orphan", "waiting", "held", "unknown", "reaping"}
+
+
+# Observers.
+
+
+class Failing(Observer):
+    """Has a defect."""
+
+    def screened(self, *_: object) -> None:
+        raise ZeroDivisionError
+
+    def reconciled(self, *_: object) -> None:
+        raise ZeroDivisionError
+
+
+def test_an_observer_that_fails_is_logged_and_stops_nobody(log: list[Record]) -> None:
+    board = Board()
+    observers = Observers(Failing(), board)
+    observers.screened(Screening(frozenset(), {}, {}, {}, ""), Sweep("timer", 0.1))
+    observers.reconciled(Reconciled(P, Outcome(), 0.1, 0.1))
+    assert board.status()["sweeps"]["count"] == 1
+    assert [record["message"] for record in log] == ["an observer failed"] * 2

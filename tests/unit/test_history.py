@@ -1,0 +1,137 @@
+"""The history holds what was removed by us, in order, in a file of bounded size."""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from listener.evidence import State, Verdict
+from listener.observer import Reconciled
+from listener.reaper import Removal, Result
+from listener.reconciler import Outcome
+from listener.telemetry import history
+from listener.telemetry.history import NAME, History, read
+
+from .world import TOPOLOGY, P, base, network
+
+if TYPE_CHECKING:
+    from loguru import Record
+
+
+def done(*removals: Removal) -> Reconciled:
+    verdict = Verdict(State.ORPHAN, "witnessed")
+    return Reconciled(P, Outcome(removals, {r.resource.id: verdict for r in removals}), 0.5, 0.6)
+
+
+def removed(id_: str = "base") -> Reconciled:
+    return done(Removal(base(id_), Result.REMOVED, seconds=0.25))
+
+
+def test_each_removal_is_an_entry_with_when_and_why(tmp_path: Path) -> None:
+    History(tmp_path).reconciled(
+        done(
+            Removal(base(), Result.REMOVED, seconds=0.25),
+            Removal(network(), Result.REMOVED, seconds=0.5),
+        )
+    )
+    first, second = read(tmp_path)
+    assert first.pop("time") > 1_700_000_000
+    assert first == {
+        "prefix": P,
+        "topology_id": TOPOLOGY,
+        "kind": "container",
+        "id": "base",
+        "name": "base-name",
+        "evidence": "witnessed",
+        "duration_ms": 250.0,
+    }
+    assert (second["kind"], second["topology_id"]) == ("network", None)
+
+
+@pytest.mark.parametrize("result", [r for r in Result if r is not Result.REMOVED])
+def test_what_was_not_removed_by_us_is_no_history(tmp_path: Path, result: Result) -> None:
+    History(tmp_path).reconciled(done(Removal(base(), result, "busy")))
+    with pytest.raises(FileNotFoundError):
+        list(read(tmp_path))
+
+
+def test_it_goes_on_after_a_restart_and_makes_the_folder(tmp_path: Path) -> None:
+    for id_ in ("a", "b", "c"):
+        History(tmp_path / "state").reconciled(removed(id_))
+    assert [entry["id"] for entry in read(tmp_path / "state")] == ["a", "b", "c"]
+    assert (tmp_path / "state" / NAME).stat().st_mode & 0o777 == 0o600
+
+
+def test_of_a_file_that_grew_too_large_the_newest_half_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(history, "LARGEST", 4000)
+    writer = History(tmp_path)
+    for number in range(100):
+        writer.reconciled(removed(f"id-{number}"))
+        assert (tmp_path / NAME).stat().st_size <= 4000
+    kept = [entry["id"] for entry in read(tmp_path)]
+    assert kept == [f"id-{number}" for number in range(100 - len(kept), 100)]
+    assert len(kept) >= 5
+
+
+def test_writers_side_by_side_lose_nothing(tmp_path: Path) -> None:
+    def write(name: str) -> None:
+        for number in range(50):
+            History(tmp_path).reconciled(removed(f"{name}-{number}"))
+
+    writers = [threading.Thread(target=write, args=(name,)) for name in "abcd"]
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join()
+    ids = [entry["id"] for entry in read(tmp_path)]
+    assert sorted(ids) == sorted(f"{name}-{number}" for name in "abcd" for number in range(50))
+
+
+def test_lines_that_are_no_entries_are_passed_over(tmp_path: Path) -> None:
+    History(tmp_path).reconciled(removed())
+    with (tmp_path / NAME).open("ab") as file:
+        file.write(b'\n[1]\n{"time": 1}\n\xff\xfe{\n"half')
+    History(tmp_path).reconciled(removed("next"))  # joins the half line, which is lost
+    History(tmp_path).reconciled(removed("last"))
+    assert [entry["id"] for entry in read(tmp_path)] == ["base", "last"]
+
+
+def test_a_history_that_cannot_be_written_is_said_once(tmp_path: Path, log: list[Record]) -> None:
+    (tmp_path / NAME).mkdir()
+    writer = History(tmp_path)
+    for _ in range(3):
+        writer.reconciled(removed())
+    assert [record["extra"]["event"] for record in log] == ["state"]
+    assert "--state-dir" in log[0]["message"]
+
+
+def test_a_link_in_its_place_is_not_followed(tmp_path: Path, log: list[Record]) -> None:
+    victim = tmp_path / "victim"
+    victim.write_text("precious")
+    (tmp_path / NAME).symlink_to(victim)
+    History(tmp_path).reconciled(removed())
+    assert victim.read_text() == "precious"
+    assert len(log) == 1
+
+
+def test_what_root_writes_belongs_to_the_owner_of_the_folder(tmp_path: Path) -> None:
+    folder = tmp_path / "state"
+    folder.mkdir()
+    os.chown(folder, 4321, 4321)
+    History(folder).reconciled(removed())
+    assert (folder / NAME).stat().st_uid == 4321
+
+
+def test_an_entry_reads_as_a_line() -> None:
+    entry = json.loads(
+        '{"time": 0, "prefix": "aaaaaaaa", "kind": "network", "id": "1", "name": "a\\nb",'
+        ' "evidence": "witnessed"}'
+    )
+    assert history.line(entry).endswith("removed network 'a\\nb' of topology aaaaaaaa: witnessed")

@@ -1,0 +1,229 @@
+"""``status`` and ``history``, against a listener's socket and file."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from listener import cli
+from listener.errors import ConfigurationError, NoListener
+from listener.telemetry import logs
+from listener.telemetry.history import NAME
+from listener.telemetry.local import StatusSocket
+
+LIVE: Mapping[str, Any] = {
+    "version": "1.2.3",
+    "host": "edge-7",
+    "time": 10_000.0,
+    "started": 2_000.0,
+    "ready": True,
+    "dry_run": False,
+    "problems": [],
+    "docker": {
+        "name": "Docker",
+        "address": "unix:///run/docker.sock",
+        "up": True,
+        "since": 9_000.0,
+        "reason": None,
+        "proof_age_s": 1.2,
+        "connections": 1,
+    },
+    "databases": [
+        {
+            "name": "the SQLite file /d.db",
+            "feed": "wal",
+            "up": True,
+            "since": 9_000.0,
+            "reason": None,
+            "proof_age_s": 1.0,
+            "connections": 1,
+            "answer_age_s": 1.0,
+            "unheard": 0,
+        }
+    ],
+    "topologies": [
+        {
+            "prefix": "aaaaaaaa",
+            "state": "alive",
+            "reason": "[bold]its row exists[/]",
+            "ids": [],
+            "resources": [{"kind": "container"}, {"kind": "container"}, {"kind": "network"}],
+        }
+    ],
+    "held": {"prefixes": [], "token": ""},
+    "queue": {"depth": 0, "oldest_s": 0.0, "longest_work_s": 0.0, "retries": 0},
+    "subnets": [],
+    "reaps": [
+        {
+            "time": 9_990.0,
+            "prefix": "bbbbbbbb",
+            "duration_ms": 705.0,
+            "hint_to_gone_ms": 712.0,
+            "containers": 6,
+            "networks": 2,
+            "evidence": "witnessed",
+            "errors": [],
+        }
+    ],
+    "sweeps": {
+        "count": 1,
+        "interval_s": 300.0,
+        "last": {"time": 9_940.0, "cause": "timer", "duration_ms": 12.3},
+    },
+}
+
+Call = Callable[..., Result]
+
+
+@pytest.fixture
+def told() -> dict[str, Any]:
+    """What the listener tells; a test may change it."""
+    return dict(LIVE)
+
+
+@pytest.fixture
+def listening(tmp_path: Path, told: dict[str, Any]) -> Iterator[StatusSocket]:
+    """The socket of a listener that tells it."""
+    end = StatusSocket(tmp_path, lambda: told)
+    end.open()
+    yield end
+    end.close()
+
+
+@pytest.fixture
+def call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Call:
+    """Calls the command with this folder as the state directory."""
+    monkeypatch.setenv("REAPER_STATE_DIR", str(tmp_path))
+    monkeypatch.setattr(logs, "set_up", lambda *_: None)
+
+    def call(*arguments: str) -> Result:
+        return CliRunner().invoke(cli.commands, arguments, standalone_mode=False)
+
+    return call
+
+
+@pytest.mark.usefixtures("listening")
+def test_the_status_is_told_in_words(call: Call) -> None:
+    result = call("status")
+    words = " ".join(result.output.split())
+    for told in (
+        "topology-reaper 1.2.3 on edge-7 up 2 h ready",
+        "Docker unix:///run/docker.sock: up for 17 min, heard of 1 s ago",
+        "the SQLite file /d.db: up for 17 min, heard of 1 s ago, told by wal",
+        "aaaaaaaa alive 2 1 [bold]its row exists[/]",  # never taken for markup
+        "the last sweep, timer, took 12 ms, 60 s ago",
+        "bbbbbbbb 705 ms 6 2 witnessed",
+    ):
+        assert told in words, result.output
+    assert result.return_value == 0
+
+
+@pytest.mark.usefixtures("listening")
+def test_what_is_wrong_is_told_and_is_the_exit_status(call: Call, told: dict[str, Any]) -> None:
+    down = {**LIVE["docker"], "up": False, "reason": "it refuses connections"}
+    told |= {"problems": ["Docker is down"], "docker": down}
+    result = call("status")
+    assert "problem: Docker is down" in result.output
+    assert "DOWN for 17 min" in result.output
+    assert "it refuses connections" in " ".join(result.output.split())
+    assert result.return_value == 1
+
+
+@pytest.mark.usefixtures("listening")
+def test_what_is_held_is_told_with_the_command_that_releases_it(
+    call: Call, told: dict[str, Any]
+) -> None:
+    told["held"] = {"prefixes": ["aaaaaaaa"], "token": "012345678901"}
+    result = call("status")
+    assert "topology-reaper sweep --confirm 012345678901" in " ".join(result.output.split())
+    assert result.return_value == 1
+
+
+@pytest.mark.usefixtures("listening")
+def test_a_dry_run_and_one_that_is_not_ready_say_so(call: Call, told: dict[str, Any]) -> None:
+    told |= {"dry_run": True, "ready": False, "topologies": [], "reaps": []}
+    output = call("status").output
+    assert "not ready" in output
+    assert "dry run: nothing is removed" in output
+    assert "no topology has anything on this host" in output
+
+
+@pytest.mark.usefixtures("listening")
+def test_as_json_it_is_the_listeners_own_words(call: Call) -> None:
+    assert json.loads(call("status", "--json").output) == LIVE
+
+
+def test_watched_it_goes_on_until_the_listener_ends(
+    call: Call, listening: StatusSocket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks = threading.Semaphore(3)
+
+    def wait(_: float) -> None:
+        if not looks.acquire(blocking=False):
+            listening.close()
+
+    monkeypatch.setattr(time, "sleep", wait)
+    result = call("status", "--json", "--watch")
+    assert [json.loads(line) for line in result.output.splitlines()] == [LIVE] * 4
+    assert isinstance(result.exception, NoListener)
+
+
+def test_without_a_listener_it_says_where_it_looked(call: Call, tmp_path: Path) -> None:
+    error = call("status").exception
+    assert isinstance(error, NoListener)
+    assert error.exit_status == 3
+    assert str(tmp_path) in str(error)
+    assert "--state-dir" in str(error)
+
+
+# The history.
+
+LINES = (
+    '{"time": 1.0, "prefix": "aaaaaaaa", "kind": "container", "id": "1", "name": "one",'
+    ' "evidence": "witnessed"}',
+    '{"time": 2.0, "prefix": "bbbbbbbb", "kind": "network", "id": "2", "name": "two",'
+    ' "evidence": "its deletion was reported"}',
+)
+
+
+@pytest.fixture
+def written(tmp_path: Path) -> None:
+    """A file with two removals."""
+    (tmp_path / NAME).write_text("\n".join(LINES) + "\n")
+
+
+@pytest.mark.usefixtures("written")
+def test_the_history_is_told_a_line_each(call: Call) -> None:
+    first, second = call("history").output.splitlines()
+    assert first.endswith("removed container 'one' of topology aaaaaaaa: witnessed")
+    assert second.endswith("removed network 'two' of topology bbbbbbbb: its deletion was reported")
+
+
+@pytest.mark.usefixtures("written")
+def test_the_history_of_one_topology_and_as_json(call: Call) -> None:
+    (line,) = call("history", "--json", "--prefix", "bbbbbbbb").output.splitlines()
+    assert json.loads(line) == json.loads(LINES[1])
+
+
+def test_where_nothing_was_removed_yet_it_says_so(call: Call, tmp_path: Path) -> None:
+    result = call("history")
+    assert result.output == f"nothing was removed yet, as far as {tmp_path} knows\n"
+    assert result.exception is None
+    assert call("history", "--json").output == ""
+
+
+def test_a_prefix_that_is_none_and_a_file_that_is_none_are_refused(
+    call: Call, tmp_path: Path
+) -> None:
+    assert "--prefix" in str(call("history", "--prefix", "x").exception)
+    (tmp_path / NAME).mkdir()
+    error = call("history").exception
+    assert isinstance(error, ConfigurationError)
+    assert "--state-dir" in str(error)
