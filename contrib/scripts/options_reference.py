@@ -25,15 +25,16 @@ HEAD = """\
 
 # Options
 
-Every command explains itself with `--help`. What each understands is listed
-[below](#the-commands); most of it are settings, which several have in common.
+Every command explains itself with `--help`. Most of what they take are settings, which several have
+in common; the rest stands with [each command](#the-commands).
 
 ## Settings
 
-A setting is an option of the command line, a variable, and a key of a TOML file. The command line
-wins over the variable, that over the file, and that over the default. An empty variable counts as
-none. A switch has no value on the command line; as a variable or in the file it is `true` or
-`false`. Times are in seconds and may have a fraction.
+A setting is an option of the command line, a variable, and a key of the TOML file that `--config`
+names: `--sweep-interval` there is `sweep_interval`. The command line wins over the variable, that
+over the file, and that over the default. An empty variable counts as none. A switch has no value on
+the command line; as a variable or in the file it is `true` or `false`. Several URLs are separated by
+white space in a variable, and are a list in the file. Times are in seconds and may have a fraction.
 
 ```toml
 # topology-reaper run --config reaper.toml
