@@ -5,7 +5,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 RUN := $(BIN)/python
-UNIT := tests/unit tests/database
+UNIT := tests/unit tests/database tests/documentation
 STEPS ?= 100000
 ROUNDS ?= 200
 DOCKER ?= docker
@@ -16,7 +16,7 @@ IMAGE ?= topology-reaper:dev
 build/wheels $(VENV)/ready: export PIP_CONSTRAINT := constraints.txt
 build/wheels $(VENV)/ready: export PIP_BUILD_CONSTRAINT := constraints.txt
 
-.PHONY: demo test check lint types unit mutants soak pythons image wheels clean help
+.PHONY: demo test check lint types unit mutants soak pythons docs image wheels clean help
 
 help:  ## what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -46,6 +46,9 @@ mutants: $(VENV)/ready  ## mistakes made on purpose, each with the test that mus
 soak: $(VENV)/ready  ## look for a broken promise: 100,000 random steps, 200 rounds of chaos, each time others
 	$(RUN) -m tests.property.soak --steps $(STEPS)
 	PYTHONPATH=contrib/scripts $(RUN) -m tests.engine.chaos.soak --rounds $(ROUNDS)
+
+docs: $(VENV)/ready  ## docs/options.md, from the options and commands as they are
+	$(RUN) contrib/scripts/options_reference.py docs/options.md
 
 image:  ## the container image, on the engine of DOCKER_HOST; BASE_IMAGE=… for another base, OFFLINE=1 from build/wheels
 	$(DOCKER) build --tag $(IMAGE) \

@@ -63,14 +63,17 @@ def _count(value: object) -> int:
     return count
 
 
-def _choice(*choices: str) -> Callable[[object], str]:
-    def read(value: object) -> str:
-        for choice in choices:
-            if str(value).lower() == choice.lower():
-                return choice
-        raise ValueError(f"{value!r} is none of {', '.join(choices)}")
+class _Choice:
+    """Reads one of these words, in any case."""
 
-    return read
+    def __init__(self, *words: str) -> None:
+        self.words = words
+
+    def __call__(self, value: object) -> str:
+        for word in self.words:
+            if str(value).lower() == word.lower():
+                return word
+        raise ValueError(f"{value!r} is none of {', '.join(self.words)}")
 
 
 def _switch(value: object) -> bool:
@@ -113,10 +116,12 @@ def _option(
     flag: bool = True,
     secret: bool = False,
 ) -> Any:
+    words = read.words if isinstance(read, _Choice) else ()
     metadata = {
         "help": help_,
         "read": read,
-        "metavar": metavar,
+        "words": words,
+        "metavar": metavar or "|".join(words) or None,
         "variables": variables,
         "flag": flag,
     }
@@ -134,7 +139,7 @@ class Settings:
     database_url: tuple[str, ...] | str = _option(
         (),
         "The database that holds the topologies, as an SQLAlchemy URL, for example"
-        " sqlite:////var/lib/decnet/decnet.db.",
+        " sqlite:////var/lib/decnet/decnet.db. May be given more than once.",
         _urls,
         metavar="URL",
         secret=True,
@@ -151,21 +156,22 @@ class Settings:
     )
     docker_host: str = _option(
         DEFAULT_DOCKER_HOST,
-        "The Docker Engine. Without it DOCKER_HOST counts, with the SDK's variables for TLS.",
+        "The Docker Engine, unix:///path or tcp://host:port. Without it DOCKER_HOST counts.",
         _docker_host,
         metavar="HOST",
         variables=("DOCKER_HOST",),
     )
     docker_tls_verify: bool = _option(
         False,
-        "Whether to verify the engine's certificate.",
+        "With tcp://: speak TLS, and verify the engine's certificate.",
         bool,
         variables=("DOCKER_TLS_VERIFY",),
         flag=False,
     )
     docker_cert_path: str = _option(
         "",
-        "The folder with ca.pem, cert.pem and key.pem.",
+        "With tcp://: speak TLS; the folder with ca.pem, cert.pem and key.pem. Default with TLS:"
+        " ~/.docker.",
         str,
         variables=("DOCKER_CERT_PATH",),
         flag=False,
@@ -173,8 +179,7 @@ class Settings:
     feed: str = _option(
         "auto",
         "How to hear of a deletion: push, poll, or auto for push where it can be had.",
-        _choice("auto", "push", "poll"),
-        metavar="auto|push|poll",
+        _Choice("auto", "push", "poll"),
     )
     poll_interval: float = _option(
         1.0, "Seconds between two questions while polling.", _seconds(SHORTEST), metavar="SECONDS"
@@ -195,11 +200,14 @@ class Settings:
         "absent",
         "What may be reaped: witnessed only what was seen in a database before, absent also what"
         " is not in it.",
-        _choice("absent", "witnessed"),
-        metavar="absent|witnessed",
+        _Choice("absent", "witnessed"),
     )
     delay: float = _option(
-        0.0, "Seconds between a deletion and its reap.", _seconds(0), metavar="SECONDS"
+        0.0,
+        "Seconds between a deletion and its reap; a row that returns meanwhile cancels it. A sweep"
+        " cannot know when a row went, so with a delay it removes nothing.",
+        _seconds(0),
+        metavar="SECONDS",
     )
     dry_run: bool = _option(False, "Remove nothing, and say what would be removed.", _switch)
     state_dir: str = _option(
@@ -231,14 +239,12 @@ class Settings:
     log_level: str = _option(
         "INFO",
         "The least level that is logged.",
-        _choice("TRACE", "DEBUG", "INFO", "WARNING", "ERROR"),
-        metavar="LEVEL",
+        _Choice("TRACE", "DEBUG", "INFO", "WARNING", "ERROR"),
     )
     log_format: str = _option(
         "text",
         "Log for people or as one JSON object a line.",
-        _choice("text", "json"),
-        metavar="text|json",
+        _Choice("text", "json"),
     )
 
     def __post_init__(self) -> None:
@@ -359,6 +365,14 @@ def _decnet_url(environment: Mapping[str, str]) -> str:
     port = environment.get("DECNET_DB_PORT") or "3306"
     name = quote(environment.get("DECNET_DB_NAME") or "decnet", safe="")
     return f"mysql://{login}@{f'[{host}]' if ':' in host else host}:{port}/{name}"
+
+
+def default_of(option: dataclasses.Field[Any]) -> str:
+    """The default of an option as it is shown; empty where there is none to show."""
+    default = option.default
+    if isinstance(default, bool) or default in ("", ()):
+        return ""
+    return f"{default:g}" if isinstance(default, float) else str(default)
 
 
 def flag_of(name: str) -> str:
