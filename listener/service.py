@@ -52,8 +52,10 @@ from listener.settings import Settings
 from listener.sides import Database, open_databases, open_engine, open_state, open_tables
 from listener.telemetry.board import Board
 from listener.telemetry.history import History
+from listener.telemetry.http import Endpoint
 from listener.telemetry.local import StatusSocket
 from listener.telemetry.metrics import Metrics
+from listener.telemetry.routes import routes
 
 VERSION: Final = version("topology-reaper")
 RECONNECT_WAIT = wait_random_exponential(multiplier=0.1, max=5.0)
@@ -124,6 +126,10 @@ class Listener:
             busy=self._watching,
         )
         self._status_socket = StatusSocket(self._state.path, self.status)
+        address = settings.http_address
+        self._endpoint = (
+            Endpoint(*address, routes(self.status, self._metrics.render)) if address else None
+        )
 
     def start(self) -> None:
         """Start listening and return at once; what cannot be reached is waited for."""
@@ -156,6 +162,8 @@ class Listener:
             self._threads.append(thread)
             thread.start()
         self._status_socket.open(ours=self._state.locked)
+        if self._endpoint is not None:
+            self._endpoint.open()
 
     def sweep_now(self) -> None:
         """Ask for a full sweep: a new listing, then a question about everything in it."""
@@ -169,6 +177,8 @@ class Listener:
         """
         deadline = time.monotonic() + timeout
         self._status_socket.close()
+        if self._endpoint is not None:
+            self._endpoint.close()
         self._end()
         self._watch.close()
         for database in self._databases:
