@@ -11,6 +11,11 @@ ROUNDS ?= 200
 DOCKER ?= docker
 IMAGE ?= topology-reaper:dev
 
+# For what pip installs, and for what it builds that with: up to pip 25.2 the first goes for both,
+# later the second for the latter.
+build/wheels $(VENV)/ready: export PIP_CONSTRAINT := constraints.txt
+build/wheels $(VENV)/ready: export PIP_BUILD_CONSTRAINT := constraints.txt
+
 .PHONY: demo test check lint types unit mutants soak pythons docs image wheels clean help
 
 help:  ## what there is
@@ -57,7 +62,7 @@ wheels: build/wheels  ## what the image is built from, for where it cannot be do
 build/wheels: pyproject.toml constraints.txt
 	@rm -rf $@ $@.part build/python && $(PYTHON) -m venv build/python
 	@build/python/bin/python -m pip wheel --quiet --disable-pip-version-check \
-	  --constraint constraints.txt --wheel-dir $@.part '.[all]' hatchling
+	  --wheel-dir $@.part '.[all]' hatchling
 	@rm $@.part/topology_reaper-* && mv $@.part $@ && touch $@
 
 pythons:  ## the tests that need no engine, on every supported Python
@@ -70,7 +75,7 @@ $(VENV)/ready: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || (apt-get update -qq && apt-get install -y -qq python3-venv)
 	@echo "setting up $(VENV)"
 	@$(PYTHON) -m venv $(VENV)
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
 	@touch $@
 
 clean:

@@ -114,6 +114,7 @@ def _option(
     metavar: str | None = None,
     variables: tuple[str, ...] = (),
     flag: bool = True,
+    secret: bool = False,
 ) -> Any:
     words = read.words if isinstance(read, _Choice) else ()
     metadata = {
@@ -124,12 +125,12 @@ def _option(
         "variables": variables,
         "flag": flag,
     }
-    return dataclasses.field(default=default, metadata=metadata)
+    return dataclasses.field(default=default, metadata=metadata, repr=not secret)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """How to listen and sweep. Times are in seconds.
+    """How to listen and sweep. Times are in seconds; its repr leaves out what may hold a password.
 
     Raises:
         ConfigurationError: a value cannot be used; it names the option.
@@ -141,6 +142,7 @@ class Settings:
         " sqlite:////var/lib/decnet/decnet.db. May be given more than once.",
         _urls,
         metavar="URL",
+        secret=True,
     )
     database_url_file: str = _option(
         "",
@@ -149,7 +151,9 @@ class Settings:
         str,
         metavar="FILE",
     )
-    decnet_url: str = _option("", "The URL in DECNET's own variables.", str, flag=False)
+    decnet_url: str = _option(
+        "", "The URL in DECNET's own variables.", str, flag=False, secret=True
+    )
     docker_host: str = _option(
         DEFAULT_DOCKER_HOST,
         "The Docker Engine, unix:///path or tcp://host:port. Without it DOCKER_HOST counts.",

@@ -12,6 +12,7 @@ import contextlib
 import os
 import re
 import socket
+import ssl
 import threading
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -78,7 +79,7 @@ class Engine:
         if self.host.startswith("unix://") and path.exists() and not path.is_socket():
             raise EngineError(f"--docker-host: {self.host} is not a socket")
         with self._connecting, self._errors():
-            api = docker.APIClient(
+            api = _Client(
                 self.host, version="auto", tls=self._tls or False, timeout=self._connect_timeout
             )
             api.timeout = REQUEST_TIMEOUT
@@ -313,6 +314,18 @@ class Engine:
             raise EngineError(f"--docker-host: {self.host} {_NO_ENGINE}") from error
 
 
+class _Client(docker.APIClient):
+    """The SDK's client, without what the environment tells every HTTP client of this host.
+
+    A proxy to the web does not lead to the engine, and ``REQUESTS_CA_BUNDLE`` would take the place
+    of the engine's own authority.
+    """
+
+    def merge_environment_settings(self, *args: Any, **kwargs: Any) -> Any:
+        self.trust_env = False  # the constructor sets it, and then makes the first request
+        return super().merge_environment_settings(*args, **kwargs)
+
+
 @dataclass(frozen=True, slots=True)
 class Found:
     """A container or network, and what could tie it to a topology.
@@ -424,12 +437,19 @@ def _meaning(error: BaseException) -> str:
                 return f"may not be used by uid {os.geteuid()}; run in the socket's group"
             case ConnectionRefusedError():
                 return "refuses connections; is the Docker Engine running?"
+            case ssl.SSLError():
+                return _refusal(cause)
             case ConnectionResetError() | BrokenPipeError():
                 return "closed the connection"
             case socket.gaierror():
                 return "names a host that is not known"
             case TimeoutError() | requests.Timeout() | urllib3.exceptions.TimeoutError():
                 return _TIMED_OUT
+            case docker.errors.APIError(status_code=400) if "HTTPS server" in _explanation(cause):
+                return (
+                    "speaks TLS alone; set DOCKER_TLS_VERIFY=1, and DOCKER_CERT_PATH to the folder"
+                    " with ca.pem, cert.pem and key.pem"
+                )
             case docker.errors.APIError():
                 return f"answered {_explanation(cause)}"
             case docker.errors.InvalidVersion():
@@ -437,6 +457,22 @@ def _meaning(error: BaseException) -> str:
             case OSError(errno=int()):
                 return f"cannot be reached: {cause.strerror}"
     return _NO_ENGINE
+
+
+def _refusal(error: ssl.SSLError) -> str:
+    """Which side does not trust the other, or that one of them does not speak TLS."""
+    reason = (error.reason or "the connection ended").replace("_", " ").lower()
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return (
+            f"shows a certificate that is not trusted ({error.verify_message.rstrip('.')}); put its"
+            " authority's ca.pem into DOCKER_CERT_PATH, and name the host as the certificate does"
+        )
+    if "alert" in reason:
+        return (
+            f"refuses our certificate ({reason}); put a cert.pem and key.pem that its authority"
+            " signed for a client into DOCKER_CERT_PATH"
+        )
+    return f"does not agree on TLS ({reason}); is this its port for TLS, and for our cert.pem?"
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:

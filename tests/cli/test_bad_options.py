@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
 from collections.abc import Sequence
 from itertools import cycle
 from pathlib import Path
 
 import pytest
+from debian_packages import ensure
 
 from tests.cli.command import Command, call
 
@@ -207,6 +210,18 @@ def test_certificates_that_are_missing(command: Command) -> None:
 def test_certificates_that_are_none(command: Command) -> None:
     for name in ("ca.pem", "cert.pem", "key.pem"):
         (command.folder / name).write_text("rubbish")
+    env = {"DOCKER_TLS_VERIFY": "1", "DOCKER_CERT_PATH": str(command.folder)}
+    tcp = ("--docker-host", "tcp://127.0.0.1:1")
+    command.refuse(2, call("sweep", *DATABASE, *tcp, env=env), names="DOCKER_CERT_PATH")
+
+
+def test_a_key_under_a_passphrase_is_refused_and_nobody_is_asked_for_it(command: Command) -> None:
+    ensure({"openssl": "openssl"}, "a certificate")
+    request = "req -newkey rsa:2048 -x509 -subj /CN=x -passout pass:secret"
+    files = "-keyout key.pem -out cert.pem"
+    arguments = ["openssl", *request.split(), *files.split()]
+    subprocess.run(arguments, cwd=command.folder, check=True, capture_output=True)
+    shutil.copy(command.folder / "cert.pem", command.folder / "ca.pem")
     env = {"DOCKER_TLS_VERIFY": "1", "DOCKER_CERT_PATH": str(command.folder)}
     tcp = ("--docker-host", "tcp://127.0.0.1:1")
     command.refuse(2, call("sweep", *DATABASE, *tcp, env=env), names="DOCKER_CERT_PATH")

@@ -5,15 +5,18 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import socket
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import pytest
 
 from listener import Listener, Settings
-from listener.health import Link, Pulse
+from listener.controller import Controller
+from listener.engine.watch import Watch
+from listener.health import ANEW, Link, Pulse
 from tests.support.process import eventually
 
 if TYPE_CHECKING:
@@ -141,6 +144,27 @@ def test_a_piece_of_work_that_fails_is_over(later: Callable[[float], None]) -> N
     assert pulse.busy_for == 0
 
 
+def test_a_loop_that_meets_one_defect_after_the_other_is_failing_from_the_first_on(
+    later: Callable[[float], None],
+) -> None:
+    pulse = Pulse("watch")
+    assert pulse.failing_for == 0
+    pulse.failed()
+    later(ANEW)
+    assert pulse.failing_for == 0  # one is none: it was started again
+    pulse.failed()
+    later(ANEW)
+    pulse.failed()
+    assert pulse.failing_for == pytest.approx(2 * ANEW)
+    with pulse:
+        later(ANEW - 1)  # whatever it gets done in between
+    assert pulse.failing_for == pytest.approx(2 * ANEW)
+    later(2)
+    assert pulse.failing_for == 0
+    pulse.failed()
+    assert pulse.failing_for == 0  # the first of others
+
+
 # The listener as a whole.
 
 
@@ -153,6 +177,49 @@ def test_the_loop_that_is_at_one_piece_of_work_for_too_long_is_named_and_no_othe
         assert listener.status()["problems"] == [], "it may be away for that long"
         engine.close()
         eventually(lambda: listener.stuck(0.3) == [], "that attempt is over")
+
+
+def test_a_loop_that_fails_again_and_again_is_stuck_and_one_that_fails_once_is_not(
+    engine: socket.socket,
+    settings: Settings,
+    monkeypatch: pytest.MonkeyPatch,
+    log: list[Record],
+) -> None:
+    def defect(*_: object) -> NoReturn:
+        raise ZeroDivisionError
+
+    def once(*_: object, **__: object) -> NoReturn:
+        monkeypatch.setattr(Controller, "news", news)
+        raise ZeroDivisionError
+
+    news = Controller.news
+    engine.close()
+    monkeypatch.setattr("listener.service.REQUEST_TIMEOUT", 0.2)
+    monkeypatch.setattr(Watch, "connect", defect)
+    monkeypatch.setattr(Controller, "news", once)
+    impatient = dataclasses.replace(settings, sweep_interval=0.01, unhealthy_after=0.4)
+    with Listener(impatient) as listener:
+        assert listener.stuck(0) == []
+        eventually(lambda: listener.stuck(0.4) != [], "the second defect")
+        assert listener.stuck(0.4) == ["watch"]
+        problems = listener.status()["problems"]
+    assert isinstance(problems, list)
+    assert "watch is stuck" in problems
+    lines = [record for record in log if record["extra"]["event"] == "defect"]
+    assert {record["extra"]["loop"] for record in lines} == {"timer", "watch"}
+    assert {record["level"].name for record in lines} == {"ERROR"}
+
+
+def test_a_timer_that_waits_for_the_disk_for_ever_is_stuck(
+    engine: socket.socket, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written = threading.Event()
+    engine.close()
+    monkeypatch.setattr(Controller, "news", lambda *_, **__: written.wait() and {})
+    with Listener(dataclasses.replace(settings, sweep_interval=0.01)) as listener:
+        eventually(lambda: listener.stuck(0.3) == ["timer"], "the timer waits")
+        written.set()
+        eventually(lambda: listener.stuck(0.3) == [], "it goes on")
 
 
 def test_a_loop_that_has_ended_is_stuck(engine: socket.socket, settings: Settings) -> None:

@@ -217,6 +217,16 @@ def test_the_variables_of_decnet_count_only_where_it_uses_mysql(type_: str) -> N
     )
 
 
+def test_whoever_prints_settings_shows_no_password() -> None:
+    url = "mysql://decnet:s3cret@db.example/decnet"
+    settings = Settings.from_environment(
+        {"REAPER_DATABASE_URL": url, "DECNET_DB_TYPE": "mysql", "DECNET_DB_URL": url}
+    )
+    assert (settings.database_url, settings.decnet_url) == ((url,), url)
+    assert "s3cret" not in f"{settings!r} {settings}"
+    assert "docker_host" in repr(settings)
+
+
 def test_docker_host_counts_where_nothing_more_specific_does(toml: MakeFile) -> None:
     environment = {"DOCKER_HOST": "tcp://one:1", "DOCKER_TLS_VERIFY": "1", "DOCKER_CERT_PATH": "/c"}
     settings = Settings.from_environment(environment)
