@@ -32,10 +32,10 @@ in common; the rest stands with [each command](#the-commands).
 
 A setting is an option of the command line, a variable, and a key of the TOML file that `--config`
 names: `--sweep-interval` there is `sweep_interval`. The command line wins over the variable, that
-over the file, and that over the default. An empty variable counts as none. A switch has no value on
-the command line; as a variable or in the file it is `true` or `false`. Several URLs are separated
-by white space in a variable, and are a list in the file. Times are in seconds and may have a
-fraction.
+over the file, and that over the default. An empty variable counts as none. A switch has no value
+on the command line; as a variable or in the file it is `true` or `false`. Several URLs are
+separated by white space in a variable, and are a list in the file. Times are in seconds and may
+have a fraction.
 
 ```toml
 # topology-reaper run --config reaper.toml
