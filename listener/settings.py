@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import ipaddress
 import math
 import os
 import pwd
+import re
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -101,6 +103,27 @@ def _docker_host(value: object) -> str:
             f"{value!r} is no address of a Docker Engine; write unix:///path or tcp://host:port"
         )
     return host
+
+
+_ADDRESS = re.compile(r"(?:\[(.+)\]|[\w.-]+):(\d{1,5})", re.ASCII)
+
+
+def _http(value: object) -> str:
+    address = str(value)
+    if address.lower() == "off":
+        return "off"
+    found = _ADDRESS.fullmatch(address)
+    try:
+        if found is None or int(found[2]) > 65535:
+            raise ValueError
+        if found[1]:
+            ipaddress.IPv6Address(found[1])
+    except ValueError:
+        raise ValueError(
+            f"{value!r} is no address to serve at; write HOST:PORT, such as 127.0.0.1:9464 or"
+            " [::1]:9464, or off"
+        ) from None
+    return address
 
 
 def _option(
@@ -224,6 +247,13 @@ class Settings:
         _seconds(0),
         metavar="SECONDS",
     )
+    http: str = _option(
+        "127.0.0.1:9464",
+        "Where to serve the status to read over HTTP; port 0 is any that is free. Whoever can"
+        " connect can read it.",
+        _http,
+        metavar="HOST:PORT|off",
+    )
     log_level: str = _option(
         "INFO",
         "The least level that is logged.",
@@ -263,6 +293,14 @@ class Settings:
             "--database-url: no database was given; name the one that holds the topologies,"
             " for example sqlite:////var/lib/decnet/decnet.db"
         )
+
+    @property
+    def http_address(self) -> tuple[str, int] | None:
+        """The host and the port to serve at; None: nowhere."""
+        if self.http == "off":
+            return None
+        host, _, port = self.http.rpartition(":")
+        return host.strip("[]"), int(port)
 
     @property
     def state_path(self) -> Path:

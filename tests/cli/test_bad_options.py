@@ -35,6 +35,7 @@ BAD_VALUES = {
     "--docker-host": ["nonsense", "ftp://x", "/run/docker.sock", "tcp://", "tcp://x:99999", " "],
     "--workers": ["0", "-1", "65", "1.5", "many", ""],
     "--feed": ["loud", ""],
+    "--http": ["9464", ":9464", "localhost", "::1:9464", "localhost:99999", "http://x:1", ""],
     "--log-level": ["loud", ""],
     "--log-format": ["xml", ""],
 }
@@ -115,6 +116,7 @@ VARIABLES = {
     "REAPER_ALLOW_REPLICA": "perhaps",
     "REAPER_WORKERS": "65",
     "REAPER_TIMEOUT": "nan",
+    "REAPER_HTTP": "9464",
     "REAPER_LOG_LEVEL": "loud",
     "REAPER_LOG_FORMAT": "xml",
 }
@@ -148,6 +150,7 @@ FILES: dict[str, tuple[bytes, Sequence[str]]] = {
     "choice is a list": (b"log_level = ['INFO']\n", ["log_level in "]),
     "address is a number": (b"docker_host = 3\n", ["docker_host in "]),
     "address is a list": (b"docker_host = ['unix:///x']\n", ["docker_host in "]),
+    "place to serve at is a number": (b"http = 9464\n", ["http in "]),
     "URL is a number": (b"database_url = 3\n", ["database_url in "]),
     "URLs are numbers": (b"database_url = [3]\n", ["database_url in "]),
     "one twice": (b"database_url = ['sqlite:////a', 'sqlite:////a']\n", ["--database-url: "]),
