@@ -47,7 +47,9 @@ from listener.naming import Resource
 from listener.reaper import Permit, Reaper, Removal
 from listener.settings import Settings
 from listener.sides import Database, open_databases, open_engine, open_state, open_tables
+from listener.telemetry.http import Endpoint
 from listener.telemetry.local import StatusSocket
+from listener.telemetry.routes import routes
 
 RECONNECT_WAIT = wait_random_exponential(multiplier=0.1, max=5.0)
 RECONNECT_PAUSE = 0.05
@@ -108,6 +110,8 @@ class Listener:
             busy=self._watching,
         )
         self._status_socket = StatusSocket(self._state.path, self.status)
+        address = settings.http_address
+        self._endpoint = Endpoint(*address, routes(self.status)) if address else None
 
     def start(self) -> None:
         """Start listening and return at once; what cannot be reached is waited for."""
@@ -140,6 +144,8 @@ class Listener:
             thread.start()
         if self._state.locked:
             self._status_socket.open()
+        if self._endpoint is not None:
+            self._endpoint.open()
 
     def sweep_now(self) -> None:
         """Ask for a full sweep: a new listing, then a question about everything in it."""
@@ -153,6 +159,8 @@ class Listener:
         """
         deadline = time.monotonic() + timeout
         self._status_socket.close()
+        if self._endpoint is not None:
+            self._endpoint.close()
         self._end()
         self._watch.close()
         for database in self._databases:
@@ -193,7 +201,13 @@ class Listener:
         links = [self._docker, *(database.link for database in self._databases)]
         problems = [f"{link.name} is down" for link in links if link.down_for > limit]
         problems += [f"{name} is stuck" for name in self.stuck(max(limit, 2 * REQUEST_TIMEOUT))]
-        return {"ready": self._controller.ready.is_set(), "problems": problems}
+        docker, *databases = ({"name": link.name, "up": link.up} for link in links)
+        return {
+            "ready": self._controller.ready.is_set(),
+            "problems": problems,
+            "docker": docker,
+            "databases": databases,
+        }
 
     def __enter__(self) -> Self:
         self.start()

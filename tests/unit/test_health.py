@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import http.client
+import json
 import socket
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,7 +17,7 @@ import pytest
 
 from listener import Listener, Settings
 from listener.health import Link, Pulse
-from tests.support.process import eventually
+from tests.support.process import PATIENCE, eventually
 
 if TYPE_CHECKING:
     from loguru import Record
@@ -49,6 +52,7 @@ def settings(engine: socket.socket, sqlite_url: str, tmp_path: Path) -> Settings
         database_url=sqlite_url,
         state_dir=str(tmp_path / "state"),
         workers=1,
+        http="off",
     )
 
 
@@ -178,3 +182,52 @@ def test_a_side_that_is_away_for_too_long_is_a_problem_and_not_before(
     told = status["problems"]
     assert isinstance(told, list)
     assert [problem for problem in told if problem.endswith("is down")] == problems
+
+
+def ask(port: int, path: str) -> tuple[int, str]:
+    """What the listener serves there."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE)
+    with contextlib.closing(connection):
+        connection.request("GET", path)
+        response = connection.getresponse()
+        return response.status, response.read().decode()
+
+
+def test_what_it_serves_is_its_status(
+    engine: socket.socket, settings: Settings, log: list[Record]
+) -> None:
+    engine.close()
+    settings = dataclasses.replace(settings, http="127.0.0.1:0", unhealthy_after=0)
+    with Listener(settings) as listener:
+        (line,) = [record for record in log if record["extra"].get("event") == "http"]
+        port = int(line["extra"]["address"].rpartition(":")[2])
+        assert ask(port, "/livez") == (200, "ok\n")
+        assert ask(port, "/healthz") == (503, "Docker is down\nthe database is down\n")
+        status, text = ask(port, "/readyz")
+        assert status == 503
+        assert "the first sweep is not done" in text
+        told = json.loads(ask(port, "/status.json")[1])
+        assert told["problems"] == listener.status()["problems"]
+    with pytest.raises(ConnectionError):
+        ask(port, "/livez")
+
+
+def test_it_goes_on_where_it_cannot_serve(
+    engine: socket.socket, settings: Settings, log: list[Record]
+) -> None:
+    engine.close()
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        taken = f"127.0.0.1:{other.getsockname()[1]}"
+        with Listener(dataclasses.replace(settings, http=taken)) as listener:
+            (line,) = [record for record in log if record["extra"].get("event") == "http"]
+            assert (line["level"].name, listener.stuck(LONG)) == ("WARNING", [])
+            assert f"--http: nothing is served at {taken}: " in line["message"]
+
+
+def test_it_serves_nothing_unless_it_should(
+    engine: socket.socket, settings: Settings, log: list[Record]
+) -> None:
+    engine.close()
+    with Listener(settings):
+        assert not [record for record in log if record["extra"].get("event") == "http"]
+        assert "http" not in {thread.name for thread in threading.enumerate()}
