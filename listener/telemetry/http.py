@@ -243,9 +243,7 @@ class _Pages:
             said = self._failing.get(path)
             self._failing[path] = repr(error)
             if said != repr(error):
-                logger.bind(event="http", error=repr(error)).opt(exception=True).error(
-                    "the page {} cannot be shown", path
-                )
+                logger.bind(event="http").exception("the page {} cannot be shown", path)
         else:
             self._failing.pop(path, None)
         # Half of our share is for pages that were rendered already, however long that takes.

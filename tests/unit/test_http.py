@@ -658,7 +658,7 @@ def test_a_page_that_fails_is_said_once_and_the_others_are_served(
         assert b"one" not in body
         assert get(port, "/b")[0] == 200
     assert status == 500
-    told = [line["extra"]["error"] for line in log]
+    told = [repr(line["exception"].value) for line in log if line["exception"]]
     assert told == [f"ValueError({reason!r})" for reason in ("one", "{another}", "{another}")]
     assert {line["extra"]["event"] for line in log} == {"http"}
 
