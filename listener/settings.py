@@ -342,6 +342,7 @@ class Settings:
             ConfigurationError: a value, or the file, cannot be used.
         """
         environment = os.environ if environment is None else environment
+        _refuse_misspelt(environment)
         flags = {} if flags is None else flags
         file = {} if config is None else _load(config)
         values: dict[str, Any] = {}
@@ -411,6 +412,22 @@ def default_of(option: dataclasses.Field[Any]) -> str:
     if isinstance(default, bool) or default in ("", ()):
         return ""
     return f"{default:g}" if isinstance(default, float) else str(default)
+
+
+def _refuse_misspelt(environment: Mapping[str, str]) -> None:
+    """Refuse a variable that was meant to be one of ours: a misspelt dry run would remove things.
+
+    What is unlike all of ours may be for another program: an orchestrator has variables that begin
+    with the name of a service, for example REAPER_SERVICE_HOST.
+    """
+    names = ["config", *(o.name for o in dataclasses.fields(Settings) if o.metadata["flag"])]
+    for variable in environment:
+        name = variable.removeprefix("REAPER_").lower()
+        if variable.startswith("REAPER_") and name not in names:
+            for near in difflib.get_close_matches(name, names, n=1, cutoff=0.8):
+                raise ConfigurationError(
+                    f"the variable {variable} is none of ours; did you mean REAPER_{near.upper()}?"
+                )
 
 
 def flag_of(name: str) -> str:

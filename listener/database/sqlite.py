@@ -51,7 +51,7 @@ _File = tuple[int, int, int]
 """Device, inode and, in nanoseconds, time of birth: the number of a file that was removed is soon
 given to another one. 0 where the file system does not keep it."""
 _LIBC = ctypes.CDLL(None)
-_AT_FDCWD, _STATX_BTIME = -100, 0x800
+_AT_FDCWD, _STATX_BTIME, _STATX_ATTR_MOUNT_ROOT = -100, 0x800, 0x2000
 _CHANGE_COUNTER = slice(24, 28)
 """Where the header has it (SQLite's file format, 1.3.7). In WAL mode it grows as the database does,
 and shows up here at a checkpoint; it never goes back."""
@@ -207,6 +207,11 @@ class SqliteTopologies(Topologies):
         if not stat.S_ISREG(found.st_mode):
             kind = "folder" if stat.S_ISDIR(found.st_mode) else "device"
             raise self.no_answer(f"is a {kind}; give the file itself")
+        if _is_mounted(self.path):
+            raise self.no_answer(
+                "is mounted without its folder, and so without the -wal file, in which new rows"
+                " stand; mount the folder"
+            )
         return number
 
     def remedy(self, said: str) -> str:
@@ -230,16 +235,25 @@ def _number(path: Path | str) -> _File:
     Raises:
         OSError: it cannot be looked at.
     """
-    status = Path(path).stat()
-    found = ctypes.create_string_buffer(256)
-    if not hasattr(_LIBC, "statx") or _LIBC.statx(
-        _AT_FDCWD, os.fsencode(path), 0, _STATX_BTIME, found
-    ):
-        return status.st_dev, status.st_ino, 0
+    status, found = Path(path).stat(), _statx(path)
     (known,) = struct.unpack_from("=I", found, 0)
     seconds, nanoseconds = struct.unpack_from("=qI", found, 80)
     born = seconds * 1_000_000_000 + nanoseconds if known & _STATX_BTIME else 0
     return status.st_dev, status.st_ino, born
+
+
+def _is_mounted(path: Path) -> bool:
+    """Whether the file itself is a mount, as when a container is given it without its folder."""
+    (attributes,) = struct.unpack_from("=Q", _statx(path), 8)
+    return bool(attributes & _STATX_ATTR_MOUNT_ROOT)
+
+
+def _statx(path: Path | str) -> ctypes.Array[ctypes.c_char]:
+    """What statx(2) tells of a file; zeros where there is none to tell it."""
+    found = ctypes.create_string_buffer(256)
+    if hasattr(_LIBC, "statx"):
+        _LIBC.statx(_AT_FDCWD, os.fsencode(path), 0, _STATX_BTIME, found)
+    return found
 
 
 def create(path: Path) -> None:

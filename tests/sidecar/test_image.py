@@ -76,12 +76,18 @@ def test_it_does_its_work_beside_a_sqlite_file_whose_owner_can_still_write(
     assert {path.stat().st_uid for path in data.iterdir()} == {OWNER}
 
 
-def test_it_does_its_work_with_postgresql_over_tcp(
+@pytest.mark.parametrize(
+    ("server_url", "feed"),
+    [("postgresql", "notify"), ("mariadb", "binlog")],
+    indirect=["server_url"],
+)
+def test_it_does_its_work_with_a_server_over_tcp(
     engine: PrivateEngine,
     api: sdk.APIClient,
     sidecar: MakeSidecar,
     remote_url: str,
     remote_rows: Rows,
+    feed: str,
 ) -> None:
     doomed, live = new_id(), new_id()
     remote_rows.insert(doomed, live)
@@ -95,7 +101,7 @@ def test_it_does_its_work_with_postgresql_over_tcp(
     gone(api, orphan)
     staying.assert_intact(api)
     (line,) = listener.logged("feed")
-    assert line["feed"] == "notify"
+    assert line["feed"] == feed
     assert listener.stop() == 0
 
 

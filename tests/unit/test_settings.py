@@ -233,6 +233,35 @@ def test_whoever_prints_settings_shows_no_password() -> None:
     assert "docker_host" in repr(settings)
 
 
+@pytest.mark.parametrize(
+    ("variable", "meant"),
+    [
+        ("REAPER_DRYRUN", "REAPER_DRY_RUN"),
+        ("REAPER_dry_run_", "REAPER_DRY_RUN"),
+        ("REAPER_DATABASE_URLS", "REAPER_DATABASE_URL"),
+        ("REAPER_SWEEP_INTERVALL", "REAPER_SWEEP_INTERVAL"),
+    ],
+)
+def test_a_variable_that_is_misspelt_is_refused_with_what_was_meant(
+    variable: str, meant: str
+) -> None:
+    said = refusal(lambda: Settings.from_environment({variable: "1"}))
+    assert variable in said
+    assert said.endswith(f"did you mean {meant}?")
+
+
+def test_variables_that_are_for_others_are_let_be() -> None:
+    others = (
+        "REAPER_SERVICE_HOST",
+        "REAPER_PORT_9464_TCP",
+        "REAPER_IMAGE",
+        "REAPER_USER",
+        "DRYRUN",
+    )
+    environment = dict.fromkeys(others, "1") | {"REAPER_CONFIG": "x", "REAPER_WORKERS": "2"}
+    assert Settings.from_environment(environment) == Settings(workers=2)
+
+
 def test_docker_host_counts_where_nothing_more_specific_does(toml: MakeFile) -> None:
     environment = {"DOCKER_HOST": "tcp://one:1", "DOCKER_TLS_VERIFY": "1", "DOCKER_CERT_PATH": "/c"}
     settings = Settings.from_environment(environment)
