@@ -41,7 +41,7 @@ def read_status(folder: Path) -> dict[str, Any]:
 
 def main() -> int:
     """Ask, say what is wrong, and return the exit status."""
-    folder = Path(os.environ.get("REAPER_STATE_DIR", "/var/lib/topology-reaper"))
+    folder = Path(os.environ.get("REAPER_STATE_DIR") or "/var/lib/topology-reaper")
     try:
         try:
             status = _read(address_without(folder))

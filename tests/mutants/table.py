@@ -220,6 +220,14 @@ MUTANTS = (
         "database/test_topologies.py::test_a_database_that_is_not_decnets_is_no_answer",
     ),
     Mutant(
+        "trusting a file without what was written last",
+        "an error is no answer",
+        "database/sqlite.py",
+        "        if _is_mounted(self.path):\n",
+        "        if False:\n",
+        "database/test_topologies.py::test_a_file_that_is_mounted_without_its_folder_is_no_answer",
+    ),
+    Mutant(
         "trusting a server's error as empty",
         "an error is no answer",
         "database/server.py",
@@ -454,6 +462,15 @@ MUTANTS = (
         "[self._identity, *sorted(held)]",
         "sorted(held)",
         "unit/test_judge.py::test_a_token_is_bound_to_all_databases",
+    ),
+    Mutant(
+        "taking each new start for progress",
+        "a loop that fails for ever is noticed",
+        "service.py",
+        "                    pulse.failed()\n",
+        "",
+        "unit/test_health.py::"
+        "test_a_loop_that_fails_again_and_again_is_stuck_and_one_that_fails_once_is_not",
     ),
     # What is done and said.
     Mutant(
