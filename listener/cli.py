@@ -21,6 +21,7 @@ import click
 from listener import demo as demonstration
 from listener import naming, triggers
 from listener.database import sqlite
+from listener.doctor import doctor
 from listener.errors import ConfigurationError, ReaperError, presentable
 from listener.explain import explain
 from listener.oneshot import sweep
@@ -198,6 +199,21 @@ def sweep_command(
 def explain_command(config: Path | None, what: str, **options: object) -> None:
     """Say why a container, a network or a topology stays or goes; nothing is changed."""
     click.echo(explain(_settings(config, options), what))
+
+
+@commands.command("doctor")
+@_with_settings()
+@click.option("--json", "as_json", is_flag=True, help="Print the checks as one JSON object.")
+def doctor_command(config: Path | None, as_json: bool, **options: object) -> int:
+    """Check Docker, the databases, the feed and all rights, with a remedy for what is wrong.
+
+    Takes the options of run, and changes nothing. A DELETE is tried with a random id that the
+    engine does not know; whether it would remove what exists is not.
+    """
+    diagnosis = doctor(_settings(config, options))
+    colour = False if os.environ.get("NO_COLOR") else None  # None: on a terminal
+    click.echo(diagnosis.to_json() if as_json else diagnosis.to_text(), color=colour)
+    return diagnosis.exit_status
 
 
 @commands.group("feed")
