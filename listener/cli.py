@@ -24,6 +24,7 @@ from click.shell_completion import CompletionItem
 from listener import demo as demonstration
 from listener import naming, triggers
 from listener.database import sqlite
+from listener.doctor import doctor
 from listener.errors import ConfigurationError, NoListener, ReaperError, presentable
 from listener.explain import explain
 from listener.oneshot import sweep
@@ -345,6 +346,28 @@ def history_command(
         raise ConfigurationError(
             f"--state-dir: {folder}/{history.NAME} cannot be read: {error.strerror}"
         ) from error
+
+
+@commands.command("doctor")
+@_with_settings()
+@click.option("--json", "as_json", is_flag=True, help="Print the checks as one JSON object.")
+def doctor_command(config: Path | None, as_json: bool, **options: object) -> int:
+    """Say what is wrong with the set-up, and what to do.
+
+    It checks Docker, the databases, the feed and all rights, takes the options of run, and changes
+    nothing. A DELETE is tried with a random id that the engine does not know; whether it would
+    remove what exists is not. Exit status: 0 nothing is at fault; 1 something is; 3 one side could
+    not be reached, so that it could not look.
+
+    \b
+    Examples:
+      topology-reaper doctor --database-url sqlite:////var/lib/decnet/decnet.db
+      topology-reaper doctor --json --config /etc/topology-reaper.toml
+    """  # noqa: D301
+    diagnosis = doctor(_settings(config, options))
+    colour = False if os.environ.get("NO_COLOR") else None  # None: on a terminal
+    click.echo(diagnosis.to_json() if as_json else diagnosis.to_text(), color=colour)
+    return diagnosis.exit_status
 
 
 @commands.group("feed")

@@ -31,10 +31,12 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
+from listener.database import files
 from listener.database.feeds import Feed
 from listener.database.feeds.sqlite import SqliteFeed
 from listener.database.topologies import TABLE, Reading, Topologies, table
 from listener.errors import ConfigurationError
+from listener.findings import Finding, ok, warning
 
 BUSY_TIMEOUT = 5.0
 """Seconds to wait for another process's lock; in WAL mode a reader hardly ever waits."""
@@ -55,6 +57,8 @@ _AT_FDCWD, _STATX_BTIME, _STATX_ATTR_MOUNT_ROOT = -100, 0x800, 0x2000
 _CHANGE_COUNTER = slice(24, 28)
 """Where the header has it (SQLite's file format, 1.3.7). In WAL mode it grows as the database does,
 and shows up here at a checkpoint; it never goes back."""
+_FORM = 19
+"""Where the header tells in which form the file is read; 2 is WAL."""
 _headers: dict[_File, int] = {}
 """By file, a descriptor that is never closed."""
 
@@ -93,6 +97,7 @@ class SqliteTopologies(Topologies):
     @contextmanager
     def reading(self) -> Iterator[Reading]:
         """A new transaction; every error inside comes out as NoAnswer."""
+        aspect = "reachable"
         try:
             self.check_file()
             with self._engine.connect() as connection:
@@ -100,7 +105,8 @@ class SqliteTopologies(Topologies):
                 version = connection.exec_driver_sql("PRAGMA schema_version").scalar_one()
                 device, inode, born = file = self._database or (0, 0, 0)
                 identity = f"{self.path} {device}:{inode} of {born} schema {version}"
-                position = self._position(file)
+                position = int.from_bytes(self._header(file)[_CHANGE_COUNTER])
+                aspect = "table"
                 try:
                     yield Reading(connection, identity, table(), self._generation, position)
                 finally:
@@ -108,7 +114,7 @@ class SqliteTopologies(Topologies):
                         connection.invalidate()  # the pool that it came from is gone
         except (sa.exc.SQLAlchemyError, sqlite3.Error) as error:
             self.check_file()
-            raise self.no_answer(error) from error
+            raise self.no_answer(error, aspect) from error
         self.check_file()
 
     def committed_at(self) -> float | None:
@@ -131,8 +137,9 @@ class SqliteTopologies(Topologies):
             sqlite3.Error: SQLite cannot open it.
         """
         self.check_file()
+        immutable = "&immutable=1" if self.traceless and self._at_rest() else ""
         connection = sqlite3.connect(
-            f"{self.path.as_uri()}?mode=ro",
+            f"{self.path.as_uri()}?mode=ro{immutable}",
             uri=True,
             timeout=BUSY_TIMEOUT,
             isolation_level=None,
@@ -147,6 +154,19 @@ class SqliteTopologies(Topologies):
             connection.close()
             raise
         return connection
+
+    def _at_rest(self) -> bool:
+        """Whether nobody has it open, so that a reader would make files of its own.
+
+        Raises:
+            NoAnswer: what somebody wrote before would have to be recovered.
+        """
+        wal, shm = files.beside(self.path).values()
+        if shm.exists():
+            return False
+        if wal.exists() and wal.stat().st_size:
+            raise self.no_answer("has a -wal file without its -shm; let DECNET open it first")
+        return True
 
     def check_file(self) -> None:
         """See that the path still names the files that it named first.
@@ -166,11 +186,10 @@ class SqliteTopologies(Topologies):
             self._check_beside()
 
     def _check_beside(self) -> None:
-        real = self.path.resolve()
         found: dict[str, _File] = {}
-        for suffix in ("-wal", "-shm"):
+        for suffix, path in files.beside(self.path).items():
             try:
-                found[suffix] = _number(real.with_name(real.name + suffix))
+                found[suffix] = _number(path)
             except FileNotFoundError:
                 continue
             except OSError as error:
@@ -185,13 +204,13 @@ class SqliteTopologies(Topologies):
             self._generation += 1
         self._beside = found
 
-    def _position(self, file: _File) -> int:
-        """The change counter."""
+    def _header(self, file: _File) -> bytes:
+        """The header of the database in this file."""
         try:
             if file not in _headers:
                 descriptor = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
                 _headers[_number(f"/proc/self/fd/{descriptor}")] = descriptor
-            return int.from_bytes(os.pread(_headers[file], 100, 0)[_CHANGE_COUNTER])
+            return os.pread(_headers[file], 100, 0)
         except (OSError, KeyError) as error:  # swapped just now
             raise self.no_answer(error) from error
 
@@ -217,16 +236,39 @@ class SqliteTopologies(Topologies):
     def remedy(self, said: str) -> str:
         """What SQLite's words mean, as a predicate."""
         if "no such table" in said:
-            return f"has no table {TABLE!r}; is it DECNET's database?"
+            return f"has no table {TABLE!r}; give DECNET's database"
         if "no such column" in said:
-            return f"has a table {TABLE!r} without a column 'id'; is it DECNET's database?"
+            return f"has a table {TABLE!r} without a column 'id'; give DECNET's database"
         if "not a database" in said:
-            return "is not a SQLite database"
+            return "is not a SQLite database; give DECNET's"
         if "readonly" in said:
-            return "has to be opened by its writer first, which recovers it after a crash"
+            return "has to be recovered after a crash; have it opened by its writer first"
         if "unable to open" in said or "denied" in said:
             return f"may not be used by uid {os.geteuid()}; run as the file's owner"
         return super().remedy(said)
+
+    @property
+    def owner(self) -> int | None:
+        """The file's."""
+        try:
+            return self.path.stat().st_uid
+        except OSError:
+            return None
+
+    def outside(self) -> Iterator[Finding]:
+        """Who may do what with the files, and what they lie on."""
+        return files.examine(self.path)
+
+    def inside(self, reading: Reading) -> Iterator[Finding]:  # noqa: ARG002
+        """Whether it is in WAL mode."""
+        if self._header(self._database or (0, 0, 0))[_FORM] == 2:
+            yield ok("database.wal", "it is in WAL mode")
+        else:
+            yield warning(
+                "database.wal",
+                "it is not in WAL mode, so its writer and its readers wait for each other",
+                "let DECNET open it, or run PRAGMA journal_mode = WAL in it",
+            )
 
 
 def _number(path: Path | str) -> _File:

@@ -14,7 +14,7 @@ import re
 import socket
 import ssl
 import threading
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from email.utils import parsedate_to_datetime
@@ -93,11 +93,21 @@ class Engine:
         assert self._connected is not None  # noqa: S101 - connect() raises otherwise
         return self._connected
 
+    def attempt(self, call: Callable[[], object]) -> None:
+        """Make a call with :attr:`api` of which only the failure matters.
+
+        Raises:
+            Gone: the engine knows no such object.
+            EngineError: it failed; where the engine answered, that answer is its cause.
+        """
+        with self._object():
+            call()
+
     def now(self) -> float:
         """The engine's own time, in seconds since the epoch, cut to whole seconds."""
         with self._errors():
             answer = self.api.get(f"{self.api.base_url}/_ping", timeout=self._connect_timeout)
-            answer.raise_for_status()
+            _raise_for_status(answer)
             return parsedate_to_datetime(answer.headers["Date"]).timestamp()
 
     def resources(self) -> list[Resource]:
@@ -240,7 +250,7 @@ class Engine:
                 stream=True,
                 timeout=(self._connect_timeout, quiet),
             )
-            answer.raise_for_status()
+            _raise_for_status(answer)
             return EventStream(answer)
 
     def _container(self, summary: Mapping[str, Any]) -> Resource | None:
@@ -390,6 +400,14 @@ class EventStream:
         self._socket.close()
 
 
+def _raise_for_status(answer: requests.Response) -> None:
+    """Raise what the SDK raises for an answer that says no."""
+    try:
+        answer.raise_for_status()
+    except requests.HTTPError as error:
+        docker.errors.create_api_error_from_http_exception(error)
+
+
 def _id(attributes: Mapping[str, Any]) -> str:
     """The id that the engine gave an object.
 
@@ -432,11 +450,11 @@ def _meaning(error: BaseException) -> str:
     for cause in reversed(list(_causes(error))):
         match cause:
             case FileNotFoundError() | NotADirectoryError():
-                return "does not exist; is the Docker Engine running?"
+                return "does not exist; start the Docker Engine, or give its own socket"
             case PermissionError():
                 return f"may not be used by uid {os.geteuid()}; run in the socket's group"
             case ConnectionRefusedError():
-                return "refuses connections; is the Docker Engine running?"
+                return "refuses connections; start the Docker Engine"
             case ssl.SSLError():
                 return _refusal(cause)
             case ConnectionResetError() | BrokenPipeError():
@@ -489,6 +507,8 @@ def _explanation(error: docker.errors.APIError) -> str:
     text = error.explanation
     if isinstance(text, bytes):
         text = text.decode(errors="replace")
+    if text and text.startswith("<"):
+        text = ""  # a page for a browser
     return f"{error.status_code}: {text or 'no reason given'}"
 
 

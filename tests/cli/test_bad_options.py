@@ -78,6 +78,8 @@ USAGE: list[tuple[Sequence[str], str]] = [
     (["run", *DATABASE, "--nope"], "--nope"),
     (["run", *DATABASE, "--json"], "--json"),
     (["explain", *DATABASE], "PREFIX"),
+    (["doctor", *DATABASE, "--feed", "loud"], "--feed: "),
+    (["doctor", *DATABASE, "more"], "more"),
     (["feed", "nope"], "nope"),
     (["sweep", "--database-url"], "--database-url"),
     (["sweep", *DATABASE, "--json=3"], "--json"),
