@@ -5,7 +5,8 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 RUN := $(BIN)/python
-UNIT := tests/unit tests/database tests/documentation
+CODE := tests/unit tests/database
+UNIT := $(CODE) tests/documentation
 STEPS ?= 100000
 ROUNDS ?= 200
 DOCKER ?= docker
@@ -24,7 +25,7 @@ help:  ## what there is
 demo: $(VENV)/ready  ## deploy two topologies on a private engine, delete one row, see what goes
 	@$(RUN) contrib/scripts/private_engine.py -- $(BIN)/topology-reaper demo
 
-test: check  ## everything, against a private real engine
+test: lint types  ## everything, against a private real engine
 	$(RUN) -m pytest -n 3 --dist loadfile
 
 check: lint types unit  ## the quick loop: lint, types, and the tests that need no engine
@@ -68,7 +69,7 @@ build/wheels: pyproject.toml constraints.txt
 pythons:  ## the tests that need no engine, on every supported Python
 	@for version in 3.11 3.12 3.13; do \
 	  contrib/scripts/find-python $$version >/dev/null || exit 1; \
-	  $(MAKE) --no-print-directory unit PYTHON=$$(contrib/scripts/find-python $$version) VENV=.venv-$$version || exit 1; \
+	  $(MAKE) --no-print-directory unit PYTHON=$$(contrib/scripts/find-python $$version) VENV=.venv-$$version UNIT='$(CODE)' || exit 1; \
 	done
 
 $(VENV)/ready: pyproject.toml constraints.txt
