@@ -155,9 +155,10 @@ def _words(error: EngineError) -> str:
 
 
 def _clock(engine: Engine) -> Iterator[Finding]:
-    before = time.time()
-    theirs = engine.now() + 0.5  # cut to whole seconds
-    yield clock("docker.clock", theirs - (before + time.time()) / 2)
+    with suppress(EngineError):  # it went away just now
+        before = time.time()
+        theirs = engine.now() + 0.5  # cut to whole seconds
+        yield clock("docker.clock", theirs - (before + time.time()) / 2)
 
 
 def _address(settings: Settings) -> Iterator[Finding]:
