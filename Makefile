@@ -11,7 +11,7 @@ ROUNDS ?= 200
 DOCKER ?= docker
 IMAGE ?= topology-reaper:dev
 
-.PHONY: demo test check lint types unit mutants soak pythons image wheels clean help
+.PHONY: demo test check lint types unit mutants soak bench bench-quick pythons image wheels clean help
 
 help:  ## what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -42,6 +42,12 @@ soak: $(VENV)/ready  ## look for a broken promise: 100,000 random steps, 200 rou
 	$(RUN) -m tests.property.soak --steps $(STEPS)
 	PYTHONPATH=contrib/scripts $(RUN) -m tests.engine.chaos.soak --rounds $(ROUNDS)
 
+bench: $(VENV)/ready-to-bench  ## every figure beside its target; 45 minutes on two quiet cores
+	PYTHONPATH=contrib/scripts $(RUN) -m tests.benchmarks
+
+bench-quick: $(VENV)/ready-to-bench  ## the same on a small scale, without what takes minutes
+	PYTHONPATH=contrib/scripts $(RUN) -m tests.benchmarks --quick
+
 image:  ## the container image, on the engine of DOCKER_HOST; BASE_IMAGE=… for another base, OFFLINE=1 from build/wheels
 	$(DOCKER) build --tag $(IMAGE) \
 	  --build-arg VERSION=$$(sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml) \
@@ -68,6 +74,10 @@ $(VENV)/ready: pyproject.toml constraints.txt
 	@echo "setting up $(VENV)"
 	@$(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+$(VENV)/ready-to-bench: $(VENV)/ready
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[bench]'
 	@touch $@
 
 clean:
