@@ -33,7 +33,14 @@ import sqlalchemy as sa
 
 from listener.database.feeds import Feed
 from listener.database.feeds.sqlite import SqliteFeed
-from listener.database.topologies import TABLE, Reading, Topologies, table
+from listener.database.topologies import (
+    BATCH,
+    TABLE,
+    Reading,
+    Topologies,
+    table,
+    upper_bound,
+)
 from listener.errors import ConfigurationError
 
 BUSY_TIMEOUT = 5.0
@@ -50,6 +57,7 @@ CREATE TABLE {TABLE} (
 _File = tuple[int, int, int]
 """Device, inode and, in nanoseconds, time of birth: the number of a file that was removed is soon
 given to another one. 0 where the file system does not keep it."""
+NO_FILE = (0, 0, 0)
 _LIBC = ctypes.CDLL(None)
 _AT_FDCWD, _STATX_BTIME = -100, 0x800
 _CHANGE_COUNTER = slice(24, 28)
@@ -98,7 +106,7 @@ class SqliteTopologies(Topologies):
             with self._engine.connect() as connection:
                 connection.exec_driver_sql("BEGIN")
                 version = connection.exec_driver_sql("PRAGMA schema_version").scalar_one()
-                device, inode, born = file = self._database or (0, 0, 0)
+                device, inode, born = file = self._database or NO_FILE
                 identity = f"{self.path} {device}:{inode} of {born} schema {version}"
                 position = self._position(file)
                 try:
@@ -118,6 +126,30 @@ class SqliteTopologies(Topologies):
             with suppress(OSError):
                 moments.append(path.stat().st_mtime)
         return max(moments, default=None)
+
+    def glance(self, connection: sqlite3.Connection) -> object:
+        """What an answer about this host's topologies is made of, at a tenth of its price.
+
+        It is equal to an earlier one if the answer would be, and decides nothing else.
+
+        Args:
+            connection: open, and nobody else uses it.
+        """
+        if self.interest is None:
+            return object()  # equal to nothing
+        prefixes = sorted(self.interest())
+        ids: set[str] = set()
+        try:
+            for start in range(0, len(prefixes), BATCH):
+                batch = prefixes[start : start + BATCH]
+                ranges = " OR ".join(["id >= ? AND id < ?"] * len(batch))
+                bounds = [bound for prefix in batch for bound in (prefix, upper_bound(prefix))]
+                found = connection.execute(f"SELECT id FROM {TABLE} WHERE {ranges}", bounds)  # noqa: S608
+                ids.update(id_ for (id_,) in found)
+            (schema,) = connection.execute("PRAGMA schema_version").fetchone()
+        except sqlite3.Error:
+            return object()
+        return prefixes, ids, schema, self._generation, self._position(self._database or NO_FILE)
 
     def push(self, *, look_every: float, check_every: float) -> Feed:  # noqa: ARG002
         """The feed of commits to the file."""
@@ -166,11 +198,11 @@ class SqliteTopologies(Topologies):
             self._check_beside()
 
     def _check_beside(self) -> None:
-        real = self.path.resolve()
+        real = os.path.realpath(self.path)
         found: dict[str, _File] = {}
         for suffix in ("-wal", "-shm"):
             try:
-                found[suffix] = _number(real.with_name(real.name + suffix))
+                found[suffix] = _number(real + suffix)
             except FileNotFoundError:
                 continue
             except OSError as error:
@@ -197,7 +229,7 @@ class SqliteTopologies(Topologies):
 
     def _find(self) -> _File:
         try:
-            found, number = self.path.stat(), _number(self.path)
+            found, number = self.path.stat(), _number(str(self.path))
         except (FileNotFoundError, NotADirectoryError) as error:
             raise self.no_answer(
                 "does not exist; give DECNET's database, or make one with topology-reaper init-db"
@@ -224,13 +256,13 @@ class SqliteTopologies(Topologies):
         return super().remedy(said)
 
 
-def _number(path: Path | str) -> _File:
+def _number(path: str) -> _File:
     """Which file this is.
 
     Raises:
         OSError: it cannot be looked at.
     """
-    status = Path(path).stat()
+    status = os.stat(path)  # noqa: PTH116 - this is done on every commit, and a Path takes longer
     found = ctypes.create_string_buffer(256)
     if not hasattr(_LIBC, "statx") or _LIBC.statx(
         _AT_FDCWD, os.fsencode(path), 0, _STATX_BTIME, found
