@@ -39,7 +39,10 @@ def main() -> int:
         for row in rows:
             started = time.monotonic()
             stage.say(f"{row.name}…")
-            results += row.results(stage, quick=options.quick, failed=_say)
+            measured = row.results(stage, quick=options.quick, failed=_say)
+            results += measured
+            for result in measured:
+                stage.say(f"  {output.line(result)}")
             stage.say(f"{row.name}: {time.monotonic() - started:.0f} s")
     seconds = time.monotonic() - began
     output.print_table(results)

@@ -25,21 +25,26 @@ def print_table(results: Sequence[Result]) -> None:
     table.add_column("verdict", no_wrap=True)
     table.add_column("note")
     for result in results:
-        figure, measured = result.figure, result.measured
-        target = (
-            "" if figure.target is None else f"{'≥' if figure.at_least else '≤'} {figure.target:g}"
-        )
-        table.add_row(
-            figure.title,
-            f"{target} {figure.unit}".strip() if target else "",
-            "" if measured is None else f"{number(measured.value)} {figure.unit}".strip(),
-            ""
-            if measured is None or measured.percentile90 is None
-            else number(measured.percentile90),
-            result.verdict,
-            "" if measured is None else measured.note,
-        )
+        table.add_row(*_cells(result))
     Console(width=WIDE, highlight=False).print(table)
+
+
+def line(result: Result) -> str:
+    """The same in one line."""
+    title, target, value, _, verdict, note = _cells(result)
+    return " ".join(filter(None, [f"{title}:", value, f"({target})" * bool(target), verdict, note]))
+
+
+def _cells(result: Result) -> tuple[str, ...]:
+    figure, measured = result.figure, result.measured
+    target = value = percentile = note = ""
+    if figure.target is not None:
+        target = f"{'≥' if figure.at_least else '≤'} {figure.target:g} {figure.unit}".strip()
+    if measured is not None:
+        value, note = f"{number(measured.value)} {figure.unit}".strip(), measured.note
+        if measured.percentile90 is not None:
+            percentile = number(measured.percentile90)
+    return figure.title, target, value, percentile, result.verdict, note
 
 
 def number(value: float) -> str:
