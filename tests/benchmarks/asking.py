@@ -71,10 +71,10 @@ ROW = Row(
     "asking",
     [
         figure
-        for feed in FEEDS
+        for feed, kind in FEEDS.items()
         for figure in (
-            Figure(f"asking.{feed}", f"{feed}: 100 prefixes, in a large table", 2, "× small"),
-            Figure(f"asking.{feed}.seconds", f"{feed}: 100 prefixes: seconds", unit="s"),
+            Figure(f"asking.{feed}", f"{kind}: 100 prefixes, in a large table", 2, "× small"),
+            Figure(f"asking.{feed}.seconds", f"{kind}: 100 prefixes: seconds", unit="s"),
         )
     ],
     asking,

@@ -20,7 +20,7 @@ from tests.benchmarks.consumers import LAST
 from tests.benchmarks.figures import Figure, Measured, Row
 from tests.benchmarks.lives import Lives
 from tests.benchmarks.samples import ratios, turns
-from tests.benchmarks.stage import FEEDS, Stage
+from tests.benchmarks.stage import FIRST, Stage
 from tests.support.decnet import new_id
 from tests.support.process import environment, eventually
 from tests.support.proxy import FaultProxy, stream
@@ -84,7 +84,7 @@ def _storm(stage: Stage, lives: Lives, proxy: FaultProxy) -> Mapping[str, Measur
         lost_by_bare = _publish(storm, events)
         rate = len(events) / (_end(process) - began) * 1e9
     assert not lost_by_bare, "the bare loop loses nothing"
-    with stage.source(FEEDS[0]) as source:
+    with stage.source(FIRST) as source:
         source.rows.insert(*ids)
         with _storming(proxy) as storm, stage.listener(source, proxy.host) as running:
             began = time.monotonic_ns()

@@ -42,10 +42,10 @@ ROW = Row(
     "idling",
     [
         figure
-        for feed in FEEDS
+        for feed, kind in FEEDS.items()
         for figure in (
-            Figure(f"idle.{feed}.cpu", f"{feed}: idle", 0.1, "% of a core", minutes=True),
-            Figure(f"idle.{feed}.growth", f"{feed}: growth while idle", 0.1, "%", minutes=True),
+            Figure(f"idle.{feed}.cpu", f"{kind}: idle", 0.1, "% of a core", minutes=True),
+            Figure(f"idle.{feed}.growth", f"{kind}: growth while idle", 0.1, "%", minutes=True),
         )
     ],
     idling,

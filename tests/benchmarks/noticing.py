@@ -109,12 +109,12 @@ ROW = Row(
     "noticing",
     [
         figure
-        for feed in FEEDS
+        for feed, kind in FEEDS.items()
         for figure in (
-            Figure(f"request.{feed}", f"{feed}: commit → first request", 3, "% of floor"),
-            Figure(f"request.{feed}.seconds", f"{feed}: commit → first request: seconds", unit="s"),
-            Figure(f"commits.{feed}.cpu", f"{feed}: 200 commits a second", 2, "% of a core"),
-            Figure(f"commits.{feed}.noticed", f"{feed}: noticed among these", 1.5, "× quiet"),
+            Figure(f"request.{feed}", f"{kind}: commit → first request", 3, "% of floor"),
+            Figure(f"request.{feed}.seconds", f"{kind}: commit → first request: seconds", unit="s"),
+            Figure(f"commits.{feed}.cpu", f"{kind}: 200 commits a second", 2, "% of a core"),
+            Figure(f"commits.{feed}.noticed", f"{kind}: noticed among these", 1.5, "× quiet"),
         )
     ],
     noticing,

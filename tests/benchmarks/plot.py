@@ -12,8 +12,9 @@ from matplotlib.figure import Figure as Picture
 from tests.benchmarks.figures import TOO_BAD, Result, Verdict
 
 COLOURS = {Verdict.MET: "#2a7f62", Verdict.MISSED: "#e0a030", Verdict.TOO_BAD: "#c0392b"}
-LEAST = 0.02
-"""Smaller ones are drawn like this one."""
+LEAST, MOST = 0.02, 3.0
+"""What is smaller or larger is drawn like these."""
+OURS = "topology-reaper"
 TIMED = {
     "alone.floor": "floor",
     "alone.wal.seconds": "topology-reaper, SQLite",
@@ -48,7 +49,11 @@ def _draw_times(axes: Axes, results: Sequence[Result]) -> None:
     axes.set_title("one topology: seconds from the commit until the last resource went")
     if drawn:
         titles, samples = zip(*reversed(drawn), strict=True)
-        axes.boxplot(samples, orientation="horizontal", whis=(0, 100), widths=0.6)
+        boxes = axes.boxplot(
+            samples, orientation="horizontal", whis=(0, 100), widths=0.6, patch_artist=True
+        )
+        for title, box in zip(titles, boxes["boxes"], strict=True):
+            box.set_facecolor(COLOURS[Verdict.MET] if OURS in title else "white")
         axes.set_yticklabels(titles)
     axes.set_xlim(left=0)
     axes.grid(axis="x", alpha=0.3)
@@ -56,11 +61,12 @@ def _draw_times(axes: Axes, results: Sequence[Result]) -> None:
 
 def _draw_targets(axes: Axes, results: Sequence[Result]) -> None:
     drawn = [r for r in reversed(results) if r.badness is not None]
-    lengths = [min(max(r.badness or 0.0, LEAST), 10.0) for r in drawn]
+    lengths = [min(max(r.badness or 0.0, LEAST), MOST) for r in drawn]
     axes.barh(
         [r.figure.title for r in drawn], lengths, color=[COLOURS[r.verdict] for r in drawn], left=0
     )
     axes.axvline(1, color="black", linewidth=1)
     axes.axvline(TOO_BAD, color=COLOURS[Verdict.TOO_BAD], linewidth=1, linestyle="--")
+    axes.margins(y=0.01)
     axes.set_title("how much of its target each figure takes: 1 meets it, over 2 fails the run")
     axes.grid(axis="x", alpha=0.3)

@@ -22,7 +22,7 @@ from tests.benchmarks.contenders import Contender
 from tests.benchmarks.figures import Figure, Measured, Row
 from tests.benchmarks.observer import since_epoch
 from tests.benchmarks.samples import median, percentile90, ratios, turns
-from tests.benchmarks.stage import FEEDS, Source, Stage
+from tests.benchmarks.stage import FEEDS, FIRST, Source, Stage
 from tests.support.decnet import Topology, new_id
 
 TIMER = 60.0
@@ -80,12 +80,12 @@ class Race:
 
     def docker_cli(self) -> Entrant:
         """The Docker CLI, as another entrant."""
-        source = self._stack.enter_context(self._stage.source("wal"))
+        source = self._stack.enter_context(self._stage.source(FIRST))
         return Entrant(contenders.docker_cli(self._stage.engine.host), source)
 
     def reference(self) -> Entrant:
         """The reference, as another entrant."""
-        source = self._stack.enter_context(self._stage.source("wal"))
+        source = self._stack.enter_context(self._stage.source(FIRST))
         client = docker.DockerClient(self._stage.engine.host, version="auto", timeout=600)
         self._stack.callback(client.close)
         path = Path(source.url.removeprefix("sqlite:///"))
@@ -160,7 +160,7 @@ def alone(stage: Stage) -> Mapping[str, Measured]:
         with race(stage, feed) as racing:
             entrants = [racing.floor, racing.listener]
             others: dict[str, Entrant] = {}
-            if feed == FEEDS[0]:
+            if feed == FIRST:
                 others = {"docker-cli": racing.docker_cli(), "reference": racing.reference()}
             racing.run([*entrants, *others.values()], stage.size.rounds)
             stage.floors += racing.floor.took
@@ -191,7 +191,7 @@ def _on_a_timer(racing: Race, reference: Entrant) -> Entrant:
 def floor_seconds(stage: Stage) -> float:
     """What the engine itself takes for one topology."""
     if not stage.floors:
-        with race(stage, FEEDS[0]) as racing:
+        with race(stage, FIRST) as racing:
             racing.run([racing.floor], stage.size.rounds)
             stage.floors += racing.floor.took
     return median(stage.floors)
@@ -200,7 +200,7 @@ def floor_seconds(stage: Stage) -> float:
 def crowded(stage: Stage) -> Mapping[str, Measured]:
     """One topology beside many other containers."""
     assert stage.crowd
-    with race(stage, FEEDS[0]) as racing:
+    with race(stage, FIRST) as racing:
         others = {"docker-cli": racing.docker_cli(), "reference": racing.reference()}
         racing.run([racing.floor, racing.listener, *others.values()], stage.size.rounds)
         return {
@@ -212,7 +212,7 @@ def crowded(stage: Stage) -> Mapping[str, Measured]:
 
 def many(stage: Stage) -> Mapping[str, Measured]:
     """Many topologies deleted in one transaction."""
-    with race(stage, FEEDS[0]) as racing:
+    with race(stage, FIRST) as racing:
         entrants = [racing.floor, racing.listener]
         racing.run(entrants, stage.size.long_rounds, stage.size.topologies)
         return {
@@ -237,8 +237,8 @@ ALONE = Row(
     [
         *(
             figure
-            for feed in FEEDS
-            for figure in _figures(f"alone.{feed}", f"one topology, {feed}", minutes=feed != "wal")
+            for feed, kind in FEEDS.items()
+            for figure in _figures(f"alone.{feed}", f"one topology, {kind}", minutes=feed != FIRST)
         ),
         Figure("alone.floor", "one topology, the floor: seconds", unit="s"),
         Figure("alone.docker-cli", "one topology, Docker CLI: seconds", unit="s"),

@@ -31,8 +31,10 @@ from tests.support.servers import PrivateMariaDB, PrivatePostgres
 
 Part = TypeVar("Part", bound=AbstractContextManager[object])
 
-FEEDS = ("wal", "notify", "binlog")
-"""SQLite's, PostgreSQL's, MariaDB's."""
+FEEDS = {"wal": "SQLite", "notify": "PostgreSQL", "binlog": "MariaDB"}
+"""Every push feed, and whose it is."""
+FIRST = "wal"
+"""The feed where one is enough."""
 DECKIES = 4
 """In a topology of the crowd; with the services of `CROWDED`, 20 containers."""
 CROWDED = ("ssh", "http", "smb", "rdp")
@@ -60,7 +62,7 @@ class Size:
 
     rounds: int = 10
     long_rounds: int = 3
-    feeds: Sequence[str] = FEEDS
+    feeds: Sequence[str] = tuple(FEEDS)
     crowd: int = 1000
     topologies: int = 50
     window: float = 5.0
@@ -74,7 +76,7 @@ class Size:
 
 QUICK = Size(
     rounds=3,
-    feeds=FEEDS[:1],
+    feeds=(FIRST,),
     crowd=60,
     window=1.0,
     events=5_000,
@@ -219,7 +221,7 @@ class Stage(AbstractContextManager["Stage"]):
     def source(self, feed: str) -> Iterator[Source]:
         """A fresh database that is heard of by this feed, with a row for each of the crowd."""
         with ExitStack() as stack:
-            if feed == "wal":
+            if feed == FIRST:
                 url = f"sqlite:///{self.directory / f'{next(self._serials)}.db'}"
             else:
                 server = self.postgres if feed == "notify" else self.mariadb

@@ -16,7 +16,7 @@ from pathlib import Path
 from tests.benchmarks.figures import Figure, Measured, Row
 from tests.benchmarks.processes import resident
 from tests.benchmarks.samples import ratios
-from tests.benchmarks.stage import FEEDS, Stage
+from tests.benchmarks.stage import FIRST, Stage
 from tests.support.process import environment
 
 IMPORTED = """
@@ -48,7 +48,7 @@ def starting(stage: Stage) -> Mapping[str, Measured]:
     base = _script(stage, "start.py", LISTING.format(host=stage.engine.host))
     took: list[float] = []
     imported: list[float] = []
-    with stage.source(FEEDS[0]) as source:
+    with stage.source(FIRST) as source:
         for _ in range(stage.size.rounds):
             began = time.monotonic()
             with _process(base):
@@ -67,7 +67,7 @@ def remembering(stage: Stage) -> Mapping[str, Measured]:
     base = _script(stage, "memory.py")
     memory: list[float] = []
     imported: list[float] = []
-    with stage.source(FEEDS[0]) as source:
+    with stage.source(FIRST) as source:
         for _ in range(stage.size.rounds):
             with _process(base) as pid:
                 imported.append(resident(pid) / 2**20)

@@ -14,7 +14,7 @@ import docker
 
 from tests.benchmarks.figures import Figure, Measured, Row
 from tests.benchmarks.samples import ratios
-from tests.benchmarks.stage import FEEDS, Running, Stage
+from tests.benchmarks.stage import FIRST, Running, Stage
 from tests.support.process import eventually
 
 PAUSE = 0.3
@@ -27,7 +27,7 @@ def sweeping(stage: Stage) -> Mapping[str, Measured]:
     client = docker.DockerClient(stage.engine.host, version="auto", timeout=600)
     listed: list[float] = []
     swept: list[float] = []
-    with stage.source(FEEDS[0]) as source, stage.listener(source) as running:
+    with stage.source(FIRST) as source, stage.listener(source) as running:
         for _ in range(stage.size.rounds):
             began = time.monotonic()
             client.containers.list(all=True)
