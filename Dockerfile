@@ -5,13 +5,16 @@ ARG BASE_IMAGE=python:3.13-slim
 
 FROM ${BASE_IMAGE} AS build
 ARG PIP_NO_INDEX=0
-ENV PIP_NO_INDEX=${PIP_NO_INDEX} PIP_FIND_LINKS=/source/build/wheels PIP_NO_CACHE_DIR=1 \
+# For what pip installs, and for what it builds that with: up to pip 25.2 the first goes for both,
+# later the second for the latter.
+ENV PIP_CONSTRAINT=/source/constraints.txt PIP_BUILD_CONSTRAINT=/source/constraints.txt \
+    PIP_NO_INDEX=${PIP_NO_INDEX} PIP_FIND_LINKS=/source/build/wheels PIP_NO_CACHE_DIR=1 \
     PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore
 WORKDIR /source
 COPY . .
 RUN mkdir -p build/wheels \
  && python3 -m venv /opt/topology-reaper \
- && /opt/topology-reaper/bin/python -m pip install --constraint constraints.txt ".[all]" \
+ && /opt/topology-reaper/bin/python -m pip install ".[all]" \
  && /opt/topology-reaper/bin/python -m pip uninstall --yes pip setuptools
 
 FROM ${BASE_IMAGE}

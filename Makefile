@@ -5,13 +5,18 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 RUN := $(BIN)/python
-UNIT := tests/unit tests/database
+UNIT := tests/unit tests/database tests/documentation
 STEPS ?= 100000
 ROUNDS ?= 200
 DOCKER ?= docker
 IMAGE ?= topology-reaper:dev
 
-.PHONY: demo test check lint types unit mutants soak bench bench-quick pythons image wheels clean help
+# For what pip installs, and for what it builds that with: up to pip 25.2 the first goes for both,
+# later the second for the latter.
+build/wheels $(VENV)/ready $(VENV)/ready-to-bench: export PIP_CONSTRAINT := constraints.txt
+build/wheels $(VENV)/ready $(VENV)/ready-to-bench: export PIP_BUILD_CONSTRAINT := constraints.txt
+
+.PHONY: demo test check lint types unit mutants soak bench bench-quick pythons docs image wheels clean help
 
 help:  ## what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -48,6 +53,9 @@ bench: $(VENV)/ready-to-bench  ## every figure beside its target; 45 minutes on 
 bench-quick: $(VENV)/ready-to-bench  ## the same on a small scale, without what takes minutes
 	PYTHONPATH=contrib/scripts $(RUN) -m tests.benchmarks --quick
 
+docs: $(VENV)/ready  ## docs/options.md, from the options and commands as they are
+	$(RUN) contrib/scripts/options_reference.py docs/options.md
+
 image:  ## the container image, on the engine of DOCKER_HOST; BASE_IMAGE=… for another base, OFFLINE=1 from build/wheels
 	$(DOCKER) build --tag $(IMAGE) \
 	  --build-arg VERSION=$$(sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml) \
@@ -60,7 +68,7 @@ wheels: build/wheels  ## what the image is built from, for where it cannot be do
 build/wheels: pyproject.toml constraints.txt
 	@rm -rf $@ $@.part build/python && $(PYTHON) -m venv build/python
 	@build/python/bin/python -m pip wheel --quiet --disable-pip-version-check \
-	  --constraint constraints.txt --wheel-dir $@.part '.[all]' hatchling
+	  --wheel-dir $@.part '.[all]' hatchling
 	@rm $@.part/topology_reaper-* && mv $@.part $@ && touch $@
 
 pythons:  ## the tests that need no engine, on every supported Python
@@ -73,11 +81,11 @@ $(VENV)/ready: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || (apt-get update -qq && apt-get install -y -qq python3-venv)
 	@echo "setting up $(VENV)"
 	@$(PYTHON) -m venv $(VENV)
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
 	@touch $@
 
 $(VENV)/ready-to-bench: $(VENV)/ready
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[bench]'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[bench]'
 	@touch $@
 
 clean:

@@ -13,21 +13,23 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import click
+from click.shell_completion import CompletionItem
 
 from listener import demo as demonstration
 from listener import naming, triggers
 from listener.database import sqlite
+from listener.doctor import doctor
 from listener.errors import ConfigurationError, NoListener, ReaperError, presentable
 from listener.explain import explain
 from listener.oneshot import sweep
 from listener.service import Listener
-from listener.settings import Settings, flag_of
+from listener.settings import Settings, default_of, flag_of
 from listener.telemetry import history, logs
 from listener.telemetry.probe import read_status
 from listener.telemetry.systemd import Notifier
@@ -84,17 +86,26 @@ def _with_settings(*names: str) -> Callable[[Callable[..., Any]], Callable[..., 
 
 def _click_option(option: dataclasses.Field[Any]) -> Callable[[Callable[..., Any]], Any]:
     metadata = option.metadata
-    switch = isinstance(option.default, bool)
-    default = f" Default: {option.default}." if option.default and not switch else ""
+    default = f" Default: {default_of(option)}." if default_of(option) else ""
     return click.option(
         flag_of(option.name),
         option.name,
-        is_flag=switch,
+        is_flag=isinstance(option.default, bool),
         multiple=isinstance(option.default, tuple),
         default=None,
         metavar=metadata["metavar"],
         help=f"{metadata['help']}{default} [REAPER_{option.name.upper()}]",
+        shell_complete=partial(_complete, metadata),
     )
+
+
+def _complete(
+    metadata: Mapping[str, Any], _context: click.Context, _option: click.Parameter, begun: str
+) -> list[CompletionItem]:
+    """What a shell offers for the value of an option of the settings."""
+    if path := {"FILE": "file", "FOLDER": "dir"}.get(metadata["metavar"]):
+        return [CompletionItem(begun, type=path)]
+    return [CompletionItem(w) for w in metadata["words"] if w.lower().startswith(begun.lower())]
 
 
 def _check_prefix(prefix: str) -> None:
@@ -120,13 +131,31 @@ def commands() -> None:
     Try it:            topology-reaper demo
     Look, don't touch: topology-reaper sweep --dry-run --database-url sqlite:////path/decnet.db
     Go on listening:   topology-reaper run --database-url sqlite:////path/decnet.db
+    Ask why:           topology-reaper explain decky-001-ssh --database-url sqlite:////path/decnet.db
+
+    Each command says more with --help. The TAB key completes words once ~/.bashrc has this line (or
+    ~/.zshrc, with zsh_source):
+
+    \b
+    eval "$(_TOPOLOGY_REAPER_COMPLETE=bash_source topology-reaper)"
     """  # noqa: D301 - click's own mark for "leave these lines alone"
 
 
 @commands.command()
 @_with_settings()
 def run(config: Path | None, **options: object) -> int:
-    """Listen until SIGTERM or SIGINT; SIGUSR1 asks for a full sweep now."""
+    """Listen, and remove what loses its row.
+
+    A topology's containers and networks go as soon as its row in the database is gone. That goes on
+    until SIGTERM or SIGINT; SIGUSR1 asks for a full sweep now. Docker or a database that cannot be
+    reached is waited for. A dry run does everything but remove.
+
+    \b
+    Examples:
+      topology-reaper run --dry-run --database-url sqlite:////var/lib/decnet/decnet.db
+      topology-reaper run --database-url-file /run/secrets/database-url --log-format json
+      REAPER_DATABASE_URL=postgresql://reaper:…@db.example/decnet topology-reaper run
+    """  # noqa: D301
     listener = Listener(_settings(config, options))
     # Blocked here and so in every thread, a signal waits for sigwait(); as PID 1 too.
     signals = {signal.SIGTERM, signal.SIGINT, signal.SIGUSR1}
@@ -183,7 +212,18 @@ def sweep_command(
     confirm: str | None,
     **options: object,
 ) -> int:
-    """Sweep once: remove everything on this host whose topology has no row, and report."""
+    """Remove what has no row, once, and report.
+
+    A sweep looks at every container and network on this host. A dry run only says what it would
+    remove; start with one. Exit status: 0 done; 1 done, but something is held or could not be
+    removed; 2 a wrong option; 3 Docker or a database could not be reached.
+
+    \b
+    Examples:
+      topology-reaper sweep --dry-run --database-url sqlite:////var/lib/decnet/decnet.db
+      topology-reaper sweep --json --prefix 3c68d34a --database-url-file /run/secrets/database-url
+      topology-reaper sweep --confirm 1f2e3d4c5b6a --config /etc/topology-reaper/reaper.toml
+    """  # noqa: D301
     for prefix in prefixes:
         _check_prefix(prefix)
     settings = _settings(config, options)
@@ -209,7 +249,17 @@ def sweep_command(
 )
 @click.argument("what", metavar="NAME|ID|PREFIX")
 def explain_command(config: Path | None, what: str, **options: object) -> None:
-    """Say why a container, a network or a topology stays or goes; nothing is changed."""
+    """Say why something stays or goes.
+
+    Give a container's or a network's name or id, or the first 8 digits of a topology's id. It shows
+    which labels and names count, what each database answers, and what a sweep would do; it changes
+    nothing.
+
+    \b
+    Examples:
+      topology-reaper explain decky-001-ssh --database-url sqlite:////var/lib/decnet/decnet.db
+      topology-reaper explain 3c68d34a --config /etc/topology-reaper/reaper.toml
+    """  # noqa: D301
     click.echo(explain(_settings(config, options), what))
 
 
@@ -218,10 +268,16 @@ def explain_command(config: Path | None, what: str, **options: object) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print it as one JSON object.")
 @click.option("--watch", is_flag=True, help="Go on, once a second, until you press Ctrl-C.")
 def status_command(config: Path | None, as_json: bool, watch: bool, **options: object) -> int:
-    """Show what a running listener on this host knows, and what it did lately.
+    """Show what a running listener knows.
 
-    Exit status 1 if it is not well or holds something, 3 if there is no listener.
-    """
+    It asks the listener with the same state folder, on this host, and shows what it did lately too.
+    Exit status: 0 it is well; 1 it is not, or holds something; 3 there is none.
+
+    \b
+    Examples:
+      topology-reaper status --watch
+      topology-reaper status --json --state-dir /var/lib/topology-reaper
+    """  # noqa: D301
     folder = _settings(config, options).state_path
     if as_json:
         told = _told(folder)
@@ -267,7 +323,15 @@ def _told(folder: Path) -> dict[str, Any]:
 def history_command(
     config: Path | None, as_json: bool, prefix: str | None, **options: object
 ) -> None:
-    """Show what was removed on this host, when, and on what evidence; the oldest first."""
+    """Show what was removed, and on what evidence.
+
+    It is read from the state folder, whether a listener runs or not; the oldest comes first.
+
+    \b
+    Examples:
+      topology-reaper history --prefix 3c68d34a
+      topology-reaper history --json --state-dir /var/lib/topology-reaper
+    """  # noqa: D301
     if prefix is not None:
         _check_prefix(prefix)
     folder = _settings(config, options).state_path
@@ -284,15 +348,49 @@ def history_command(
         ) from error
 
 
+@commands.command("doctor")
+@_with_settings()
+@click.option("--json", "as_json", is_flag=True, help="Print the checks as one JSON object.")
+def doctor_command(config: Path | None, as_json: bool, **options: object) -> int:
+    """Say what is wrong with the set-up, and what to do.
+
+    It checks Docker, the databases, the feed and all rights, takes the options of run, and changes
+    nothing. A DELETE is tried with a random id that the engine does not know; whether it would
+    remove what exists is not. Exit status: 0 nothing is at fault; 1 something is; 3 one side could
+    not be reached, so that it could not look.
+
+    \b
+    Examples:
+      topology-reaper doctor --database-url sqlite:////var/lib/decnet/decnet.db
+      topology-reaper doctor --json --config /etc/topology-reaper.toml
+    """  # noqa: D301
+    diagnosis = doctor(_settings(config, options))
+    colour = False if os.environ.get("NO_COLOR") else None  # None: on a terminal
+    click.echo(diagnosis.to_json() if as_json else diagnosis.to_text(), color=colour)
+    return diagnosis.exit_status
+
+
 @commands.group("feed")
 def feed() -> None:
-    """Let the database tell of deletions by itself, with a URL of the table's owner."""
+    """Let a database tell of deletions.
+
+    PostgreSQL takes triggers, which these commands install and uninstall with a URL of the table's
+    owner. MySQL and MariaDB take settings and rights, which "feed sql" prints for their
+    administrator. SQLite takes nothing.
+    """
 
 
 @feed.command()
 @_with_settings("database_url", "database_url_file", "timeout")
 def install(config: Path | None, **options: object) -> None:
-    """Install the triggers in PostgreSQL."""
+    """Install the triggers in PostgreSQL.
+
+    Doing it again changes nothing.
+
+    \b
+    Examples:
+      topology-reaper feed install --database-url postgresql://owner:…@db.example/decnet
+    """  # noqa: D301
     for name in triggers.change(_settings(config, options), "install"):
         click.echo(f"installed the triggers in {name}")
 
@@ -300,7 +398,14 @@ def install(config: Path | None, **options: object) -> None:
 @feed.command()
 @_with_settings("database_url", "database_url_file", "timeout")
 def uninstall(config: Path | None, **options: object) -> None:
-    """Take the triggers out again."""
+    """Take the triggers out again.
+
+    Listeners then poll.
+
+    \b
+    Examples:
+      topology-reaper feed uninstall --database-url postgresql://owner:…@db.example/decnet
+    """  # noqa: D301
     for name in triggers.change(_settings(config, options), "uninstall"):
         click.echo(f"took the triggers out of {name}")
 
@@ -308,14 +413,29 @@ def uninstall(config: Path | None, **options: object) -> None:
 @feed.command("sql")
 @_with_settings("database_url", "database_url_file")
 def sql_command(config: Path | None, **options: object) -> None:
-    """Print the SQL for review."""
+    """Print the SQL for review.
+
+    It is the one for the kind of database that the URL names; no database is reached.
+
+    \b
+    Examples:
+      topology-reaper feed sql --database-url mysql://db.example/decnet
+    """  # noqa: D301
     click.echo(triggers.sql(_settings(config, options)), nl=False)
 
 
 @commands.command("init-db")
 @click.argument("path", type=click.Path(path_type=Path))
 def init_db(path: Path) -> None:
-    """Create a SQLite database with an empty table of topologies; PATH must not exist yet."""
+    """Create an empty SQLite database.
+
+    It has a table of topologies without a row, to try things with; DECNET makes its own. PATH must
+    not exist yet.
+
+    \b
+    Examples:
+      topology-reaper init-db /tmp/decnet.db
+    """  # noqa: D301
     if "?" in str(path):
         raise ConfigurationError("init-db: a URL cannot name a path with a ? in it; choose another")
     sqlite.create(path)
@@ -331,10 +451,16 @@ def init_db(path: Path) -> None:
     help="An image that can sleep; pulled if absent.",
 )
 def demo(docker_host: str | None, image: str) -> None:
-    """Deploy two small topologies, delete one row, and show what is reaped and how fast.
+    """See it work on two small topologies.
 
-    A database of its own and names of its own: nothing else on the host is looked at.
-    """
+    They are deployed, one row is deleted, and what is removed is shown as it goes. It has a
+    database and names of its own: nothing else on the host is touched.
+
+    \b
+    Examples:
+      topology-reaper demo
+      topology-reaper demo --docker-host unix:///run/docker.sock --image busybox
+    """  # noqa: D301
     logs.set_up("WARNING", "text")
     signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))  # and clean up
     flags = {"docker_host": docker_host} if docker_host else {}

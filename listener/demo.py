@@ -77,6 +77,7 @@ def run(settings: Settings, image: str, say: Callable[[str], None]) -> None:
                 database_url=f"sqlite:///{database}",
                 database_url_file="",
                 state_dir=folder,
+                http="off",
             ),
             prefixes=[doomed.prefix, staying.prefix],
         )

@@ -2,7 +2,7 @@
 
 Each class knows the exit status that the command line gives it, so that the mapping from cause to
 status stands in one place. The text of an error is one sentence for a person: what is wrong, named
-by the option it came from, and what to do about it.
+by the option it came from, and after a semicolon what to do about it.
 """
 
 from __future__ import annotations
@@ -17,6 +17,16 @@ class ReaperError(Exception):
     """The root of this package's errors."""
 
     exit_status: ClassVar[int] = 1
+
+    @property
+    def problem(self) -> str:
+        """What is wrong."""
+        return presentable(self).partition("; ")[0]
+
+    @property
+    def remedy(self) -> str:
+        """What to do about it; empty where the text does not say."""
+        return presentable(self).partition("; ")[2]
 
 
 class ConfigurationError(ReaperError):
@@ -33,9 +43,17 @@ class NoAnswer(ReaperError):
     """The database gave no answer that may be trusted: an error, a missing table, a wrong file.
 
     It is never to be read as "no such row": the reconciler removes nothing on it.
+
+    Args:
+        text: the sentence.
+        aspect: what of the database does not hold, one of those in ``Topologies.proves``.
     """
 
     exit_status = 3
+
+    def __init__(self, text: str, aspect: str = "reachable") -> None:
+        super().__init__(text)
+        self.aspect = aspect
 
 
 class NoListener(ReaperError):

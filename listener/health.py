@@ -1,7 +1,7 @@
 """Whether the listener is well: a link for each side, and a pulse for each loop.
 
 A link is said when it changes, and not in between. A loop may wait for work as long as it likes;
-what shows that it is stuck is one piece of work without an end.
+what shows that it is stuck is one piece of work without an end, or one defect after the other.
 """
 
 from __future__ import annotations
@@ -12,6 +12,10 @@ import time
 from loguru import logger
 
 from listener.errors import presentable
+
+ANEW = 300.0
+"""Seconds without a defect after which a loop is well again. Work that fails is tried again after
+up to a minute, by any of a few threads, so that each may have its turn only every few minutes."""
 
 
 class Link:
@@ -111,6 +115,7 @@ class Pulse:
     def __init__(self, name: str) -> None:
         self.name = name
         self._since: float | None = None
+        self._defects: tuple[float, float] | None = None
 
     def __enter__(self) -> None:
         self.beat()
@@ -121,6 +126,18 @@ class Pulse:
     def beat(self) -> None:
         """The work goes on: what follows is another piece."""
         self._since = time.monotonic()
+
+    def failed(self) -> None:
+        """The loop has come upon a defect of ours, and is started again."""
+        now = time.monotonic()
+        first, last = self._defects or (now, now)
+        self._defects = (first if now - last <= ANEW else now), now
+
+    @property
+    def failing_for(self) -> float:
+        """Seconds from the first to the last of its defects; 0 once it is well again."""
+        first, last = self._defects or (0.0, 0.0)
+        return last - first if time.monotonic() - last <= ANEW else 0.0
 
     @property
     def busy_for(self) -> float:

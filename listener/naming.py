@@ -71,7 +71,8 @@ class Resource:
         name: its name without a slash; empty while the engine lists none.
         owners: full ids and prefixes, sorted; never empty.
         stage: its turn in a removal.
-        created: by the engine's clock, in seconds since the epoch; None when unknown.
+        created: by then it was, by the engine's clock, in seconds since the epoch; None when
+            unknown.
         settled: its owners rest on labels that were compared with its image's. What is known by
             its name alone, or from an event only, is not settled: it is read again by id right
             before it is removed.

@@ -6,6 +6,7 @@ are observers. What goes wrong in one is logged and changes nothing else.
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 from loguru import logger
@@ -72,11 +73,14 @@ class Observers(Observer):
     def screened(self, screening: Screening, sweep: Sweep | None) -> None:
         """Tell each."""
         for observer in self._observers:
-            with logger.catch(message="an observer failed"):
+            with self._catching():
                 observer.screened(screening, sweep)
 
     def reconciled(self, done: Reconciled) -> None:
         """Tell each."""
         for observer in self._observers:
-            with logger.catch(message="an observer failed"):
+            with self._catching():
                 observer.reconciled(done)
+
+    def _catching(self) -> AbstractContextManager[None]:
+        return logger.bind(event="defect").catch(message="an observer failed")

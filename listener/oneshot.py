@@ -27,7 +27,7 @@ from tenacity import (
 )
 
 from listener.engine.client import Engine
-from listener.errors import ConfigurationError, NoAnswer, may_pass
+from listener.errors import ConfigurationError, NoAnswer, may_pass, presentable
 from listener.evidence import Memory
 from listener.index import PrefixIndex
 from listener.judge import Judge
@@ -177,7 +177,10 @@ def reach(call: Callable[[], Value], timeout: float) -> Value:
 
     def say(state: RetryCallState) -> None:
         if state.attempt_number == 1 and state.outcome is not None:
-            logger.warning("waiting up to {:g} s: {}", timeout, state.outcome.exception())
+            error = presentable(state.outcome.exception())
+            logger.bind(event="waiting", error=error).warning(
+                "waiting up to {:g} s: {}", timeout, error
+            )
 
     retrying = Retrying(
         retry=retry_if_exception(may_pass),

@@ -52,8 +52,10 @@ from listener.settings import Settings
 from listener.sides import Database, open_databases, open_engine, open_state, open_tables
 from listener.telemetry.board import Board
 from listener.telemetry.history import History
+from listener.telemetry.http import Endpoint
 from listener.telemetry.local import StatusSocket
 from listener.telemetry.metrics import Metrics
+from listener.telemetry.routes import routes
 
 VERSION: Final = version("topology-reaper")
 RECONNECT_WAIT = wait_random_exponential(multiplier=0.1, max=5.0)
@@ -86,7 +88,7 @@ class Listener:
         self._stop = threading.Event()
         self._failure: ReaperError | None = None
         self._threads: list[threading.Thread] = []
-        self._pulses: list[Pulse] = []
+        self._pulses: dict[str, Pulse] = {}
         self._working = threading.local()
         # Twice as many as one topology may take: one that hangs must not stop the others.
         self._removals = ThreadPoolExecutor(2 * settings.workers, "remove")
@@ -126,6 +128,10 @@ class Listener:
             busy=self._watching,
         )
         self._status_socket = StatusSocket(self._state.path, self.status)
+        address = settings.http_address
+        self._endpoint = (
+            Endpoint(*address, routes(self.status, self._metrics.render)) if address else None
+        )
 
     def start(self) -> None:
         """Start listening and return at once; what cannot be reached is waited for."""
@@ -153,11 +159,13 @@ class Listener:
             ", removing nothing" if self._settings.dry_run else "",
         )
         for name, loop in loops:
-            thread = threading.Thread(target=self._supervise, args=(loop,), name=name, daemon=True)
+            supervised = partial(self._supervise, loop, self._pulse(name))
+            thread = threading.Thread(target=supervised, name=name, daemon=True)
             self._threads.append(thread)
             thread.start()
-        if self._state.locked:
-            self._status_socket.open()
+        self._status_socket.open(ours=self._state.locked)
+        if self._endpoint is not None:
+            self._endpoint.open()
 
     def sweep_now(self) -> None:
         """Ask for a full sweep: a new listing, then a question about everything in it."""
@@ -171,6 +179,8 @@ class Listener:
         """
         deadline = time.monotonic() + timeout
         self._status_socket.close()
+        if self._endpoint is not None:
+            self._endpoint.close()
         self._end()
         self._watch.close()
         for database in self._databases:
@@ -201,9 +211,10 @@ class Listener:
         return self._controller.ready.wait(timeout)
 
     def stuck(self, limit: float) -> list[str]:
-        """The loops that have ended, or been at one piece of work for over ``limit`` seconds."""
+        """The loops that ended, or were at one piece of work, or failing, for over ``limit`` s."""
         ended = {t.name for t in self._threads if not t.is_alive()}
-        return sorted(ended | {pulse.name for pulse in self._pulses if pulse.busy_for > limit})
+        failing = {p.name for p in self._pulses.values() if max(p.busy_for, p.failing_for) > limit}
+        return sorted(ended | failing)
 
     def problems(self) -> list[str]:
         """Why it is not healthy, a few words each; nothing while it is."""
@@ -310,9 +321,11 @@ class Listener:
                 database.feed.distrust()
 
     def _keep_time(self) -> None:
+        pulse = self._pulse("timer")
         while not self._stop.wait(self._settings.sweep_interval):
-            self._watch.relist("timer")
-            self._remember(everything=True)
+            with pulse:
+                self._watch.relist("timer")
+                self._remember(everything=True)
 
     # Keeping a connection, and keeping a thread.
 
@@ -388,21 +401,24 @@ class Listener:
         self._controller.screening.wake()
         self._controller.reconciling.wake()
 
-    def _supervise(self, loop: Callable[[], None]) -> None:
+    def _supervise(self, loop: Callable[[], None], pulse: Pulse) -> None:
         """Run a loop until the end; a defect in it is logged, and the loop started again."""
         while not self._stop.is_set():
             try:
                 loop()
             except Exception:
                 if not self._stop.is_set():
-                    logger.exception("a loop failed and is started again")
+                    pulse.failed()
+                    logger.bind(event="defect", loop=pulse.name).exception(
+                        "a loop failed and is started again: {}", pulse.name
+                    )
                     self._stop.wait(1.0)
 
     # The work.
 
     def _pulse(self, name: str) -> Pulse:
-        self._pulses.append(Pulse(name))
-        return self._pulses[-1]
+        """The pulse of the loop with this name."""
+        return self._pulses.setdefault(name, Pulse(name))
 
     def _worker(self, name: str, lane: Lane) -> Callable[[], None]:
         pulse = self._pulse(name)

@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import ipaddress
 import math
 import os
 import pwd
+import re
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -63,14 +65,17 @@ def _count(value: object) -> int:
     return count
 
 
-def _choice(*choices: str) -> Callable[[object], str]:
-    def read(value: object) -> str:
-        for choice in choices:
-            if str(value).lower() == choice.lower():
-                return choice
-        raise ValueError(f"{value!r} is none of {', '.join(choices)}")
+class _Choice:
+    """Reads one of these words, in any case."""
 
-    return read
+    def __init__(self, *words: str) -> None:
+        self.words = words
+
+    def __call__(self, value: object) -> str:
+        for word in self.words:
+            if str(value).lower() == word.lower():
+                return word
+        raise ValueError(f"{value!r} is none of {', '.join(self.words)}")
 
 
 def _switch(value: object) -> bool:
@@ -103,6 +108,27 @@ def _docker_host(value: object) -> str:
     return host
 
 
+_ADDRESS = re.compile(r"(?:\[(.+)\]|[\w.-]+):(\d{1,5})", re.ASCII)
+
+
+def _http(value: object) -> str:
+    address = str(value)
+    if address.lower() == "off":
+        return "off"
+    found = _ADDRESS.fullmatch(address)
+    try:
+        if found is None or int(found[2]) > 65535:
+            raise ValueError
+        if found[1]:
+            ipaddress.IPv6Address(found[1])
+    except ValueError:
+        raise ValueError(
+            f"{value!r} is no address to serve at; write HOST:PORT, such as 127.0.0.1:9464 or"
+            " [::1]:9464, or off"
+        ) from None
+    return address
+
+
 def _option(
     default: object,
     help_: str,
@@ -111,20 +137,23 @@ def _option(
     metavar: str | None = None,
     variables: tuple[str, ...] = (),
     flag: bool = True,
+    secret: bool = False,
 ) -> Any:
+    words = read.words if isinstance(read, _Choice) else ()
     metadata = {
         "help": help_,
         "read": read,
-        "metavar": metavar,
+        "words": words,
+        "metavar": metavar or "|".join(words) or None,
         "variables": variables,
         "flag": flag,
     }
-    return dataclasses.field(default=default, metadata=metadata)
+    return dataclasses.field(default=default, metadata=metadata, repr=not secret)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """How to listen and sweep. Times are in seconds.
+    """How to listen and sweep. Times are in seconds; its repr leaves out what may hold a password.
 
     Raises:
         ConfigurationError: a value cannot be used; it names the option.
@@ -133,9 +162,10 @@ class Settings:
     database_url: tuple[str, ...] | str = _option(
         (),
         "The database that holds the topologies, as an SQLAlchemy URL, for example"
-        " sqlite:////var/lib/decnet/decnet.db.",
+        " sqlite:////var/lib/decnet/decnet.db. May be given more than once.",
         _urls,
         metavar="URL",
+        secret=True,
     )
     database_url_file: str = _option(
         "",
@@ -144,24 +174,27 @@ class Settings:
         str,
         metavar="FILE",
     )
-    decnet_url: str = _option("", "The URL in DECNET's own variables.", str, flag=False)
+    decnet_url: str = _option(
+        "", "The URL in DECNET's own variables.", str, flag=False, secret=True
+    )
     docker_host: str = _option(
         DEFAULT_DOCKER_HOST,
-        "The Docker Engine. Without it DOCKER_HOST counts, with the SDK's variables for TLS.",
+        "The Docker Engine, unix:///path or tcp://host:port. Without it DOCKER_HOST counts.",
         _docker_host,
         metavar="HOST",
         variables=("DOCKER_HOST",),
     )
     docker_tls_verify: bool = _option(
         False,
-        "Whether to verify the engine's certificate.",
+        "With tcp://: speak TLS, and verify the engine's certificate.",
         bool,
         variables=("DOCKER_TLS_VERIFY",),
         flag=False,
     )
     docker_cert_path: str = _option(
         "",
-        "The folder with ca.pem, cert.pem and key.pem.",
+        "With tcp://: speak TLS; the folder with ca.pem, cert.pem and key.pem. Default with TLS:"
+        " ~/.docker.",
         str,
         variables=("DOCKER_CERT_PATH",),
         flag=False,
@@ -169,8 +202,7 @@ class Settings:
     feed: str = _option(
         "auto",
         "How to hear of a deletion: push, poll, or auto for push where it can be had.",
-        _choice("auto", "push", "poll"),
-        metavar="auto|push|poll",
+        _Choice("auto", "push", "poll"),
     )
     poll_interval: float = _option(
         1.0, "Seconds between two questions while polling.", _seconds(SHORTEST), metavar="SECONDS"
@@ -191,11 +223,14 @@ class Settings:
         "absent",
         "What may be reaped: witnessed only what was seen in a database before, absent also what"
         " is not in it.",
-        _choice("absent", "witnessed"),
-        metavar="absent|witnessed",
+        _Choice("absent", "witnessed"),
     )
     delay: float = _option(
-        0.0, "Seconds between a deletion and its reap.", _seconds(0), metavar="SECONDS"
+        0.0,
+        "Seconds between a deletion and its reap; a row that returns meanwhile cancels it. A sweep"
+        " cannot know when a row went, so with a delay it removes nothing.",
+        _seconds(0),
+        metavar="SECONDS",
     )
     dry_run: bool = _option(False, "Remove nothing, and say what would be removed.", _switch)
     state_dir: str = _option(
@@ -224,17 +259,22 @@ class Settings:
         _seconds(0),
         metavar="SECONDS",
     )
+    http: str = _option(
+        "127.0.0.1:9464",
+        "Where to serve the status to read over HTTP; port 0 is any that is free. Whoever can"
+        " connect can read it.",
+        _http,
+        metavar="HOST:PORT|off",
+    )
     log_level: str = _option(
         "INFO",
         "The least level that is logged.",
-        _choice("TRACE", "DEBUG", "INFO", "WARNING", "ERROR"),
-        metavar="LEVEL",
+        _Choice("TRACE", "DEBUG", "INFO", "WARNING", "ERROR"),
     )
     log_format: str = _option(
         "text",
         "Log for people or as one JSON object a line.",
-        _choice("text", "json"),
-        metavar="text|json",
+        _Choice("text", "json"),
     )
 
     def __post_init__(self) -> None:
@@ -263,6 +303,14 @@ class Settings:
             "--database-url: no database was given; name the one that holds the topologies,"
             " for example sqlite:////var/lib/decnet/decnet.db"
         )
+
+    @property
+    def http_address(self) -> tuple[str, int] | None:
+        """The host and the port to serve at; None: nowhere."""
+        if self.http == "off":
+            return None
+        host, _, port = self.http.rpartition(":")
+        return host.strip("[]"), int(port)
 
     @property
     def state_path(self) -> Path:
@@ -294,6 +342,7 @@ class Settings:
             ConfigurationError: a value, or the file, cannot be used.
         """
         environment = os.environ if environment is None else environment
+        _refuse_misspelt(environment)
         flags = {} if flags is None else flags
         file = {} if config is None else _load(config)
         values: dict[str, Any] = {}
@@ -355,6 +404,30 @@ def _decnet_url(environment: Mapping[str, str]) -> str:
     port = environment.get("DECNET_DB_PORT") or "3306"
     name = quote(environment.get("DECNET_DB_NAME") or "decnet", safe="")
     return f"mysql://{login}@{f'[{host}]' if ':' in host else host}:{port}/{name}"
+
+
+def default_of(option: dataclasses.Field[Any]) -> str:
+    """The default of an option as it is shown; empty where there is none to show."""
+    default = option.default
+    if isinstance(default, bool) or default in ("", ()):
+        return ""
+    return f"{default:g}" if isinstance(default, float) else str(default)
+
+
+def _refuse_misspelt(environment: Mapping[str, str]) -> None:
+    """Refuse a variable that was meant to be one of ours: a misspelt dry run would remove things.
+
+    What is unlike all of ours may be for another program: an orchestrator has variables that begin
+    with the name of a service, for example REAPER_SERVICE_HOST.
+    """
+    names = ["config", *(o.name for o in dataclasses.fields(Settings) if o.metadata["flag"])]
+    for variable in environment:
+        name = variable.removeprefix("REAPER_").lower()
+        if variable.startswith("REAPER_") and name not in names:
+            for near in difflib.get_close_matches(name, names, n=1, cutoff=0.8):
+                raise ConfigurationError(
+                    f"the variable {variable} is none of ours; did you mean REAPER_{near.upper()}?"
+                )
 
 
 def flag_of(name: str) -> str:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import docker.tls
+import urllib3
 from loguru import logger
 
 from listener.database.feeds import Feed
@@ -52,7 +53,11 @@ def open_state(settings: Settings) -> StateDirectory:
     state = StateDirectory(settings.state_path)
     if (why := state.lock()) is not None:
         logger.bind(event="state", error=why).warning(
-            "--state-dir: {} cannot be used, so nothing outlives this process: {}", state.path, why
+            "--state-dir: {} cannot be used, so nothing outlives this process: {};"
+            " give one that uid {} can write to and no other listener has",
+            state.path,
+            why,
+            os.geteuid(),
         )
     return state
 
@@ -120,12 +125,19 @@ def _tls(settings: Settings) -> docker.tls.TLSConfig | None:
     authority, certificate, key = (str(folder / name) for name in ("ca.pem", "cert.pem", "key.pem"))
     try:
         context = ssl.create_default_context(cafile=authority)
-        context.load_cert_chain(certificate, key)
+        context.load_cert_chain(certificate, key, password=lambda: "")  # never ask at a terminal
     except OSError as error:
         raise ConfigurationError(
             f"the variable DOCKER_CERT_PATH: {folder} has no usable ca.pem, cert.pem and key.pem"
             f" for TLS: {error.strerror or error}"
         ) from error
+    if not settings.docker_tls_verify:
+        logger.bind(event="tls").warning(
+            "--docker-host: whoever answers at {} is taken for the engine, unless"
+            " DOCKER_TLS_VERIFY=1 has its certificate verified",
+            settings.docker_host,
+        )
+        urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)  # it was said
     return docker.tls.TLSConfig(
         client_cert=(certificate, key), ca_cert=authority, verify=settings.docker_tls_verify
     )

@@ -7,7 +7,7 @@ is dropped afterwards. A test may stop, kill or restart the server: the next fin
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -15,6 +15,19 @@ import pytest
 from tests.support.process import call
 from tests.support.rows import Rows
 from tests.support.servers import FOREIGN, PrivateMariaDB, PrivatePostgres
+
+Measured = Callable[[str, object], None]
+"""What pytest calls `record_property`."""
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Tell what tests have measured, in whichever process they ran."""
+    passed = terminalreporter.getreports("passed")
+    measured = [line for report in passed for line in report.user_properties]
+    if measured:
+        terminalreporter.section("measured")
+    for what, value in measured:
+        terminalreporter.write_line(f"{what}: {value}")
 
 
 @pytest.fixture(autouse=True)

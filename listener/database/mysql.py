@@ -9,19 +9,29 @@ import pymysql
 import sqlalchemy as sa
 
 from listener.database.feeds import Feed
-from listener.database.feeds.mysql import BinlogFeed
+from listener.database.feeds.mysql import BinlogFeed, quoted
 from listener.database.server import CONNECT_TIMEOUT, READ_TIMEOUT, Look, ServerTopologies
-from listener.database.topologies import TABLE
+from listener.database.topologies import TABLE, Reading
 
 YOUNG = 1.1
 """Seconds within which another table may get the same time of creation: it is told in whole ones,
 and a file system's clock lags by some milliseconds."""
+NEEDED = ("USAGE", "SELECT", "REPLICATION SLAVE", "REPLICATION CLIENT", "BINLOG MONITOR")
+"""The rights that are needed, as information_schema calls them; the last is MariaDB's."""
+NAMED = 4
+"""How many rights too many are named."""
 
 
 class MysqlTopologies(ServerTopologies):
     """The table in MySQL or MariaDB."""
 
     push_takes = "takes no triggers, but settings and rights; topology-reaper feed sql prints them"
+    needs = "has SELECT, REPLICATION SLAVE and REPLICATION CLIENT"
+    proves: ClassVar[Mapping[str, str]] = {
+        aspect: holds
+        for aspect, holds in ServerTopologies.proves.items()
+        if aspect != "row-security"  # there is none
+    }
 
     connect_arguments: ClassVar[Mapping[str, object]] = {
         "connect_timeout": CONNECT_TIMEOUT,
@@ -38,6 +48,19 @@ class MysqlTopologies(ServerTopologies):
         """
     )
 
+    _NOW = sa.text("SELECT UNIX_TIMESTAMP(SYSDATE(6))")
+    _RIGHTS = sa.text(
+        """
+        SELECT privilege_type FROM (
+            SELECT grantee, privilege_type FROM information_schema.user_privileges
+            UNION SELECT grantee, privilege_type FROM information_schema.schema_privileges
+            UNION SELECT grantee, privilege_type FROM information_schema.table_privileges
+        ) AS granted
+        WHERE grantee = :grantee AND privilege_type NOT IN :needed
+        ORDER BY privilege_type
+        """
+    ).bindparams(sa.bindparam("needed", expanding=True))
+
     def _look(self, connection: sa.Connection, schema: str | None) -> Look:
         parameters = {"schema": schema, "name": TABLE, "young": YOUNG}
         row = connection.execute(self._WHO, parameters).one_or_none()
@@ -46,9 +69,21 @@ class MysqlTopologies(ServerTopologies):
         found, kind, created, is_new, read_only, server = row
         if kind.endswith("VIEW"):
             raise self._view()
-        if str(read_only).upper() not in ("0", "OFF") and not self._allow_replica:
-            raise self._replica()
-        return Look(found, sa.String, f"server {server} table of {created}", too_new=bool(is_new))
+        return Look(
+            found,
+            sa.String,
+            f"server {server} table of {created}",
+            too_new=bool(is_new),
+            replica=str(read_only).upper() not in ("0", "OFF"),
+        )
+
+    def _beyond_need(self, reading: Reading) -> tuple[str, str]:
+        # What comes from a role does not show here.
+        account = reading.connection.scalar(sa.text("SELECT CURRENT_USER()"))
+        parameters = {"grantee": quoted(account), "needed": NEEDED}
+        rights = reading.connection.scalars(self._RIGHTS, parameters).all()
+        more = f" and {len(rights) - NAMED} more" if len(rights) > NAMED else ""
+        return account, f"may {', '.join(rights[:NAMED])}{more}" if rights else ""
 
     def push(self, *, look_every: float, check_every: float) -> Feed:  # noqa: ARG002
         """The feed of the binary log."""

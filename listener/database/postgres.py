@@ -13,7 +13,7 @@ from psycopg import sql
 from listener.database.feeds import Feed
 from listener.database.feeds.postgres import NotifyFeed
 from listener.database.server import CONNECT_TIMEOUT, READ_TIMEOUT, Look, ServerTopologies
-from listener.database.topologies import TABLE
+from listener.database.topologies import TABLE, Reading
 from listener.errors import ConfigurationError
 
 OLDEST = 140000
@@ -28,6 +28,8 @@ CANCEL_TIMEOUT = 5
 
 class PostgresTopologies(ServerTopologies):
     """The table in PostgreSQL."""
+
+    needs = "has CONNECT, USAGE and SELECT"
 
     # A peer that is gone shows within half a minute, and so does a lock that is never let go.
     connect_arguments: ClassVar[Mapping[str, object]] = {
@@ -56,6 +58,18 @@ class PostgresTopologies(ServerTopologies):
         """
     )
 
+    _NOW = sa.text("SELECT extract(epoch FROM clock_timestamp())")
+    _RIGHTS = sa.text(
+        """
+        SELECT r.rolname::text, r.rolsuper, pg_has_role(c.relowner, 'USAGE'),
+               ARRAY(SELECT p FROM unnest(ARRAY['INSERT', 'UPDATE', 'DELETE', 'TRUNCATE']) p
+                     WHERE has_table_privilege(c.oid, p))
+        FROM pg_class c
+        JOIN pg_roles r ON r.rolname = current_user
+        WHERE c.oid = to_regclass(:name)
+        """
+    )
+
     def _look(self, connection: sa.Connection, schema: str | None) -> Look:
         quote = connection.dialect.identifier_preparer.quote_identifier
         name = TABLE if schema is None else f"{quote(schema)}.{TABLE}"
@@ -65,14 +79,22 @@ class PostgresTopologies(ServerTopologies):
         found, oid, kind, collation, is_uuid, replica, hidden, system, timeline, position = row
         if kind not in ("r", "p"):
             raise self._view()
-        if replica and not self._allow_replica:
-            raise self._replica()
         if hidden:
             raise self.no_answer(
-                "hides rows from this user by row-level security; give a role with BYPASSRLS"
+                "hides rows from this user by row-level security; give a role with BYPASSRLS",
+                "row-security",
             )
         identity = f"{system}/{timeline or 'replica'} table {oid} collation {collation}"
-        return Look(found, sa.Uuid if is_uuid else sa.String, identity, position)
+        return Look(found, sa.Uuid if is_uuid else sa.String, identity, position, replica=replica)
+
+    def _beyond_need(self, reading: Reading) -> tuple[str, str]:
+        row = reading.connection.execute(self._RIGHTS, {"name": reading.name}).one()
+        account, superuser, owner, privileges = row
+        if superuser:
+            return account, "is a superuser"
+        if owner:
+            return account, "owns the table"
+        return account, f"may {', '.join(privileges)}" if privileges else ""
 
     def push(self, *, look_every: float, check_every: float) -> Feed:  # noqa: ARG002
         """The feed of notifications."""

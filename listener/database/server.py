@@ -22,6 +22,7 @@ import sqlalchemy as sa
 
 from listener.database.topologies import TABLE, Reading, Topologies, rows_with, table, words_of
 from listener.errors import NoAnswer, PushUnavailable
+from listener.findings import Finding, clock, ok, warning
 
 CONNECT_TIMEOUT = 10
 """Seconds until a server that does not answer is given up."""
@@ -41,6 +42,7 @@ class Look:
         identity: who server and table are.
         position: how far the server has come; 0 where there is no such figure.
         too_new: the table cannot be told yet from another that may take its place.
+        replica: the server is one.
     """
 
     schema: str
@@ -48,6 +50,7 @@ class Look:
     identity: str
     position: int = field(default=0, compare=False)
     too_new: bool = field(default=False, compare=False)
+    replica: bool = False
 
 
 class ServerTopologies(Topologies):
@@ -59,8 +62,18 @@ class ServerTopologies(Topologies):
         clock: seconds, monotonic.
     """
 
+    needs: ClassVar[str]
+    """The rights that a listener's account needs, as a predicate."""
     connect_arguments: ClassVar[Mapping[str, object]]
     """What the driver is told beside what the URL says."""
+    proves: ClassVar[Mapping[str, str]] = {
+        **Topologies.proves,
+        "row-security": "hides no row from this user",
+        "replica": "is no replica",
+        "order": "orders ids as they are asked for",
+    }
+    _NOW: ClassVar[sa.TextClause]
+    """Asks for the seconds since the epoch."""
 
     def __init__(
         self,
@@ -112,6 +125,23 @@ class ServerTopologies(Topologies):
         text = why if isinstance(why, str) else f"does not let us hear: {words_of(why)}"
         return PushUnavailable(f"push is not to be had, because {self.name} {text}")
 
+    def inside(self, reading: Reading) -> Iterator[Finding]:
+        """The server's clock, and what this user may do that a listener need not."""
+        yield clock("database.clock", float(reading.connection.scalar(self._NOW)) - time.time())
+        account, rights = self._beyond_need(reading)
+        if rights:
+            yield warning(
+                "database.rights",
+                f"the account {account} {rights}, which a listener need not",
+                f"give one that {self.needs} and nothing else",
+            )
+        else:
+            yield ok("database.rights", f"the account {account} has no right that it does not need")
+
+    @abstractmethod
+    def _beyond_need(self, reading: Reading) -> tuple[str, str]:
+        """The account that asks, and what it may do that it need not, as a predicate or empty."""
+
     @contextmanager
     def reading(self) -> Iterator[Reading]:
         """A new transaction, and what it reads."""
@@ -119,6 +149,12 @@ class ServerTopologies(Topologies):
             with self._connect() as connection:
                 looked = self._look(connection, self._schema)
                 self._schema = looked.schema
+                if looked.replica and not self._allow_replica:
+                    raise self.no_answer(
+                        "is a replica, which may lag behind; give the primary's URL, or"
+                        " --allow-replica",
+                        "replica",
+                    )
                 asked = table(looked.id_type, looked.schema)
                 self._check_order(connection, asked, looked.identity)
                 yield Reading(
@@ -127,13 +163,14 @@ class ServerTopologies(Topologies):
                     asked,
                     position=looked.position,
                     too_new=looked.too_new,
+                    replica=looked.replica,
                 )
                 # The first question locked the table against being dropped, but not before that.
                 if self._look(connection, looked.schema) != looked:
                     raise self.no_answer("put another table in place while it was asked")
         except (sa.exc.SQLAlchemyError, TypeError, ValueError) as error:
             # The latter two where a parameter of the URL makes the driver return something odd.
-            raise self.no_answer(error) from error
+            raise self.no_answer(error, "table") from error
 
     def _check_order(self, connection: sa.Connection, asked: sa.TableClause, identity: str) -> None:
         """See once for each incarnation that the column orders ids as the ranges take it.
@@ -155,15 +192,14 @@ class ServerTopologies(Topologies):
         if [str(id_) for id_ in found] != [probe]:
             raise self.no_answer(
                 "holds or orders the ids in a way that hides rows; give the column id a text type"
-                " with a collation such as C or utf8mb4_bin"
+                " with a collation such as C or utf8mb4_bin",
+                "order",
             )
         self._ordered = identity
 
     def _connect(self) -> sa.Connection:
         try:
             return self._engine.connect()
-        except sa.exc.SQLAlchemyError:
-            raise
         except Exception as error:  # drivers raise anything for what they do not know in a URL
             raise self.no_answer(error) from error
 
@@ -181,13 +217,8 @@ class ServerTopologies(Topologies):
 
     def no_table(self) -> NoAnswer:
         """The error that says that there is none."""
-        return self.no_answer(f"has no table {TABLE!r}; is it DECNET's database?")
+        return self.no_answer(f"has no table {TABLE!r}; give DECNET's database", "table")
 
     def _view(self) -> NoAnswer:
         """Beneath a view any table may take another's place."""
-        return self.no_answer(f"has a view {TABLE!r} and no table; name the table itself")
-
-    def _replica(self) -> NoAnswer:
-        return self.no_answer(
-            "is a replica, which may lag behind; give the primary's URL, or --allow-replica"
-        )
+        return self.no_answer(f"has a view {TABLE!r} and no table; name the table itself", "table")

@@ -31,6 +31,7 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
+from listener.database import files
 from listener.database.feeds import Feed
 from listener.database.feeds.sqlite import SqliteFeed
 from listener.database.topologies import (
@@ -42,6 +43,7 @@ from listener.database.topologies import (
     upper_bound,
 )
 from listener.errors import ConfigurationError
+from listener.findings import Finding, ok, warning
 
 BUSY_TIMEOUT = 5.0
 """Seconds to wait for another process's lock; in WAL mode a reader hardly ever waits."""
@@ -59,10 +61,12 @@ _File = tuple[int, int, int]
 given to another one. 0 where the file system does not keep it."""
 NO_FILE = (0, 0, 0)
 _LIBC = ctypes.CDLL(None)
-_AT_FDCWD, _STATX_BTIME = -100, 0x800
+_AT_FDCWD, _STATX_BTIME, _STATX_ATTR_MOUNT_ROOT = -100, 0x800, 0x2000
 _CHANGE_COUNTER = slice(24, 28)
 """Where the header has it (SQLite's file format, 1.3.7). In WAL mode it grows as the database does,
 and shows up here at a checkpoint; it never goes back."""
+_FORM = 19
+"""Where the header tells in which form the file is read; 2 is WAL."""
 _headers: dict[_File, int] = {}
 """By file, a descriptor that is never closed."""
 
@@ -101,6 +105,7 @@ class SqliteTopologies(Topologies):
     @contextmanager
     def reading(self) -> Iterator[Reading]:
         """A new transaction; every error inside comes out as NoAnswer."""
+        aspect = "reachable"
         try:
             self.check_file()
             with self._engine.connect() as connection:
@@ -108,7 +113,8 @@ class SqliteTopologies(Topologies):
                 version = connection.exec_driver_sql("PRAGMA schema_version").scalar_one()
                 device, inode, born = file = self._database or NO_FILE
                 identity = f"{self.path} {device}:{inode} of {born} schema {version}"
-                position = self._position(file)
+                position = int.from_bytes(self._header(file)[_CHANGE_COUNTER])
+                aspect = "table"
                 try:
                     yield Reading(connection, identity, table(), self._generation, position)
                 finally:
@@ -116,7 +122,7 @@ class SqliteTopologies(Topologies):
                         connection.invalidate()  # the pool that it came from is gone
         except (sa.exc.SQLAlchemyError, sqlite3.Error) as error:
             self.check_file()
-            raise self.no_answer(error) from error
+            raise self.no_answer(error, aspect) from error
         self.check_file()
 
     def committed_at(self) -> float | None:
@@ -134,6 +140,9 @@ class SqliteTopologies(Topologies):
 
         Args:
             connection: open, and nobody else uses it.
+
+        Raises:
+            NoAnswer: the file was swapped just now.
         """
         if self.interest is None:
             return object()  # equal to nothing
@@ -149,7 +158,8 @@ class SqliteTopologies(Topologies):
             (schema,) = connection.execute("PRAGMA schema_version").fetchone()
         except sqlite3.Error:
             return object()
-        return prefixes, ids, schema, self._generation, self._position(self._database or NO_FILE)
+        position = self._header(self._database or NO_FILE)[_CHANGE_COUNTER]
+        return prefixes, ids, schema, self._generation, position
 
     def push(self, *, look_every: float, check_every: float) -> Feed:  # noqa: ARG002
         """The feed of commits to the file."""
@@ -163,8 +173,9 @@ class SqliteTopologies(Topologies):
             sqlite3.Error: SQLite cannot open it.
         """
         self.check_file()
+        immutable = "&immutable=1" if self.traceless and self._at_rest() else ""
         connection = sqlite3.connect(
-            f"{self.path.as_uri()}?mode=ro",
+            f"{self.path.as_uri()}?mode=ro{immutable}",
             uri=True,
             timeout=BUSY_TIMEOUT,
             isolation_level=None,
@@ -179,6 +190,19 @@ class SqliteTopologies(Topologies):
             connection.close()
             raise
         return connection
+
+    def _at_rest(self) -> bool:
+        """Whether nobody has it open, so that a reader would make files of its own.
+
+        Raises:
+            NoAnswer: what somebody wrote before would have to be recovered.
+        """
+        wal, shm = files.beside(self.path).values()
+        if shm.exists():
+            return False
+        if wal.exists() and wal.stat().st_size:
+            raise self.no_answer("has a -wal file without its -shm; let DECNET open it first")
+        return True
 
     def check_file(self) -> None:
         """See that the path still names the files that it named first.
@@ -198,11 +222,10 @@ class SqliteTopologies(Topologies):
             self._check_beside()
 
     def _check_beside(self) -> None:
-        real = os.path.realpath(self.path)
         found: dict[str, _File] = {}
-        for suffix in ("-wal", "-shm"):
+        for suffix, path in files.beside(self.path).items():
             try:
-                found[suffix] = _number(real + suffix)
+                found[suffix] = _number(path)
             except FileNotFoundError:
                 continue
             except OSError as error:
@@ -217,19 +240,19 @@ class SqliteTopologies(Topologies):
             self._generation += 1
         self._beside = found
 
-    def _position(self, file: _File) -> int:
-        """The change counter."""
+    def _header(self, file: _File) -> bytes:
+        """The header of the database in this file."""
         try:
             if file not in _headers:
                 descriptor = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
                 _headers[_number(f"/proc/self/fd/{descriptor}")] = descriptor
-            return int.from_bytes(os.pread(_headers[file], 100, 0)[_CHANGE_COUNTER])
+            return os.pread(_headers[file], 100, 0)
         except (OSError, KeyError) as error:  # swapped just now
             raise self.no_answer(error) from error
 
     def _find(self) -> _File:
         try:
-            found, number = self.path.stat(), _number(str(self.path))
+            found, number = self.path.stat(), _number(self.path)
         except (FileNotFoundError, NotADirectoryError) as error:
             raise self.no_answer(
                 "does not exist; give DECNET's database, or make one with topology-reaper init-db"
@@ -239,39 +262,77 @@ class SqliteTopologies(Topologies):
         if not stat.S_ISREG(found.st_mode):
             kind = "folder" if stat.S_ISDIR(found.st_mode) else "device"
             raise self.no_answer(f"is a {kind}; give the file itself")
+        if _is_mounted(self.path):
+            raise self.no_answer(
+                "is mounted without its folder, and so without the -wal file, in which new rows"
+                " stand; mount the folder"
+            )
         return number
 
     def remedy(self, said: str) -> str:
         """What SQLite's words mean, as a predicate."""
         if "no such table" in said:
-            return f"has no table {TABLE!r}; is it DECNET's database?"
+            return f"has no table {TABLE!r}; give DECNET's database"
         if "no such column" in said:
-            return f"has a table {TABLE!r} without a column 'id'; is it DECNET's database?"
+            return f"has a table {TABLE!r} without a column 'id'; give DECNET's database"
         if "not a database" in said:
-            return "is not a SQLite database"
+            return "is not a SQLite database; give DECNET's"
         if "readonly" in said:
-            return "has to be opened by its writer first, which recovers it after a crash"
+            return "has to be recovered after a crash; have it opened by its writer first"
         if "unable to open" in said or "denied" in said:
             return f"may not be used by uid {os.geteuid()}; run as the file's owner"
         return super().remedy(said)
 
+    @property
+    def owner(self) -> int | None:
+        """The file's."""
+        try:
+            return self.path.stat().st_uid
+        except OSError:
+            return None
 
-def _number(path: str) -> _File:
+    def outside(self) -> Iterator[Finding]:
+        """Who may do what with the files, and what they lie on."""
+        return files.examine(self.path)
+
+    def inside(self, reading: Reading) -> Iterator[Finding]:  # noqa: ARG002
+        """Whether it is in WAL mode."""
+        if self._header(self._database or NO_FILE)[_FORM] == 2:
+            yield ok("database.wal", "it is in WAL mode")
+        else:
+            yield warning(
+                "database.wal",
+                "it is not in WAL mode, so its writer and its readers wait for each other",
+                "let DECNET open it, or run PRAGMA journal_mode = WAL in it",
+            )
+
+
+def _number(path: Path | str) -> _File:
     """Which file this is.
 
     Raises:
         OSError: it cannot be looked at.
     """
-    status = os.stat(path)  # noqa: PTH116 - this is done on every commit, and a Path takes longer
-    found = ctypes.create_string_buffer(256)
-    if not hasattr(_LIBC, "statx") or _LIBC.statx(
-        _AT_FDCWD, os.fsencode(path), 0, _STATX_BTIME, found
-    ):
-        return status.st_dev, status.st_ino, 0
+    # Done on every commit, and Path.stat() takes twice as long.
+    status, found = os.stat(path), _statx(path)  # noqa: PTH116
     (known,) = struct.unpack_from("=I", found, 0)
     seconds, nanoseconds = struct.unpack_from("=qI", found, 80)
     born = seconds * 1_000_000_000 + nanoseconds if known & _STATX_BTIME else 0
     return status.st_dev, status.st_ino, born
+
+
+def _is_mounted(path: Path) -> bool:
+    """Whether the file itself is a mount, as when a container is given it without its folder."""
+    (attributes,) = struct.unpack_from("=Q", _statx(path), 8)
+    return bool(attributes & _STATX_ATTR_MOUNT_ROOT)
+
+
+def _statx(path: Path | str) -> ctypes.Array[ctypes.c_char]:
+    """What statx(2) tells of a file; zeros where there is none to tell it."""
+    found = ctypes.create_string_buffer(256)
+    if hasattr(_LIBC, "statx"):
+        _LIBC.statx(_AT_FDCWD, os.fsencode(path), 0, _STATX_BTIME, found)
+    return found
 
 
 def create(path: Path) -> None:

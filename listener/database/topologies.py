@@ -15,7 +15,7 @@ import re
 import threading
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import ClassVar
@@ -26,6 +26,7 @@ import sqlalchemy as sa
 from listener.database.feeds import Feed
 from listener.errors import ConfigurationError, NoAnswer
 from listener.evidence import Answer
+from listener.findings import Finding
 from listener.naming import PREFIX_LENGTH, prefix_of
 
 TABLE = "topologies"
@@ -53,6 +54,7 @@ class Reading:
         generation: grows when something happened to the database that nobody could follow.
         position: how far the database has come; 0 where there is no such figure.
         too_new: the table cannot be told yet from another that may take its place.
+        replica: the server is one, and its word is taken all the same.
     """
 
     connection: sa.Connection
@@ -61,6 +63,7 @@ class Reading:
     generation: int = 0
     position: int = 0
     too_new: bool = False
+    replica: bool = False
 
     @property
     def name(self) -> str:
@@ -74,14 +77,25 @@ class Topologies(ABC):
     Args:
         name: how to speak of the database to a person; without a password.
         clock: seconds, monotonic.
+
+    Attributes:
+        traceless: make no file that is not there, by which an answer may be older; for who only
+            looks.
     """
 
     push_takes: ClassVar[str] = "tells of commits with nothing installed"
     """What it takes to be told, instead of triggers, as a predicate."""
+    proves: ClassVar[Mapping[str, str]] = {
+        "reachable": "answers",
+        "table": f"has the table {TABLE}",
+    }
+    """What an answer proves, as predicates, in the order in which they are found out; a NoAnswer
+    names the first that does not hold."""
     _engine: sa.Engine
 
     def __init__(self, name: str, clock: Callable[[], float] = time.monotonic) -> None:
         self.name = name
+        self.traceless = False
         self.interest: Callable[[], Collection[str]] | None = None
         """The prefixes on this host: commits that concern no other topology need no hint."""
         self._clock = clock
@@ -167,14 +181,32 @@ class Topologies(ABC):
         """
         raise ConfigurationError(f"feed {action}: {self.name} {self.push_takes}")
 
-    def no_answer(self, why: str | Exception) -> NoAnswer:
+    @property
+    def owner(self) -> int | None:
+        """The uid that whoever asks should have; None where any will do."""
+        return None
+
+    def outside(self) -> Iterator[Finding]:
+        """What there is to say of it without asking it."""
+        yield from ()
+
+    def inside(self, reading: Reading) -> Iterator[Finding]:  # noqa: ARG002
+        """What else it says of itself and of our rights, where it can be asked.
+
+        Raises:
+            sqlalchemy.exc.SQLAlchemyError: it does not; :meth:`reading` makes it a NoAnswer.
+        """
+        yield from ()
+
+    def no_answer(self, why: str | Exception, aspect: str = "reachable") -> NoAnswer:
         """The error that says so of this database.
 
         Args:
             why: a predicate with its remedy, or what the driver raised.
+            aspect: what does not hold, a key of :attr:`proves`.
         """
         text = why if isinstance(why, str) else self.remedy(words_of(why))
-        return NoAnswer(f"--database-url: {self.name} {text}")
+        return NoAnswer(f"--database-url: {self.name} {text}", aspect)
 
     def remedy(self, said: str) -> str:
         """What a driver's words mean, as a predicate."""

@@ -12,8 +12,9 @@ import contextlib
 import os
 import re
 import socket
+import ssl
 import threading
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from email.utils import parsedate_to_datetime
@@ -78,7 +79,7 @@ class Engine:
         if self.host.startswith("unix://") and path.exists() and not path.is_socket():
             raise EngineError(f"--docker-host: {self.host} is not a socket")
         with self._connecting, self._errors():
-            api = docker.APIClient(
+            api = _Client(
                 self.host, version="auto", tls=self._tls or False, timeout=self._connect_timeout
             )
             api.timeout = REQUEST_TIMEOUT
@@ -92,11 +93,21 @@ class Engine:
         assert self._connected is not None  # noqa: S101 - connect() raises otherwise
         return self._connected
 
+    def attempt(self, call: Callable[[], object]) -> None:
+        """Make a call with :attr:`api` of which only the failure matters.
+
+        Raises:
+            Gone: the engine knows no such object.
+            EngineError: it failed; where the engine answered, that answer is its cause.
+        """
+        with self._object():
+            call()
+
     def now(self) -> float:
         """The engine's own time, in seconds since the epoch, cut to whole seconds."""
         with self._errors():
             answer = self.api.get(f"{self.api.base_url}/_ping", timeout=self._connect_timeout)
-            answer.raise_for_status()
+            _raise_for_status(answer)
             return parsedate_to_datetime(answer.headers["Date"]).timestamp()
 
     def resources(self) -> list[Resource]:
@@ -239,7 +250,7 @@ class Engine:
                 stream=True,
                 timeout=(self._connect_timeout, quiet),
             )
-            answer.raise_for_status()
+            _raise_for_status(answer)
             return EventStream(answer)
 
     def _container(self, summary: Mapping[str, Any]) -> Resource | None:
@@ -313,6 +324,18 @@ class Engine:
             raise EngineError(f"--docker-host: {self.host} {_NO_ENGINE}") from error
 
 
+class _Client(docker.APIClient):
+    """The SDK's client, without what the environment tells every HTTP client of this host.
+
+    A proxy to the web does not lead to the engine, and ``REQUESTS_CA_BUNDLE`` would take the place
+    of the engine's own authority.
+    """
+
+    def merge_environment_settings(self, *args: Any, **kwargs: Any) -> Any:
+        self.trust_env = False  # the constructor sets it, and then makes the first request
+        return super().merge_environment_settings(*args, **kwargs)
+
+
 @dataclass(frozen=True, slots=True)
 class Found:
     """A container or network, and what could tie it to a topology.
@@ -377,6 +400,14 @@ class EventStream:
         self._socket.close()
 
 
+def _raise_for_status(answer: requests.Response) -> None:
+    """Raise what the SDK raises for an answer that says no."""
+    try:
+        answer.raise_for_status()
+    except requests.HTTPError as error:
+        docker.errors.create_api_error_from_http_exception(error)
+
+
 def _id(attributes: Mapping[str, Any]) -> str:
     """The id that the engine gave an object.
 
@@ -419,17 +450,24 @@ def _meaning(error: BaseException) -> str:
     for cause in reversed(list(_causes(error))):
         match cause:
             case FileNotFoundError() | NotADirectoryError():
-                return "does not exist; is the Docker Engine running?"
+                return "does not exist; start the Docker Engine, or give its own socket"
             case PermissionError():
                 return f"may not be used by uid {os.geteuid()}; run in the socket's group"
             case ConnectionRefusedError():
-                return "refuses connections; is the Docker Engine running?"
+                return "refuses connections; start the Docker Engine"
+            case ssl.SSLError():
+                return _refusal(cause)
             case ConnectionResetError() | BrokenPipeError():
                 return "closed the connection"
             case socket.gaierror():
                 return "names a host that is not known"
             case TimeoutError() | requests.Timeout() | urllib3.exceptions.TimeoutError():
                 return _TIMED_OUT
+            case docker.errors.APIError(status_code=400) if "HTTPS server" in _explanation(cause):
+                return (
+                    "speaks TLS alone; set DOCKER_TLS_VERIFY=1, and DOCKER_CERT_PATH to the folder"
+                    " with ca.pem, cert.pem and key.pem"
+                )
             case docker.errors.APIError():
                 return f"answered {_explanation(cause)}"
             case docker.errors.InvalidVersion():
@@ -437,6 +475,22 @@ def _meaning(error: BaseException) -> str:
             case OSError(errno=int()):
                 return f"cannot be reached: {cause.strerror}"
     return _NO_ENGINE
+
+
+def _refusal(error: ssl.SSLError) -> str:
+    """Which side does not trust the other, or that one of them does not speak TLS."""
+    reason = (error.reason or "the connection ended").replace("_", " ").lower()
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return (
+            f"shows a certificate that is not trusted ({error.verify_message.rstrip('.')}); put its"
+            " authority's ca.pem into DOCKER_CERT_PATH, and name the host as the certificate does"
+        )
+    if "alert" in reason:
+        return (
+            f"refuses our certificate ({reason}); put a cert.pem and key.pem that its authority"
+            " signed for a client into DOCKER_CERT_PATH"
+        )
+    return f"does not agree on TLS ({reason}); is this its port for TLS, and for our cert.pem?"
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:
@@ -453,12 +507,18 @@ def _explanation(error: docker.errors.APIError) -> str:
     text = error.explanation
     if isinstance(text, bytes):
         text = text.decode(errors="replace")
+    if text and text.startswith("<"):
+        text = ""  # a page for a browser
     return f"{error.status_code}: {text or 'no reason given'}"
 
 
 def _seconds(value: object) -> float | None:
-    """Seconds since the epoch as a list has them, None if they are none."""
-    return float(value) if isinstance(value, int | float) and 0 < value < 2**40 else None
+    """Seconds since the epoch as a list has them, None if they are none.
+
+    A list cuts them to whole seconds: the end of that second, so that nothing passes for older than
+    it is.
+    """
+    return value + 1.0 if isinstance(value, int | float) and 0 < value < 2**40 else None
 
 
 def _epoch(text: object) -> float | None:

@@ -70,7 +70,8 @@ def _resource(
 ) -> Resource | None:
     """What an event tells of its object: all of a container's labels, and the name of either."""
     time = event.get("time")
-    created = time if event.get("Action") == "create" and isinstance(time, int) else None
+    # An event's time is cut to whole seconds.
+    created = time + 1.0 if event.get("Action") == "create" and isinstance(time, int) else None
     if event.get("Type") == "network":
         driver = attributes.get("type")
         return naming.network(id_, name, driver=driver, scope=event.get("scope"), created=created)

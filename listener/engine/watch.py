@@ -140,7 +140,7 @@ class Watch:
             for chunk in stream:
                 inbox.put(chunk)
         except EngineError as error:
-            logger.debug("{}", error)
+            logger.bind(event="lost", side="Docker", error=str(error)).debug("{}", error)
         finally:
             inbox.put(END)
 

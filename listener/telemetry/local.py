@@ -1,7 +1,8 @@
 """How a listener tells other processes on this host what it knows: a socket in ``--state-dir``.
 
 Whoever connects is sent one JSON object and the end; what they say is not read. Only the listener
-that has the folder locked listens there.
+that has the folder locked listens there. One that could not have it, for it cannot be written or is
+another's, answers the health check of its container all the same: at a name that takes no file.
 """
 
 from __future__ import annotations
@@ -10,16 +11,19 @@ import contextlib
 import json
 import os
 import socket
+import struct
 import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from loguru import logger
 
-from listener.telemetry.probe import NAME
+from listener.telemetry.probe import NAME, address_without
 
 PATIENCE = 1.0
 """Seconds for a reader that does not read."""
+_PEER = struct.Struct("3i")
+"""Process, user and group of whoever connected."""
 
 
 class StatusSocket:
@@ -31,35 +35,54 @@ class StatusSocket:
     """
 
     def __init__(self, folder: Path, status: Callable[[], Mapping[str, object]]) -> None:
+        self._folder = folder
         self._path = folder / NAME
         self._status = status
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
-        self._listening = False
+        self._listening = self._in_folder = False
 
-    def open(self) -> None:
-        """Listen; a path that cannot be used is a warning."""
+    def open(self, *, ours: bool = True) -> None:
+        """Listen; what cannot be used is a warning.
+
+        Args:
+            ours: whether the folder is.
+        """
         try:
-            self._path.unlink(missing_ok=True)  # of a listener that was killed
-            os.fchmod(self._socket.fileno(), 0o600)  # before anybody can connect
-            self._socket.bind(str(self._path))
+            self._in_folder = ours and self._bind_in_folder()
+            if not self._in_folder:
+                self._socket.bind(address_without(self._folder))
             self._socket.listen()
             self._listening = True
         except OSError as error:
             self._socket.close()
-            logger.bind(event="state", error=str(error)).warning(
-                "--state-dir: nobody can ask for the status at {}: {}", self._path, error
-            )
+            self._warn(error)
             return
         threading.Thread(target=self._serve, name="status", daemon=True).start()
 
     def close(self) -> None:
         """Stop listening."""
-        if self._listening:  # else the path may be another listener's
+        if self._listening:
             self._listening = False
             with contextlib.suppress(OSError):
                 self._socket.shutdown(socket.SHUT_RDWR)
-                self._path.unlink(missing_ok=True)
+                if self._in_folder:  # else the path may be another listener's
+                    self._path.unlink(missing_ok=True)
         self._socket.close()
+
+    def _bind_in_folder(self) -> bool:
+        try:
+            self._path.unlink(missing_ok=True)  # of a listener that was killed
+            os.fchmod(self._socket.fileno(), 0o600)  # before anybody can connect
+            self._socket.bind(str(self._path))
+        except OSError as error:
+            self._warn(error)
+            return False
+        return True
+
+    def _warn(self, error: OSError) -> None:
+        logger.bind(event="state", error=str(error)).warning(
+            "--state-dir: nobody can ask for the status at {}: {}", self._path, error
+        )
 
     def _serve(self) -> None:
         while True:
@@ -68,5 +91,13 @@ class StatusSocket:
             except OSError:
                 return
             with contextlib.suppress(OSError), reader:
-                reader.settimeout(PATIENCE)
-                reader.sendall(json.dumps(self._status()).encode())
+                if _is_ours(reader):
+                    reader.settimeout(PATIENCE)
+                    reader.sendall(json.dumps(self._status()).encode())
+
+
+def _is_ours(reader: socket.socket) -> bool:
+    """Whether our own user asks, or root: a name without a file has no mode to see to that."""
+    peer = reader.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEER.size)
+    _, uid, _ = _PEER.unpack(peer)
+    return uid in (0, os.geteuid())

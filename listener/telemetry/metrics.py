@@ -10,12 +10,14 @@ from __future__ import annotations
 
 from collections import Counter as Tally
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import product
 from typing import Any
 
 import prometheus_client as prometheus
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from listener.naming import Kind
 from listener.observer import Observer, Reconciled, Sweep
 from listener.reaper import Result
 from listener.reconciler import Screening
@@ -24,6 +26,8 @@ CONTENT_TYPE = prometheus.CONTENT_TYPE_LATEST
 _PREFIX = "topology_reaper"
 _FAST = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 _REAPS = (0.1, 0.25, 0.5, 0.75, 1.0, 1.5, 2.5, 5.0, 10.0, 30.0, 60.0)
+CAUSES = ("start-up", "reconnect", "silence", "timer", "asked")
+ENDS = ("complete", "unfinished")
 STATES = ("alive", "orphan", "reaping", "waiting", "held", "unknown")
 
 
@@ -38,14 +42,14 @@ class Metrics(Observer):
         self._registry = prometheus.CollectorRegistry()
         prometheus.ProcessCollector(registry=self._registry)
         self._registry.register(_Standing(status))
-        self._sweeps = self._counter("sweeps", "Full sweeps.", "cause")
+        self._sweeps = self._counter("sweeps", "Full sweeps.", cause=CAUSES)
         self._sweep_time = self._histogram(
             "sweep_duration_seconds", "Time of a sweep's listing and question.", _FAST
         )
         self._screenings = self._counter("screenings", "Questions about all topologies at once.")
-        self._reaps = self._counter("reaps", "Topologies that were worked on.", "result")
+        self._reaps = self._counter("reaps", "Topologies that were worked on.", result=ENDS)
         self._removals = self._counter(
-            "removals", "What became of each resource that was to go.", "kind", "result"
+            "removals", "What became of each resource that was to go.", kind=Kind, result=Result
         )
         self._retries = self._counter("removal_retries", "Attempts at a removal but the first.")
         self._reap_time = self._histogram(
@@ -62,7 +66,7 @@ class Metrics(Observer):
 
     def render(self) -> bytes:
         """Everything, in Prometheus' text format."""
-        return prometheus.generate_latest(self._registry)
+        return prometheus.generate_latest(_WithoutCreated(self._registry))
 
     def screened(self, screening: Screening, sweep: Sweep | None) -> None:  # noqa: ARG002
         """Count it."""
@@ -90,13 +94,34 @@ class Metrics(Observer):
         """A commit was heard of so many seconds after it was written."""
         self._commit_to_hint.observe(seconds)
 
-    def _counter(self, name: str, text: str, *labels: str) -> prometheus.Counter:
-        return prometheus.Counter(f"{_PREFIX}_{name}", text, labels, registry=self._registry)
+    def _counter(self, name: str, text: str, **labels: Iterable[str]) -> prometheus.Counter:
+        """A counter that is 0 for each value of its labels: so that the first event is a growth."""
+        counter = prometheus.Counter(
+            f"{_PREFIX}_{name}", text, tuple(labels), registry=self._registry
+        )
+        for values in product(*labels.values()) if labels else ():
+            counter.labels(*values)
+        return counter
 
     def _histogram(self, name: str, text: str, buckets: Iterable[float]) -> prometheus.Histogram:
         return prometheus.Histogram(
             f"{_PREFIX}_{name}", text, buckets=tuple(buckets), registry=self._registry
         )
+
+
+class _WithoutCreated(Collector):
+    """What a registry holds, less a second series for each that tells since when it has been.
+
+    The library can leave those out as well, but only for a whole process, and we may be guests.
+    """
+
+    def __init__(self, registry: prometheus.CollectorRegistry) -> None:
+        self._registry = registry
+
+    def collect(self) -> Iterator[Metric]:
+        for metric in self._registry.collect():
+            metric.samples = [s for s in metric.samples if not s.name.endswith("_created")]
+            yield metric
 
 
 class _Standing(Collector):
@@ -133,7 +158,7 @@ class _Standing(Collector):
             "resources",
             "Containers and networks of topologies on this host.",
             ("kind", "state"),
-            {(kind, state): resources[kind, state] for kind in _KINDS for state in STATES},
+            {(kind, state): resources[kind, state] for kind in Kind for state in STATES},
         )
         yield _gauge("held_prefixes", "Held topologies.", len(status["held"]["prefixes"]))
         yield _gauge(
@@ -191,9 +216,6 @@ class _Standing(Collector):
         yield _counters(
             "workqueue_retries", "Work that was not finished.", (), {(): queue["retries"]}
         )
-
-
-_KINDS = ("container", "network")
 
 
 def _gauge(name: str, text: str, value: float) -> Metric:

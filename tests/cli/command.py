@@ -119,7 +119,8 @@ class Command:
 
     def start(self, *args: object) -> Running:
         """Start it, to go on."""
-        return Running([*_COMMAND, *map(str, args)], self.folder, self._clean)
+        env = self._clean | {"REAPER_HTTP": "off"}
+        return Running([*_COMMAND, *map(str, args)], self.folder, env)
 
     def files(self) -> dict[str, int]:
         """Whatever is in the folder, with its size.

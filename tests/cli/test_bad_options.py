@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
 from collections.abc import Sequence
 from itertools import cycle
 from pathlib import Path
 
 import pytest
+from debian_packages import ensure
 
 from tests.cli.command import Command, call
 
@@ -35,6 +38,7 @@ BAD_VALUES = {
     "--docker-host": ["nonsense", "ftp://x", "/run/docker.sock", "tcp://", "tcp://x:99999", " "],
     "--workers": ["0", "-1", "65", "1.5", "many", ""],
     "--feed": ["loud", ""],
+    "--http": ["9464", ":9464", "localhost", "::1:9464", "localhost:99999", "http://x:1", ""],
     "--log-level": ["loud", ""],
     "--log-format": ["xml", ""],
 }
@@ -74,6 +78,8 @@ USAGE: list[tuple[Sequence[str], str]] = [
     (["run", *DATABASE, "--nope"], "--nope"),
     (["run", *DATABASE, "--json"], "--json"),
     (["explain", *DATABASE], "PREFIX"),
+    (["doctor", *DATABASE, "--feed", "loud"], "--feed: "),
+    (["doctor", *DATABASE, "more"], "more"),
     (["feed", "nope"], "nope"),
     (["sweep", "--database-url"], "--database-url"),
     (["sweep", *DATABASE, "--json=3"], "--json"),
@@ -115,6 +121,7 @@ VARIABLES = {
     "REAPER_ALLOW_REPLICA": "perhaps",
     "REAPER_WORKERS": "65",
     "REAPER_TIMEOUT": "nan",
+    "REAPER_HTTP": "9464",
     "REAPER_LOG_LEVEL": "loud",
     "REAPER_LOG_FORMAT": "xml",
 }
@@ -148,6 +155,7 @@ FILES: dict[str, tuple[bytes, Sequence[str]]] = {
     "choice is a list": (b"log_level = ['INFO']\n", ["log_level in "]),
     "address is a number": (b"docker_host = 3\n", ["docker_host in "]),
     "address is a list": (b"docker_host = ['unix:///x']\n", ["docker_host in "]),
+    "place to serve at is a number": (b"http = 9464\n", ["http in "]),
     "URL is a number": (b"database_url = 3\n", ["database_url in "]),
     "URLs are numbers": (b"database_url = [3]\n", ["database_url in "]),
     "one twice": (b"database_url = ['sqlite:////a', 'sqlite:////a']\n", ["--database-url: "]),
@@ -207,6 +215,18 @@ def test_certificates_that_are_missing(command: Command) -> None:
 def test_certificates_that_are_none(command: Command) -> None:
     for name in ("ca.pem", "cert.pem", "key.pem"):
         (command.folder / name).write_text("rubbish")
+    env = {"DOCKER_TLS_VERIFY": "1", "DOCKER_CERT_PATH": str(command.folder)}
+    tcp = ("--docker-host", "tcp://127.0.0.1:1")
+    command.refuse(2, call("sweep", *DATABASE, *tcp, env=env), names="DOCKER_CERT_PATH")
+
+
+def test_a_key_under_a_passphrase_is_refused_and_nobody_is_asked_for_it(command: Command) -> None:
+    ensure({"openssl": "openssl"}, "a certificate")
+    request = "req -newkey rsa:2048 -x509 -subj /CN=x -passout pass:secret"
+    files = "-keyout key.pem -out cert.pem"
+    arguments = ["openssl", *request.split(), *files.split()]
+    subprocess.run(arguments, cwd=command.folder, check=True, capture_output=True)
+    shutil.copy(command.folder / "cert.pem", command.folder / "ca.pem")
     env = {"DOCKER_TLS_VERIFY": "1", "DOCKER_CERT_PATH": str(command.folder)}
     tcp = ("--docker-host", "tcp://127.0.0.1:1")
     command.refuse(2, call("sweep", *DATABASE, *tcp, env=env), names="DOCKER_CERT_PATH")

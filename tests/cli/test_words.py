@@ -33,6 +33,7 @@ def test_help_names_every_option_and_its_variable(command: Command) -> None:
         (["--help"], ["run ", "sweep ", "init-db ", "demo "]),
         (["init-db", "--help"], ["PATH"]),
         (["demo", "--help"], ["--docker-host", "--image"]),
+        (["doctor", "--help"], ["--json", "--database-url", "--feed", "changes nothing"]),
         (["sweep", "--help"], ["--dry-run", "--json", "--prefix", "--confirm"]),
     ],
 )

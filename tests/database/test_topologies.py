@@ -8,6 +8,8 @@ import os
 import random
 import shutil
 import sqlite3
+import subprocess
+import sys
 import threading
 from collections.abc import Callable
 from contextlib import closing
@@ -320,6 +322,25 @@ def test_what_is_no_database_is_no_answer_and_stays_as_it_is(
     assert said in refusal(database)
     assert said in refusal(database)
     assert (path.lstat().st_ino, path.lstat().st_size) == (before.st_ino, before.st_size)
+
+
+@pytest.mark.parametrize("link", [False, True])
+def test_a_file_that_is_mounted_without_its_folder_is_no_answer(path: Path, link: bool) -> None:
+    create(path)
+    asked = path.with_name("link.db") if link else path
+    if link:
+        asked.symlink_to(path)
+    ask = "import pathlib, sys; from listener.database.sqlite import SqliteTopologies as Table"
+    ask += "; print(Table(pathlib.Path(sys.argv[1])).ask([]))"
+    mounted = 'mount --bind "$0" "$0" && exec "$@"'
+    done = subprocess.run(
+        ["unshare", "--mount", "sh", "-c", mounted, path, sys.executable, "-c", ask, asked],
+        capture_output=True,
+        text=True,
+    )
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "NoAnswer" in done.stderr
+    assert "mount the folder" in done.stderr
 
 
 def test_a_path_through_a_file_is_no_answer(tmp_path: Path) -> None:

@@ -185,7 +185,11 @@ def test_a_new_network_is_to_be_had_again_where_orphans_took_the_addresses(
             use_up(api)
         url = f"sqlite:///{database}"
         settings = Settings(
-            database_url=url, docker_host=small.host, grace=0, state_dir=str(database.parent)
+            database_url=url,
+            docker_host=small.host,
+            grace=0,
+            state_dir=str(database.parent),
+            http="off",
         )
         with Listener(settings) as listener:
             assert listener.wait_ready(PATIENCE)
@@ -201,6 +205,7 @@ def test_a_program_can_embed_it(
         database_url=f"sqlite:///{database}",
         docker_host=engine.host,
         state_dir=str(database.parent / "state"),
+        http="off",
     )
     with Listener(settings) as listener:
         assert listener.wait_ready(PATIENCE)

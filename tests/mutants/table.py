@@ -201,6 +201,23 @@ MUTANTS = (
         "            if False:\n",
         "unit/test_reaper.py::test_an_endpoint_with_decnets_marks_is_never_disconnected",
     ),
+    # Who only looks changes nothing.
+    Mutant(
+        "trying a removal on what may exist",
+        "doctor asks to remove only what the engine does not know",
+        "doctor/engine.py",
+        "        if silent or call.unless in refused:\n",
+        "        if silent:\n",
+        "engine/doctor/test_engine.py::test_nothing_is_tried_on_an_id_that_may_exist",
+    ),
+    Mutant(
+        "leaving files beside a database that was only looked at",
+        "doctor changes no file",
+        "database/sqlite.py",
+        "if self.traceless and self._at_rest()",
+        "if False",
+        "engine/doctor/test_healthy.py::test_all_is_well_and_stays_as_it_is",
+    ),
     # What is an answer.
     Mutant(
         "trusting an error as empty",
@@ -208,16 +225,22 @@ MUTANTS = (
         "database/sqlite.py",
         """\
             self.check_file()
-            raise self.no_answer(error) from error
+            raise self.no_answer(error, aspect) from error
         self.check_file()
-
-    def committed_at""",
+""",
         """\
             self.check_file()
         self.check_file()
-
-    def committed_at""",
+""",
         "database/test_topologies.py::test_a_database_that_is_not_decnets_is_no_answer",
+    ),
+    Mutant(
+        "trusting a file without what was written last",
+        "an error is no answer",
+        "database/sqlite.py",
+        "        if _is_mounted(self.path):\n",
+        "        if False:\n",
+        "database/test_topologies.py::test_a_file_that_is_mounted_without_its_folder_is_no_answer",
     ),
     Mutant(
         "trusting a server's error as empty",
@@ -225,7 +248,7 @@ MUTANTS = (
         "database/server.py",
         """\
             # The latter two where a parameter of the URL makes the driver return something odd.
-            raise self.no_answer(error) from error
+            raise self.no_answer(error, "table") from error
 """,
         """\
             pass
@@ -235,9 +258,9 @@ MUTANTS = (
     Mutant(
         "trusting a standby",
         "a replica's answer is no answer",
-        "database/postgres.py",
-        "        if replica and not self._allow_replica:\n",
-        "        if False:\n",
+        "database/server.py",
+        "                if looked.replica and not self._allow_replica:\n",
+        "                if False:\n",
         "servers/test_answers.py::test_a_standby_is_no_answer_until_it_is_promoted",
     ),
     Mutant(
@@ -261,11 +284,11 @@ MUTANTS = (
         "the answer is that of the file that was asked",
         "database/sqlite.py",
         """\
-            raise self.no_answer(error) from error
+            raise self.no_answer(error, aspect) from error
         self.check_file()
 """,
         """\
-            raise self.no_answer(error) from error
+            raise self.no_answer(error, aspect) from error
 """,
         "database/test_topologies.py::test_a_file_that_is_swapped_during_a_question_is_no_answer",
     ),
@@ -454,6 +477,15 @@ MUTANTS = (
         "[self._identity, *sorted(held)]",
         "sorted(held)",
         "unit/test_judge.py::test_a_token_is_bound_to_all_databases",
+    ),
+    Mutant(
+        "taking each new start for progress",
+        "a loop that fails for ever is noticed",
+        "service.py",
+        "                    pulse.failed()\n",
+        "",
+        "unit/test_health.py::"
+        "test_a_loop_that_fails_again_and_again_is_stuck_and_one_that_fails_once_is_not",
     ),
     # What is done and said.
     Mutant(

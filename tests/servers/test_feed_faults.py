@@ -10,7 +10,10 @@ import sqlalchemy as sa
 
 from listener.database.feeds import mysql as mysql_feed
 from listener.database.feeds import postgres as postgres_feed
+from listener.doctor.database import examine
 from listener.errors import NoAnswer, PushUnavailable, ReaperError
+from listener.findings import Status
+from listener.settings import Settings
 from tests.servers.conftest import (
     READING,
     SECRET,
@@ -109,7 +112,7 @@ LOGS = {
 @pytest.mark.parametrize("log", LOGS.values(), ids=list(LOGS))
 @pytest.mark.usefixtures("no_foreign_server")
 def test_a_server_that_logs_no_deletions_is_named(
-    log: tuple[list[str], list[str], str], ear: Ear
+    log: tuple[list[str], list[str], str], ear: Ear, opened: Open
 ) -> None:
     options, left_out, words = log
     with PrivateMariaDB(options=options) as server:
@@ -121,6 +124,9 @@ def test_a_server_that_logs_no_deletions_is_named(
                 feed = ear.feed(Side(server, name, url, rows).listener())
                 if name in left_out:
                     assert words in unavailable(feed)
+                    *_, found = examine(opened(url), Settings(feed="push", timeout=0))
+                    assert (found.id, found.status) == ("feed.push", Status.FAULT)
+                    assert words in f"{found.message}; {found.remedy}"
                 else:
                     follower = ear.follow(feed)
                     hears(follower, rows)

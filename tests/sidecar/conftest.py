@@ -23,7 +23,6 @@ from tests.sidecar.container import Sidecar
 from tests.sidecar.image import IMAGE, archive, docker
 from tests.support.proxy import Proxy
 from tests.support.rows import Rows
-from tests.support.servers import PrivatePostgres
 
 GROUP = 27_018
 """The gid of the engine's socket."""
@@ -110,19 +109,27 @@ def wire(engine: PrivateEngine) -> Iterator[Wire]:
 
 
 @pytest.fixture
-def remote_url(postgres: PrivatePostgres, postgresql_url: str, wire: Wire) -> Iterator[str]:
-    """The URL of a fresh database with an empty table, as the engine's containers reach it."""
-    with Rows(postgresql_url) as rows:
-        make_table(rows, postgresql_url)
-    with wire.reach(postgres.port) as port:
-        yield rewritten(postgresql_url, wire.here, port)
+def server_url(request: pytest.FixtureRequest) -> str:
+    """The URL of a fresh database; its kind, if it is to be another, by indirect parameter."""
+    url: str = request.getfixturevalue(f"{getattr(request, 'param', 'postgresql')}_url")
+    return url
 
 
 @pytest.fixture
-def remote_rows(remote_url: str, postgresql_url: str) -> Iterator[Rows]:  # noqa: ARG001
-    """Its table, written from this host."""
-    with Rows(postgresql_url) as rows:
+def remote_rows(server_url: str) -> Iterator[Rows]:
+    """The empty table in it, written from this host."""
+    with Rows(server_url) as rows:
+        make_table(rows, server_url)
         yield rows
+
+
+@pytest.fixture
+def remote_url(server_url: str, remote_rows: Rows, wire: Wire) -> Iterator[str]:  # noqa: ARG001
+    """The URL of it as the engine's containers reach it."""
+    port = urlsplit(server_url).port
+    assert port is not None
+    with wire.reach(port) as reached:
+        yield rewritten(server_url, wire.here, reached)
 
 
 class Wire:

@@ -22,13 +22,16 @@ class HAProxy(AbstractContextManager["HAProxy"]):
     Args:
         socket: of the engine.
         listen: where to listen, as HAProxy writes it.
+        calls: the list of what is let through.
         idle: for how long a connection may be silent, if that is not left to the configuration.
         log: where its log goes.
     """
 
-    def __init__(self, socket: Path, listen: str, *, idle: str = "", log: Path) -> None:
+    def __init__(
+        self, socket: Path, listen: str, *, calls: Path = API_CALLS, idle: str = "", log: Path
+    ) -> None:
         ensure({"haproxy": "haproxy"}, "a proxy")
-        chosen = {"DOCKER_SOCKET": str(socket), "LISTEN": listen, "API_CALLS": str(API_CALLS)}
+        chosen = {"DOCKER_SOCKET": str(socket), "LISTEN": listen, "API_CALLS": str(calls)}
         chosen |= {"IDLE": idle} if idle else {}
         with log.open("wb") as output:
             self._process = subprocess.Popen(

@@ -65,32 +65,37 @@ def archive() -> Path:
 
 def make(engine: PrivateEngine) -> None:
     """The steps of contrib/scripts/local_base.py and the Makefile."""
-    for command in (
-        ("make", "--silent", "wheels", f"PYTHON={PYTHON}"),
-        (sys.executable, "contrib/scripts/local_base.py", BASE),
-        (
-            "make",
-            "--silent",
-            "image",
-            f"BASE_IMAGE={BASE}",
-            f"DOCKER={CLIENT}",
-            f"IMAGE={IMAGE}",
-            "OFFLINE=1",
-        ),
-    ):
-        done = call(engine, *command)
-        assert done.returncode == 0, f"{' '.join(command)}: {done.stdout}{done.stderr}"
+    _run(engine, "make", "--silent", "wheels", f"PYTHON={PYTHON}")
+    make_base(engine)
+    build(engine)
 
 
-def _digest() -> str:
-    digest = hashlib.sha256()
-    for path in sorted(_inputs()):
-        digest.update(f"{path.relative_to(ROOT)}\0".encode() + path.read_bytes())
-    return digest.hexdigest()[:16]
+def make_base(engine: PrivateEngine) -> None:
+    """The base of the image."""
+    _run(engine, sys.executable, "contrib/scripts/local_base.py", BASE)
 
 
-def _inputs() -> Iterator[Path]:
+def build(engine: PrivateEngine, source: Path = ROOT, image: str = IMAGE) -> None:
+    """Build the image from the wheels beside its source, on the base."""
+    options = (f"BASE_IMAGE={BASE}", f"DOCKER={CLIENT}", f"IMAGE={image}", "OFFLINE=1")
+    _run(engine, "make", "--silent", f"--directory={source}", "image", *options)
+
+
+def inputs() -> Iterator[Path]:
+    """The files that make the image what it is, but for the wheels."""
     yield from (path for path in (ROOT / "listener").rglob("*") if path.suffix in (".py", ".sql"))
     yield ROOT / "contrib/scripts/local_base.py"
     for name in ("Dockerfile", ".dockerignore", "Makefile", "pyproject.toml", "constraints.txt"):
         yield ROOT / name
+
+
+def _run(engine: PrivateEngine, *command: str) -> None:
+    done = call(engine, *command)
+    assert done.returncode == 0, f"{' '.join(command)}: {done.stdout}{done.stderr}"
+
+
+def _digest() -> str:
+    digest = hashlib.sha256()
+    for path in sorted(inputs()):
+        digest.update(f"{path.relative_to(ROOT)}\0".encode() + path.read_bytes())
+    return digest.hexdigest()[:16]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import secrets
 import subprocess
 from collections.abc import Callable
@@ -12,11 +11,13 @@ from urllib.parse import urlsplit
 
 import docker as sdk
 import pytest
-from debian_packages import ensure, which
+from debian_packages import ensure
 from private_engine import PrivateEngine
 
+from tests.conftest import make_table
 from tests.engine.conftest import gone
-from tests.sidecar.conftest import GROUP, OWNER
+from tests.sidecar import stand_ins
+from tests.sidecar.conftest import GROUP, OWNER, Wire
 from tests.sidecar.haproxy import COMPOSE
 from tests.sidecar.image import docker
 from tests.support.decnet import deploy, new_id
@@ -59,22 +60,22 @@ class Project:
         (found,) = self._api.containers(all=True, filters=filters)
         return str(found["Id"])
 
-    @property
-    def log(self) -> str:
-        """What the listener has said."""
-        return bytes(self._api.logs(self.container())).decode()
+    def log(self, service: str = "topology-reaper") -> str:
+        """What a service has said."""
+        return bytes(self._api.logs(self.container(service))).decode()
 
     def await_ready(self) -> None:
         """Wait until the listener is."""
-        eventually(lambda: self._is_ready(), f"ready; the log: {self.log[-3000:]}")
+        self.await_words("ready: ")
+
+    def await_words(self, words: str, service: str = "topology-reaper") -> None:
+        """Wait until a service has said this."""
+        eventually(lambda: words in self.log(service), f"{service} says {words!r}")
 
     def stop(self) -> object:
         """Stop it, waiting for two seconds; the listener's exit status."""
         self._compose("stop", "--timeout", "2", "topology-reaper")
         return self.state()["ExitCode"]
-
-    def _is_ready(self) -> bool:
-        return re.search(r"\bready\b", self.log) is not None
 
     def _compose(self, *arguments: str) -> None:
         command = [PROGRAM, "--project-name", self._name, *self._options, *arguments]
@@ -101,19 +102,6 @@ def up(engine: PrivateEngine, api: sdk.APIClient, image: str) -> Up:
     return make
 
 
-@pytest.fixture
-def haproxy_image(engine: PrivateEngine, tmp_path: Path) -> str:
-    """An image with the HAProxy of this machine, and the libraries that it is linked with."""
-    ensure({"haproxy": "haproxy"}, "a proxy")
-    program = which("haproxy") or "haproxy"
-    linked = subprocess.run(["ldd", program], capture_output=True, text=True, check=True).stdout
-    files = [path[1:] for path in (program, *re.findall(r"/\S+", linked))]
-    tar = tmp_path / "haproxy.tar"
-    subprocess.run(["tar", "--dereference", "-C", "/", "-cf", tar, *files], check=True)
-    docker(engine, "import", str(tar), "haproxy:ours")
-    return "haproxy:ours"
-
-
 def test_with_the_sockets_directory_and_sqlite(
     api: sdk.APIClient, up: Up, data: Path, rows: Rows
 ) -> None:
@@ -133,7 +121,7 @@ def test_with_the_sockets_directory_and_sqlite(
 
 
 def test_behind_the_proxy_in_a_network_that_leads_nowhere_else(
-    engine: PrivateEngine, api: sdk.APIClient, up: Up, haproxy_image: str, data: Path, rows: Rows
+    engine: PrivateEngine, api: sdk.APIClient, up: Up, data: Path, rows: Rows, tmp_path: Path
 ) -> None:
     doomed, live = new_id(), new_id()
     rows.insert(doomed, live)
@@ -142,7 +130,7 @@ def test_behind_the_proxy_in_a_network_that_leads_nowhere_else(
         *("proxy.yaml", "sqlite.yaml"),
         REAPER_USER=f"{OWNER}:{OWNER}",
         DECNET_DATA=str(data),
-        HAPROXY_IMAGE=haproxy_image,
+        HAPROXY_IMAGE=stand_ins.make(engine, "haproxy", tmp_path),
         DOCKER_SOCKET_DIR=str(engine.socket.parent),
     )
     project.await_ready()
@@ -194,4 +182,52 @@ def test_a_secret_shows_neither_in_inspect_nor_in_the_log(
     password = urlsplit(remote_url).password
     assert password
     assert password not in docker(engine, "inspect", project.container())
-    assert password not in project.log
+    assert password not in project.log()
+
+
+@pytest.mark.parametrize(
+    ("server", "says", "url"),
+    [
+        ("postgres", "ready to accept connections", "postgresql://{}:5432/decnet"),
+        ("mariadb", "ready for connections", "mysql://{}:3306/decnet"),
+    ],
+)
+def test_with_a_database_beside_it_that_is_safe_even_in_a_topologys_network(
+    engine: PrivateEngine,
+    api: sdk.APIClient,
+    up: Up,
+    wire: Wire,
+    tmp_path: Path,
+    server: str,
+    says: str,
+    url: str,
+) -> None:
+    password = secrets.token_hex(8)
+    image = stand_ins.make(engine, server, tmp_path)
+    project = up(
+        *("socket.yaml", f"{server}.yaml"),
+        DOCKER_SOCKET_DIR=str(engine.socket.parent),
+        DATABASE_PASSWORD=password,
+        DATABASE_ADDRESS="0.0.0.0",
+        **{f"{server.upper()}_IMAGE": image},
+    )
+    database = project.container(server)
+    project.await_words(says, server)
+    doomed, live = new_id(), new_id()
+    orphan = deploy(api, doomed, decky_numbers=(1,), start=False)
+    staying = deploy(api, live, decky_numbers=(2,), start=False)
+    lan = next(iter(orphan.networks))
+    api.connect_container_to_network(database, lan)
+    owner = url.format(f"decnet:{password}@{wire.there}")
+    with Rows(owner) as rows:
+        make_table(rows, owner)
+        rows.insert(doomed, live)
+        project.await_ready()
+
+        rows.delete(doomed)
+
+        eventually(lambda: orphan.remaining(api) == [lan], "all but the network is gone")
+        assert lan in api.inspect_container(database)["NetworkSettings"]["Networks"]
+        staying.assert_intact(api)
+    assert password not in project.log()
+    assert project.stop() == 0

@@ -1,4 +1,4 @@
-"""The image: what it is made of, and what it does with the least that it needs.
+"""What the image does with the least that it needs.
 
 It runs with a read-only root, without capabilities, and as the user that owns the database, in the
 group that owns the socket. That what it does not need is refused to it is the engine's own work.
@@ -6,7 +6,7 @@ group that owns the socket. That what it does not need is refused to it is the e
 
 from __future__ import annotations
 
-import re
+import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,16 +15,15 @@ import docker as sdk
 import pytest
 from private_engine import PrivateEngine
 
+from tests.conftest import Measured
 from tests.engine.conftest import gone
 from tests.sidecar.conftest import GROUP, OWNER, MakeSidecar
 from tests.sidecar.container import DATA, QUICK_HEALTH, mount, through
-from tests.sidecar.image import ROOT, docker
 from tests.support.decnet import deploy, new_id
 from tests.support.process import eventually
 from tests.support.proxy import FaultProxy, cut
 from tests.support.rows import Rows
 
-MEGABYTE = 1_000_000
 MOMENTS = (0.0, 0.0, 0.01, 0.02, 0.03, 0.05, 0.1, 0.2, 0.5, 1.0)
 """Seconds between a start and a stop."""
 
@@ -45,40 +44,13 @@ def proxy(engine: PrivateEngine, tmp_path: Path) -> Iterator[FaultProxy]:
         yield between
 
 
-def test_it_holds_what_it_needs_and_nothing_of_the_tools_that_made_it(
-    engine: PrivateEngine, api: sdk.APIClient, image: str
-) -> None:
-    inspected = api.inspect_image(image)  # type: ignore[no-untyped-call]
-    labels = inspected["Config"]["Labels"]
-    version = re.search(r'^version = "(.+)"$', (ROOT / "pyproject.toml").read_text(), re.M)
-    assert version is not None
-    assert labels["topology-reaper.protect"] == "true"
-    assert labels["org.opencontainers.image.title"] == "topology-reaper"
-    assert labels["org.opencontainers.image.version"] == version[1]
-    assert re.fullmatch(r"[0-9a-f]{40}|unknown", labels["org.opencontainers.image.revision"])
-    assert labels["org.opencontainers.image.licenses"] == "Apache-2.0"
-    assert labels["org.opencontainers.image.description"]
-    assert inspected["Config"]["User"] == "65534:65534"
-
-    def inside(script: str) -> str:
-        run = ("run", "--rm", "--network=none", "--entrypoint=sh", image, "-c", script)
-        return docker(engine, *run)
-
-    assert inside("id -u; id -g").split() == ["65534", "65534"]
-    tools = " -o ".join(f"-name '{name}*'" for name in ("pip", "setuptools", "wheel", "hatchling"))
-    installed = "/opt/topology-reaper/bin /opt/topology-reaper/lib/python3*/site-packages"
-    assert inside(rf"find {installed} -maxdepth 1 \( {tools} \)") == ""
-    assert inside("ls -A /source 2>/dev/null || echo none") == "none"
-    count = "find /opt/topology-reaper -name '*.py' | wc -l; "
-    count += "find /opt/topology-reaper -name '*.pyc' | wc -l"
-    sources, compiled = map(int, inside(count).split())
-    assert compiled >= 0.9 * sources, "a read-only root cannot keep what Python compiles"
-    print(f"the image: {inspected['Size'] / MEGABYTE:.0f} MB")
-    assert inspected["Size"] < 200 * MEGABYTE
-
-
 def test_it_does_its_work_beside_a_sqlite_file_whose_owner_can_still_write(
-    engine: PrivateEngine, api: sdk.APIClient, sidecar: MakeSidecar, data: Path, rows: Rows
+    engine: PrivateEngine,
+    api: sdk.APIClient,
+    sidecar: MakeSidecar,
+    data: Path,
+    rows: Rows,
+    record_property: Measured,
 ) -> None:
     doomed, live, later = new_id(), new_id(), new_id()
     rows.insert(doomed, live)
@@ -86,7 +58,7 @@ def test_it_does_its_work_beside_a_sqlite_file_whose_owner_can_still_write(
     listener = sidecar(*beside(data), *through(engine.socket))
     began = time.monotonic()
     listener.start()
-    print(f"from start to ready: {time.monotonic() - began:.2f} s")
+    record_property("from docker start to ready", f"{time.monotonic() - began:.2f} s")
 
     rows.delete(doomed)
 
@@ -104,12 +76,18 @@ def test_it_does_its_work_beside_a_sqlite_file_whose_owner_can_still_write(
     assert {path.stat().st_uid for path in data.iterdir()} == {OWNER}
 
 
-def test_it_does_its_work_with_postgresql_over_tcp(
+@pytest.mark.parametrize(
+    ("server_url", "feed"),
+    [("postgresql", "notify"), ("mariadb", "binlog")],
+    indirect=["server_url"],
+)
+def test_it_does_its_work_with_a_server_over_tcp(
     engine: PrivateEngine,
     api: sdk.APIClient,
     sidecar: MakeSidecar,
     remote_url: str,
     remote_rows: Rows,
+    feed: str,
 ) -> None:
     doomed, live = new_id(), new_id()
     remote_rows.insert(doomed, live)
@@ -123,7 +101,7 @@ def test_it_does_its_work_with_postgresql_over_tcp(
     gone(api, orphan)
     staying.assert_intact(api)
     (line,) = listener.logged("feed")
-    assert line["feed"] == "notify"
+    assert line["feed"] == feed
     assert listener.stop() == 0
 
 
@@ -162,14 +140,16 @@ def test_its_own_container_stays_whatever_it_is_called_and_keeps_its_endpoint(
         assert lan in api.inspect_container(stays.id)["NetworkSettings"]["Networks"]
 
 
-def test_a_stop_in_its_very_first_moments_is_not_lost(sidecar: MakeSidecar, data: Path) -> None:
+def test_a_stop_in_its_very_first_moments_is_not_lost(
+    sidecar: MakeSidecar, data: Path, record_property: Measured
+) -> None:
     listener = sidecar(*beside(data))
     statuses = []
     for moment in MOMENTS:
         listener.start(wait=False)
         time.sleep(moment)
         statuses.append(listener.stop())
-    print(f"exit statuses of early stops: {statuses}")
+    record_property("exit statuses of early stops", statuses)
     assert set(statuses) <= {0, 143}
 
 
@@ -194,6 +174,39 @@ def test_its_health_follows_the_stream(
     proxy.hook = None
     eventually(lambda: listener.health == "healthy", "healthy again")
     gone(api, orphan)
+
+
+@pytest.mark.usefixtures("rows")
+def test_one_that_cannot_have_its_state_directory_is_healthy_and_tells_of_its_own_health(
+    sidecar: MakeSidecar, engine: PrivateEngine, proxy: FaultProxy, data: Path, tmp_path: Path
+) -> None:
+    state = "/var/lib/topology-reaper"
+    impatient = ("--env=REAPER_UNHEALTHY_AFTER=1", *QUICK_HEALTH)
+    shared, others = tmp_path / "shared", tmp_path / "others"
+    for folder, owner in ((shared, OWNER), (others, 0)):
+        folder.mkdir()
+        os.chown(folder, owner, owner)
+    behind = through(Path(proxy.host.removeprefix("unix://")))
+    first, second, third = (
+        sidecar(*beside(data), *way, mount(folder, state), *impatient)
+        for way, folder in ((through(engine.socket), shared), (behind, shared), (behind, others))
+    )
+    for listener in (first, second, third):
+        listener.start()
+    for listener in (first, second, third):
+        eventually(lambda one=listener: one.health == "healthy", "healthy")  # type: ignore[misc]
+    said = {listener: listener.logged("state") for listener in (first, second, third)}
+    assert [len(lines) for lines in said.values()] == [0, 1, 1]
+    assert "another listener uses it" in said[second][0]["message"]
+    assert f"Permission denied; give one that uid {OWNER} can write to" in said[third][0]["message"]
+
+    proxy.hook = lambda _: cut()
+    proxy.cut_all()
+
+    for listener in (second, third):
+        eventually(lambda one=listener: one.health == "unhealthy", "unhealthy")  # type: ignore[misc]
+        assert "Docker is down" in listener.state["Health"]["Log"][-1]["Output"]
+    assert first.health == "healthy"
 
 
 def test_it_comes_back_to_a_daemon_that_restarted_while_a_mounted_socket_file_is_stale(

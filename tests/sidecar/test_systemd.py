@@ -17,6 +17,7 @@ from debian_packages import ensure, which
 from private_engine import PrivateEngine
 
 from listener.settings import Settings
+from tests.conftest import Measured
 from tests.support.process import PATIENCE, ListenerProcess, eventually
 from tests.support.proxy import Action, FaultProxy, Request, stall, stream
 from tests.support.rows import Rows
@@ -72,10 +73,10 @@ def test_systemd_accepts_the_unit_without_a_word(unit: Path) -> None:
     assert "WatchDogSec" in verify(unit)
 
 
-def test_systemd_finds_the_unit_well_protected(unit: Path) -> None:
+def test_systemd_finds_the_unit_well_protected(unit: Path, record_property: Measured) -> None:
     told = tool("systemd-analyze", "security", "--offline=true", unit, cwd=unit.parent)
     (exposure,) = re.findall(r"Overall exposure level for topology-reaper\.service: ([\d.]+)", told)
-    print(f"exposure: {exposure}")
+    record_property("exposure of the unit", exposure)
     assert float(exposure) <= EXPOSURE
 
 

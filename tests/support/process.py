@@ -61,7 +61,8 @@ class ListenerProcess(AbstractContextManager["ListenerProcess"]):
         self._within = within
         self._arguments = (
             *("run", "--docker-host", host, "--database-url", url),
-            *("--log-format", "json", "--log-level", "DEBUG", "--grace", "1", *options),
+            *("--log-format", "json", "--log-level", "DEBUG", "--grace", "1", "--http", "off"),
+            *options,
         )
         self.lines: list[dict[str, Any]] = []
         self.process: subprocess.Popen[str] | None = None

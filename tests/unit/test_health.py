@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import http.client
+import json
 import socket
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import pytest
 
 from listener import Listener, Settings
-from listener.health import Link, Pulse
-from tests.support.process import eventually
+from listener.controller import Controller
+from listener.engine.watch import Watch
+from listener.health import ANEW, Link, Pulse
+from tests.support.process import PATIENCE, eventually
 
 if TYPE_CHECKING:
     from loguru import Record
@@ -49,6 +54,7 @@ def settings(engine: socket.socket, sqlite_url: str, tmp_path: Path) -> Settings
         database_url=sqlite_url,
         state_dir=str(tmp_path / "state"),
         workers=1,
+        http="off",
     )
 
 
@@ -141,6 +147,27 @@ def test_a_piece_of_work_that_fails_is_over(later: Callable[[float], None]) -> N
     assert pulse.busy_for == 0
 
 
+def test_a_loop_that_meets_one_defect_after_the_other_is_failing_from_the_first_on(
+    later: Callable[[float], None],
+) -> None:
+    pulse = Pulse("watch")
+    assert pulse.failing_for == 0
+    pulse.failed()
+    later(ANEW)
+    assert pulse.failing_for == 0  # one is none: it was started again
+    pulse.failed()
+    later(ANEW)
+    pulse.failed()
+    assert pulse.failing_for == pytest.approx(2 * ANEW)
+    with pulse:
+        later(ANEW - 1)  # whatever it gets done in between
+    assert pulse.failing_for == pytest.approx(2 * ANEW)
+    later(2)
+    assert pulse.failing_for == 0
+    pulse.failed()
+    assert pulse.failing_for == 0  # the first of others
+
+
 # The listener as a whole.
 
 
@@ -153,6 +180,49 @@ def test_the_loop_that_is_at_one_piece_of_work_for_too_long_is_named_and_no_othe
         assert listener.status()["problems"] == [], "it may be away for that long"
         engine.close()
         eventually(lambda: listener.stuck(0.3) == [], "that attempt is over")
+
+
+def test_a_loop_that_fails_again_and_again_is_stuck_and_one_that_fails_once_is_not(
+    engine: socket.socket,
+    settings: Settings,
+    monkeypatch: pytest.MonkeyPatch,
+    log: list[Record],
+) -> None:
+    def defect(*_: object) -> NoReturn:
+        raise ZeroDivisionError
+
+    def once(*_: object, **__: object) -> NoReturn:
+        monkeypatch.setattr(Controller, "news", news)
+        raise ZeroDivisionError
+
+    news = Controller.news
+    engine.close()
+    monkeypatch.setattr("listener.service.REQUEST_TIMEOUT", 0.2)
+    monkeypatch.setattr(Watch, "connect", defect)
+    monkeypatch.setattr(Controller, "news", once)
+    impatient = dataclasses.replace(settings, sweep_interval=0.01, unhealthy_after=0.4)
+    with Listener(impatient) as listener:
+        assert listener.stuck(0) == []
+        eventually(lambda: listener.stuck(0.4) != [], "the second defect")
+        assert listener.stuck(0.4) == ["watch"]
+        problems = listener.status()["problems"]
+    assert isinstance(problems, list)
+    assert "watch is stuck" in problems
+    lines = [record for record in log if record["extra"]["event"] == "defect"]
+    assert {record["extra"]["loop"] for record in lines} == {"timer", "watch"}
+    assert {record["level"].name for record in lines} == {"ERROR"}
+
+
+def test_a_timer_that_waits_for_the_disk_for_ever_is_stuck(
+    engine: socket.socket, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written = threading.Event()
+    engine.close()
+    monkeypatch.setattr(Controller, "news", lambda *_, **__: written.wait() and {})
+    with Listener(dataclasses.replace(settings, sweep_interval=0.01)) as listener:
+        eventually(lambda: listener.stuck(0.3) == ["timer"], "the timer waits")
+        written.set()
+        eventually(lambda: listener.stuck(0.3) == [], "it goes on")
 
 
 def test_a_loop_that_has_ended_is_stuck(engine: socket.socket, settings: Settings) -> None:
@@ -178,3 +248,52 @@ def test_a_side_that_is_away_for_too_long_is_a_problem_and_not_before(
     told = status["problems"]
     assert isinstance(told, list)
     assert [problem for problem in told if problem.endswith("is down")] == problems
+
+
+def ask(port: int, path: str) -> tuple[int, str]:
+    """What the listener serves there."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE)
+    with contextlib.closing(connection):
+        connection.request("GET", path)
+        response = connection.getresponse()
+        return response.status, response.read().decode()
+
+
+def test_what_it_serves_is_its_status(
+    engine: socket.socket, settings: Settings, log: list[Record]
+) -> None:
+    engine.close()
+    settings = dataclasses.replace(settings, http="127.0.0.1:0", unhealthy_after=0)
+    with Listener(settings) as listener:
+        (line,) = [record for record in log if record["extra"].get("event") == "http"]
+        port = int(line["extra"]["address"].rpartition(":")[2])
+        assert ask(port, "/livez") == (200, "ok\n")
+        assert ask(port, "/healthz") == (503, "Docker is down\nthe database is down\n")
+        status, text = ask(port, "/readyz")
+        assert status == 503
+        assert "the first sweep is not done" in text
+        told = json.loads(ask(port, "/status.json")[1])
+        assert told["problems"] == listener.status()["problems"]
+    with pytest.raises(ConnectionError):
+        ask(port, "/livez")
+
+
+def test_it_goes_on_where_it_cannot_serve(
+    engine: socket.socket, settings: Settings, log: list[Record]
+) -> None:
+    engine.close()
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        taken = f"127.0.0.1:{other.getsockname()[1]}"
+        with Listener(dataclasses.replace(settings, http=taken)) as listener:
+            (line,) = [record for record in log if record["extra"].get("event") == "http"]
+            assert (line["level"].name, listener.stuck(LONG)) == ("WARNING", [])
+            assert f"--http: nothing is served at {taken}: " in line["message"]
+
+
+def test_it_serves_nothing_unless_it_should(
+    engine: socket.socket, settings: Settings, log: list[Record]
+) -> None:
+    engine.close()
+    with Listener(settings):
+        assert not [record for record in log if record["extra"].get("event") == "http"]
+        assert "http" not in {thread.name for thread in threading.enumerate()}

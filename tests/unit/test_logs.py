@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import io
 import json
+import sys
 from collections.abc import Callable, Collection, Iterator
 from typing import TYPE_CHECKING
 
 import pytest
 from loguru import logger
 
+from listener.errors import presentable
 from listener.evidence import State, Verdict
 from listener.naming import Resource
 from listener.reaper import Removal, Result
@@ -173,3 +176,35 @@ def test_set_up_twice_says_everything_once(lines: Callable[[], list[str]]) -> No
     logs.set_up("INFO", "json")
     logger.info("once")
     assert [json.loads(line)["message"] for line in lines()] == ["once"]
+
+
+# Colours.
+
+
+@pytest.mark.parametrize(
+    ("variables", "coloured"),
+    [({}, True), ({"NO_COLOR": ""}, True), ({"NO_COLOR": "1"}, False)],
+)
+def test_colours_are_for_a_terminal_that_wants_them(
+    monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], coloured: bool
+) -> None:
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    written = Terminal()
+    monkeypatch.setattr(sys, "stderr", written)
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    try:
+        logs.set_up("INFO", "text")
+        logger.info("a line")
+    finally:
+        logger.remove()
+    assert "a line" in written.getvalue()
+    assert ("\x1b[" in written.getvalue()) is coloured
+
+
+def test_what_the_engine_says_stays_one_line_and_commands_no_terminal() -> None:
+    assert presentable("a\nb\r\x1b[2Jc\u202ed\x00") == "a b \ufffd[2Jc\ufffdd\ufffd"

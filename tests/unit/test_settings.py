@@ -32,6 +32,7 @@ OPTIONS: dict[str, list[tuple[str, object]]] = {
     "workers": [("1", 1), ("64", 64), ("7", 7)],
     "timeout": [("0", 0.0), ("2", 2.0), ("3e1", 30.0)],
     "unhealthy_after": [("0", 0.0), ("2", 2.0), ("3e1", 30.0)],
+    "http": [("[::1]:0", "[::1]:0"), ("edge-7.lan:80", "edge-7.lan:80"), ("OFF", "off")],
     "log_level": [("debug", "DEBUG"), ("ERROR", "ERROR"), ("Warning", "WARNING")],
     "log_format": [("json", "json"), ("text", "text"), ("JSON", "json")],
 }
@@ -51,6 +52,11 @@ WRONG: dict[str, list[object]] = {
     "workers": ["0", "65", "-1", "many", "1.5", 2.5, None, []],
     "timeout": SECONDS,
     "unhealthy_after": SECONDS,
+    "http": [
+        *("", "on", "9464", ":9464", "127.0.0.1", "127.0.0.1:", "127.0.0.1:http", "http://h:1"),
+        *("::1:9464", "[::1]", "[::1:9464", "[]:1", "[127.0.0.1]:1", "[::g]:1", "h h:1", "h:1/"),
+        *("h:65536", "h:-1", "u@h:1", "h:\uff11", "h:1\n", "h\0:1", 9464, False, None, []),
+    ],
     "log_level": ["LOUD", 10],
     "log_format": ["xml", 1],
 }
@@ -217,6 +223,45 @@ def test_the_variables_of_decnet_count_only_where_it_uses_mysql(type_: str) -> N
     )
 
 
+def test_whoever_prints_settings_shows_no_password() -> None:
+    url = "mysql://decnet:s3cret@db.example/decnet"
+    settings = Settings.from_environment(
+        {"REAPER_DATABASE_URL": url, "DECNET_DB_TYPE": "mysql", "DECNET_DB_URL": url}
+    )
+    assert (settings.database_url, settings.decnet_url) == ((url,), url)
+    assert "s3cret" not in f"{settings!r} {settings}"
+    assert "docker_host" in repr(settings)
+
+
+@pytest.mark.parametrize(
+    ("variable", "meant"),
+    [
+        ("REAPER_DRYRUN", "REAPER_DRY_RUN"),
+        ("REAPER_dry_run_", "REAPER_DRY_RUN"),
+        ("REAPER_DATABASE_URLS", "REAPER_DATABASE_URL"),
+        ("REAPER_SWEEP_INTERVALL", "REAPER_SWEEP_INTERVAL"),
+    ],
+)
+def test_a_variable_that_is_misspelt_is_refused_with_what_was_meant(
+    variable: str, meant: str
+) -> None:
+    said = refusal(lambda: Settings.from_environment({variable: "1"}))
+    assert variable in said
+    assert said.endswith(f"did you mean {meant}?")
+
+
+def test_variables_that_are_for_others_are_let_be() -> None:
+    others = (
+        "REAPER_SERVICE_HOST",
+        "REAPER_PORT_9464_TCP",
+        "REAPER_IMAGE",
+        "REAPER_USER",
+        "DRYRUN",
+    )
+    environment = dict.fromkeys(others, "1") | {"REAPER_CONFIG": "x", "REAPER_WORKERS": "2"}
+    assert Settings.from_environment(environment) == Settings(workers=2)
+
+
 def test_docker_host_counts_where_nothing_more_specific_does(toml: MakeFile) -> None:
     environment = {"DOCKER_HOST": "tcp://one:1", "DOCKER_TLS_VERIFY": "1", "DOCKER_CERT_PATH": "/c"}
     settings = Settings.from_environment(environment)
@@ -240,6 +285,23 @@ def test_the_defaults_are_those_of_the_interface() -> None:
     assert settings.docker_host == DEFAULT_DOCKER_HOST == "unix:///var/run/docker.sock"
     assert (settings.poll_interval, settings.sweep_interval, settings.grace) == (1.0, 300.0, 30.0)
     assert (settings.workers, settings.timeout, settings.feed) == (4, 30.0, "auto")
+    assert settings.http_address == ("127.0.0.1", 9464)
+
+
+@pytest.mark.parametrize(
+    ("http", "address"),
+    [
+        ("off", None),
+        ("127.0.0.1:0", ("127.0.0.1", 0)),
+        ("localhost:65535", ("localhost", 65535)),
+        ("[::]:9464", ("::", 9464)),
+        ("[fe80::1%eth0]:9464", ("fe80::1%eth0", 9464)),
+    ],
+)
+def test_the_address_to_serve_at_is_a_host_and_a_port(
+    http: str, address: tuple[str, int] | None
+) -> None:
+    assert Settings(http=http).http_address == address
 
 
 def test_settings_read_no_environment_unless_they_are_told_to(

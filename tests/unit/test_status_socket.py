@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 import stat
@@ -16,7 +17,7 @@ import pytest
 
 from listener.telemetry import local, probe
 from listener.telemetry.local import StatusSocket
-from listener.telemetry.probe import NAME, read_status
+from listener.telemetry.probe import NAME, address_without, read_status
 
 if TYPE_CHECKING:
     from loguru import Record
@@ -33,9 +34,11 @@ def serve(tmp_path: Path) -> Iterator[Serve]:
     def serve(
         status: Mapping[str, object] | Callable[[], Mapping[str, object]] = WELL,
         folder: Path = tmp_path,
+        *,
+        ours: bool = True,
     ) -> StatusSocket:
         opened.append(StatusSocket(folder, status if callable(status) else lambda: status))
-        opened[-1].open()
+        opened[-1].open(ours=ours)
         return opened[-1]
 
     yield serve
@@ -43,10 +46,10 @@ def serve(tmp_path: Path) -> Iterator[Serve]:
         end.close()
 
 
-def ask(folder: Path) -> subprocess.CompletedProcess[str]:
+def ask(folder: Path, *within: str) -> subprocess.CompletedProcess[str]:
     """Run the probe as a health check does."""
     return subprocess.run(
-        [sys.executable, "-m", "listener.telemetry.probe"],
+        [*within, sys.executable, "-m", "listener.telemetry.probe"],
         env={**os.environ, "REAPER_STATE_DIR": str(folder)},
         capture_output=True,
         text=True,
@@ -106,11 +109,12 @@ def test_a_path_that_cannot_be_used_is_a_warning(
         folder.mkdir()
     if unusable == "a folder in its place":
         (folder / NAME).mkdir()
-    end = serve(folder=folder)
+    end = serve({"problems": ["Docker is down"]}, folder)
     (line,) = log
     assert line["level"].name == "WARNING"
     assert line["extra"]["event"] == "state"
     assert str(folder / NAME) in line["message"]
+    assert ask(folder).stdout == "Docker is down\n", "nevertheless"
     end.close()
     assert (folder / NAME).exists() is (unusable == "a folder in its place")
 
@@ -143,6 +147,45 @@ def test_a_reader_that_leaves_early_ends_nothing(tmp_path: Path, serve: Serve) -
         asked.wait()
     gone.set()
     assert read_status(tmp_path) == WELL
+
+
+def test_one_that_has_no_folder_answers_for_itself_and_only_in_its_own_container(
+    tmp_path: Path, serve: Serve
+) -> None:
+    serve({"problems": ["the other one is down"]})
+    without = serve({"problems": ["Docker is down"]}, ours=False)
+    assert ask(tmp_path).stdout == "Docker is down\n"
+    # In another container with the same folder, the same network and the same user.
+    assert ask(tmp_path, "unshare", "--mount").stdout == "the other one is down\n"
+    assert ask(tmp_path / "another").stdout.startswith("no listener answers")
+    without.close()
+    assert ask(tmp_path).stdout == "the other one is down\n"
+
+
+def test_a_name_without_a_file_is_for_its_owner_and_root_alone(
+    tmp_path: Path, serve: Serve
+) -> None:
+    serve(ours=False)
+    code = "import os, socket, sys; os.setuid(int(sys.argv[1])); to = socket.socket(socket.AF_UNIX)"
+    code += "; to.connect(bytes.fromhex(sys.argv[2])); print(to.recv(1000).decode())"
+
+    def told(user: int) -> str:
+        asked = [sys.executable, "-c", code, str(user), address_without(tmp_path).hex()]
+        return subprocess.run(asked, stdout=subprocess.PIPE, text=True, check=True).stdout.strip()
+
+    assert told(os.geteuid()) == json.dumps(WELL)
+    assert told(65534) == ""
+
+
+def test_two_that_have_no_folder_in_one_container_are_one_too_many(
+    tmp_path: Path, serve: Serve, log: list[Record]
+) -> None:
+    serve(ours=False)
+    assert log == []
+    serve(ours=False).close()
+    (line,) = log
+    assert (line["level"].name, line["extra"]["event"]) == ("WARNING", "state")
+    assert ask(tmp_path).returncode == 0
 
 
 # The probe.

@@ -289,8 +289,7 @@ class BinlogFeed:
                 raise self._unavailable("does not send its log") from error
             if cause.args[:1] != (_ACCESS_DENIED,):
                 raise self._database.push_unavailable(cause) from error
-            user, _, host = account.rpartition("@")
-            grant = GRANT.format(f"'{user}'@'{host}'")
+            grant = GRANT.format(quoted(account))
             raise self._unavailable(
                 f"does not let this account read its binary log; run {grant}"
             ) from error
@@ -351,3 +350,9 @@ class BinlogFeed:
         for connection in connections:
             if connection.open:
                 connection.close()
+
+
+def quoted(account: str) -> str:
+    """An account as CURRENT_USER() tells it, in the form that statements take."""
+    user, _, host = account.rpartition("@")
+    return f"'{user}'@'{host}'"

@@ -134,7 +134,7 @@ class SqliteFeed:
                 notifier.add_watch(folder, _WRITTEN)
             except OSError as error:
                 notifier = None
-                logger.warning(
+                logger.bind(event="feed", feed=self.name, error=error.strerror).warning(
                     "commits are noticed every {:g} s only, for inotify cannot watch {}: {}",
                     self._interval,
                     folder,

@@ -117,10 +117,14 @@ def listening(
     try:
         eventually(lambda: bool(prometheus.query("topology_reaper_ready == 1")), "it is scraped")
         # While it is scraped, so that the counters grow from one scrape to another.
-        topology = deploy(api, new_id())
-        rows.insert(topology.id)
+        doomed, live = new_id(), new_id()
+        rows.insert(doomed, live)
+        topology, _ = deploy(api, doomed), deploy(api, live, decky_numbers=(3,))
         listener.signal(signal.SIGUSR1)
-        rows.delete(topology.id)
+        eventually(
+            lambda: bool(prometheus.query('topology_reaper_prefixes{state="alive"} == 2')), "alive"
+        )
+        rows.delete(doomed)
         gone(api, topology)
         yield address, prometheus
     finally:

@@ -1,0 +1,1 @@
+"""The command ``doctor``, on set-ups that are healthy and on broken ones."""

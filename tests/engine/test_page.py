@@ -1,0 +1,66 @@
+"""The page of a real listener, in a real browser: a topology is there, is reaped, and is gone."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import docker
+import pytest
+
+from tests.engine.conftest import Run
+from tests.page.browser import Browser
+from tests.support.decnet import deploy, new_id
+from tests.support.process import eventually
+from tests.support.proxy import FaultProxy, stall
+from tests.support.rows import Rows
+
+
+def test_the_page_shows_how_a_topology_goes(
+    api: docker.APIClient,
+    proxy: FaultProxy,
+    rows: Rows,
+    run: Run,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    kept, doomed = new_id(), new_id()
+    rows.insert(kept, doomed)
+    deploy(api, kept, decky_numbers=[1])
+    deploy(api, doomed, decky_numbers=[2])
+    seen = threading.Event()
+    proxy.hook = lambda request: stall(seen) if request.method == "DELETE" else None
+    listener = run("--http", "127.0.0.1:0", host=proxy.host)
+    listener.start()
+    address = f"http://{listener.await_log('http')[0]['address']}/"
+
+    with Browser() as browser:
+
+        def states() -> dict[str, str]:
+            prefixes, shown = browser.texts("#topologies code"), browser.texts("#topologies .state")
+            return dict(zip(prefixes, shown, strict=False))
+
+        browser.open(address)
+        both = {kept[:8]: "alive", doomed[:8]: "alive"}
+        eventually(lambda: states() == both, "both topologies are shown")
+        assert browser.text("#overall") == "well"
+        browser.run("window.since = 'the first load'")
+
+        rows.delete(doomed)
+        reaping = {**both, doomed[:8]: "reaping"}
+        eventually(lambda: states() == reaping, "it is shown being reaped")
+        seen.set()
+        eventually(lambda: states() == {kept[:8]: "alive"}, "it is shown no more")
+        browser.await_text(doomed[:8], "#reaps > li")
+        assert "3 containers, 2 networks" in browser.text("#reaps > li")
+        assert browser.run("return window.since") == "the first load"
+
+        for scheme in ("light", "dark"):
+            for width in (1280, 360):
+                browser.open(address, scheme=scheme, width=width)
+                browser.await_text(kept[:8], "#topologies")
+                browser.screenshot(tmp_path / f"listener-{scheme}-{width}.png")
+                assert browser.violations() == []
+        assert browser.complaints() == []
+    with capsys.disabled():
+        print(f"\nhow it looks: {tmp_path}/listener-*.png")

@@ -1,1 +1,0 @@
-"""Prometheus' own tools against what the listener exposes and contrib/ makes of it."""

@@ -1,0 +1,453 @@
+"""What the page shows of a status, whatever is in it, and how it keeps up with the next one."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from selenium.webdriver.common.keys import Keys
+
+from tests.page import said
+from tests.page.browser import Browser
+from tests.page.stage import PAGE, Stage
+from tests.support.process import eventually
+
+HOSTILE = {
+    "<img src=x onerror=document.title='owned'>": "<img src=x onerror=document.title='owned'>",
+    "one\ntwo\r\u2028three": r"one\ntwo\u{d}\u{2028}three",
+    "\u202egnp.exe\u200b": r"\u{202e}gnp.exe\u{200b}",
+    "\u05e9\u05dc\u05d5\u05dd": "\u05e9\u05dc\u05d5\u05dd",
+    "\ud800 & &lt;b&gt;</script>": r"\u{d800} & &lt;b&gt;</script>",
+    "x" * 1024: "x" * 1024,
+    "__proto__": "__proto__",
+}
+"""What somebody calls a container, and what is to be read."""
+
+TALL = 20_000
+"""Pixels; a screen on which everything is visible, for what is not is not laid out."""
+
+
+def show(browser: Browser, stage: Stage, status: said.Json, **screen: Any) -> None:
+    """Open the page on this status."""
+    stage.status = status
+    browser.open(stage.address, **screen)
+    browser.await_text(str(status["host"]), "#host")
+
+
+def hostile() -> said.Json:
+    """A status in which every text is hostile."""
+    found = []
+    for number, text in enumerate(HOSTILE):
+        topology = said.topology(number, "held", containers=1, networks=1)
+        topology["reason"] = topology["ids"][0] = text
+        for resource in topology["resources"]:
+            resource["name"] = text
+        found.append(topology)
+    text = "".join(HOSTILE)
+    return said.status(
+        found,
+        problems=[text],
+        docker=said.side("Docker", up=False, reason=text, address=text),
+        databases=[said.database(text)],
+        reaps=[said.reap(1, 5, evidence=text, errors=[text])],
+    )
+
+
+# What it shows.
+
+
+def test_each_state_is_a_word_and_a_shape_of_its_own(browser: Browser, stage: Stage) -> None:
+    states = list(said.REASONS)
+    show(browser, stage, said.status([said.topology(n, s) for n, s in enumerate(states)]))
+    assert browser.texts("#topologies .state") == states
+    shapes = browser.run("""
+        return [...document.querySelectorAll('#topologies .state')].map(state => {
+            const shape = getComputedStyle(state, '::before'), empty = 'rgba(0, 0, 0, 0)';
+            return [shape.clipPath, shape.borderStyle, shape.borderRadius,
+                    shape.borderRightColor === empty, shape.backgroundColor === empty].join();
+        })
+    """)
+    assert len(set(shapes)) == len(states), shapes
+    assert browser.texts("#topologies bdi") == list(said.REASONS.values())
+
+
+def test_a_listener_that_is_well_is_shown_without_a_notice(browser: Browser, stage: Stage) -> None:
+    show(browser, stage, said.status([said.topology(1)]))
+    assert browser.text("#overall") == "well"
+    assert browser.texts("#notices li, #held") == []
+    assert browser.run("return document.title") == "edge-7 - topology-reaper"
+
+
+def test_whatever_is_wrong_or_unusual_is_said_first(browser: Browser, stage: Stage) -> None:
+    show(browser, stage, said.everything())
+    assert browser.text("#overall") == "2 problems"
+    assert browser.run("return document.title").startswith("2 problems")
+    assert browser.texts("#notices .state") == ["Problem", "Problem", "Not ready", "Dry run"]
+    notices = browser.text("#notices")
+    assert "the mysql database 'decnet' on db.example is down" in notices
+    assert "Nothing is removed" in notices
+
+
+def test_each_side_says_whether_it_is_up_and_since_when(browser: Browser, stage: Stage) -> None:
+    show(browser, stage, said.everything())
+    docker, sqlite, mysql, work = browser.texts("#sides > li")
+    assert "up for 2 h 3 min" in docker
+    assert "unix:///var/run/docker.sock" in docker
+    assert "push, from the file's WAL" in sqlite
+    assert "2 deletions, found by a sweep" in sqlite
+    assert "down for 2 min 1" in mysql
+    assert "Can't connect to MySQL server on 'db.example' (timed out)" in mysql
+    assert mysql.count("never yet") == 2
+    for words in ("3 waiting, the oldest for 1.4 s", "800 ms", "(timer), took 12 ms"):
+        assert words in work
+
+
+def test_what_is_held_comes_with_the_command_that_releases_it(
+    browser: Browser, stage: Stage
+) -> None:
+    show(browser, stage, said.status([said.topology(7, "held"), said.topology(8)]))
+    assert "Held back: 1 topology" in browser.text("#held")
+    assert "the database is not vouched for: 00000007" in browser.text("#held")
+    command = "topology-reaper sweep --confirm 1f2e3d4c5b6a"
+    assert browser.text("#command") == command
+    browser.click("#copy")
+    browser.await_text("Copied", "#copy")
+    browser.run("document.querySelector('#query').focus()")
+    browser.press(Keys.CONTROL, "v")
+    assert browser.run("return document.querySelector('#query').value") == command
+
+
+def test_a_topology_opens_to_its_resources(browser: Browser, stage: Stage) -> None:
+    topology = said.topology(0x3C68D34A, containers=1, networks=1)
+    show(browser, stage, said.status([topology]))
+    assert "1 container, 1 network" in browser.text("#topologies")
+    assert "lan1" not in browser.text("#topologies")
+    browser.click("#topologies summary")
+    browser.await_text("lan1", "#topologies")
+    container, network = topology["resources"]
+    assert browser.texts("#topologies tbody td") == [
+        *("container", container["name"], container["id"][:12]),
+        *("network", f"{network['name']} {network['subnets'][0]}", network["id"][:12]),
+    ]
+    assert topology["ids"][0] in browser.text("#topologies")
+
+
+def test_subnets_of_topologies_stand_beside_those_of_others(browser: Browser, stage: Stage) -> None:
+    status = said.status([said.topology(5, networks=1), said.topology(6, "orphan", networks=1)])
+    status["subnets"].append({"network": "renamed", "subnet": "9.0.0.0/24", "prefix": "00000005"})
+    show(browser, stage, status)
+    ours, others = browser.texts("#subnets > div")
+    assert ours.split("\n")[2:] == [
+        "9.0.0.0/24\trenamed 00000005",
+        "10.0.10.0/24\tdecnet_t_00000005_lan1",
+        "10.0.12.0/24\tdecnet_t_00000006_lan1 orphan",
+    ]
+    assert "172.17.0.0/16\tbridge" in others
+    assert others.startswith("2 of others")
+
+
+def test_the_last_reaps_are_bars_and_words(browser: Browser, stage: Stage) -> None:
+    long = said.reap(2, 50, 2000.0, hint_to_gone_ms=4000.0)
+    stuck = said.reap(3, 60, 1000.0, hint_to_gone_ms=None, errors=["busy"])
+    show(browser, stage, said.status(reaps=[said.reap(1, 5), long, stuck]))
+    assert browser.text("#reaps-about") == "3, half of them within 1.0 s, the longest in 2.0 s"
+    first, _, third = browser.texts("#reaps > li")
+    assert "705 ms" in first
+    assert "6 containers, 2 networks, 776 ms after the hint" in first
+    assert "witnessed: its row was seen before and is gone" in first
+    assert "Something is still there: busy" in third
+    widths = browser.run("""
+        return [...document.querySelectorAll('.bar, .bar i')].map(e => e.offsetWidth)
+    """)
+    _, _, whole, work, stuck_whole, stuck_work = widths
+    assert whole == pytest.approx(2 * work, rel=0.02)
+    assert whole == pytest.approx(4 * stuck_whole, rel=0.02)
+    assert stuck_whole == stuck_work
+
+
+def test_hostile_names_are_shown_as_the_text_that_they_are(browser: Browser, stage: Stage) -> None:
+    show(browser, stage, hostile(), height=TALL)
+    for number, text in enumerate(HOSTILE.values()):
+        item = f"#topologies > li:nth-child({number + 1})"
+        browser.run("document.querySelector(arguments[0] + ' details').open = true", item)
+        browser.await_text("container", f"{item} tbody")
+        assert browser.text(f"{item} summary bdi") == text
+        assert set(browser.texts(f"{item} tbody bdi")) == {text}
+        assert browser.text(f"{item} p code") == text
+    whole = "".join(HOSTILE.values())
+    for place in ("#notices bdi", "#sides .bad bdi", "#sides dd", "#reaps p > bdi", "#reaps .bad"):
+        assert whole in browser.text(place)
+    assert (
+        browser.run("return document.querySelectorAll('main img, main b, main script').length") == 0
+    )
+    assert "edge-7" in browser.run("return document.title")
+
+
+@pytest.mark.parametrize("width", [1280, 360])
+def test_nothing_is_wider_than_the_screen(browser: Browser, stage: Stage, width: int) -> None:
+    for status in (hostile(), said.everything()):
+        show(browser, stage, status, width=width, height=TALL)
+        browser.run("for (const d of document.querySelectorAll('details')) d.open = true")
+        browser.await_text("container", "#topologies tbody")
+        wide = browser.run("""
+            return [document.documentElement, ...document.querySelectorAll('body *')]
+                .filter(e => e.scrollWidth > e.clientWidth && e.clientWidth && !e.closest('.sr'))
+                .map(e => e.outerHTML.slice(0, 100))
+        """)
+        assert wide == []
+
+
+# How it keeps up.
+
+
+def test_an_update_leaves_alone_whoever_is_reading(browser: Browser, stage: Stage) -> None:
+    topologies = [said.topology(n) for n in range(40)]
+    show(browser, stage, said.status(topologies, reaps=[said.reap(99, 60)]), height=400, width=800)
+    before = browser.run("""
+        const item = document.querySelector('#topologies > li:nth-child(20)');
+        item.querySelector('details').open = true;
+        item.querySelector('summary').focus();
+        getSelection().selectAllChildren(item.querySelector('code'));
+        return item.getBoundingClientRect().top;
+    """)
+    status = said.status(topologies[1:], reaps=[said.reap(0, 1), said.reap(99, 60)])
+    status["topologies"][30] = said.topology(31, "reaping")
+    stage.status = status
+    browser.await_text("reaping", "#topologies > li:nth-child(31)")
+    browser.await_text("00000000", "#reaps > li.new")
+    after = browser.run("""
+        const item = document.activeElement.closest('li');
+        return [item.getBoundingClientRect().top, item.querySelector('details').open,
+                item.querySelector('code').textContent, `${getSelection()}`];
+    """)
+    assert after[1:] == [True, "00000013", "00000013"]
+    assert after[0] == pytest.approx(before, abs=2)
+
+
+def test_the_focus_goes_to_a_neighbour_of_what_is_gone(browser: Browser, stage: Stage) -> None:
+    show(browser, stage, said.status([said.topology(n) for n in range(3)]))
+    browser.run("document.querySelector('#topologies > li:nth-child(2) summary').focus()")
+    for left, focused in ([0, 2], "00000002"), ([0], "00000000"), ([], "Topologies on this host"):
+        stage.status = said.status([said.topology(n) for n in left])
+        eventually(
+            lambda f=focused: f in browser.text(":is(summary, h2):focus"),  # type: ignore[misc]
+            f"the focus is on {focused}",
+        )
+
+
+def test_of_a_thousand_topologies_it_touches_those_that_changed(
+    browser: Browser, stage: Stage
+) -> None:
+    topologies = [said.topology(n) for n in range(1000)]
+    show(browser, stage, said.status(topologies))
+    assert len(browser.texts("#topologies > li")) == 1000
+    assert browser.texts("#states button") == ["all 1000", "alive 1000"]
+    browser.run("""
+        window.touched = new Set();
+        const itemOf = node => (node.closest ? node : node.parentElement).closest('li');
+        const touch = ({target}) => touched.add(itemOf(target)?.textContent);
+        new MutationObserver(changes => changes.forEach(touch)).observe(
+            document.querySelector('#topologies'),
+            {subtree: true, childList: true, characterData: true, attributes: true});
+    """)
+    topologies[500] = said.topology(500, "orphan")
+    stage.status = said.status(topologies)
+    browser.await_text("orphan 1", "#states")
+    [touched] = browser.run("return [...touched]")
+    assert "000001f4" in touched
+
+
+def test_topologies_are_found_by_state_and_by_text(browser: Browser, stage: Stage) -> None:
+    topologies = [said.topology(n, "orphan" if n % 3 == 0 else "alive") for n in range(12)]
+    show(browser, stage, said.status(topologies))
+    browser.click("#states button:nth-child(3)")
+    assert browser.texts("#states button[aria-pressed=true]") == ["orphan 4"]
+    assert browser.texts("#topologies code") == [f"{n:08x}" for n in (0, 3, 6, 9)]
+    assert browser.text("#topologies-about") == "4 of 12 shown"
+    browser.click("#query")
+    browser.press("T_00000006_LAN2")
+    assert browser.texts("#topologies code") == ["00000006"]
+    topologies[7] = said.topology(7, "orphan")
+    stage.status = said.status(topologies)
+    browser.await_text("orphan 5", "#states")
+    assert browser.texts("#topologies code") == ["00000006"]
+    assert browser.run("return document.activeElement.id") == "query"
+
+
+def test_a_listener_that_goes_away_and_comes_back(browser: Browser, stage: Stage) -> None:
+    show(browser, stage, said.status([said.topology(1)]))
+    stage.go()
+    browser.await_text("The listener has not answered since", "#notices")
+    browser.await_text("it cannot be reached", "#notices")
+    assert browser.text("#overall") == "no answer"
+    assert browser.run("return document.title").startswith("no answer")
+    assert "00000001" in browser.text("#topologies"), "what was known stays"
+
+    def age() -> int:
+        found = re.search(r"Proof of life\n(\d+) s ago", browser.text("#sides"))
+        return int(found[1]) if found else 0
+
+    eventually(lambda: age() > 4, "the age of the last proof of life goes on")
+
+    stage.status = said.status([said.topology(2)])
+    stage.come()
+    browser.await_text("well", "#overall")
+    browser.await_text("00000002", "#topologies")
+    assert browser.texts("#notices li") == []
+    refused = browser.complaints()
+    assert refused
+    assert all("status.json" in line and "ERR_CONNECTION_REFUSED" in line for line in refused)
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        ((503, b"busy"), "it says 503"),
+        ((200, b"<html>Log in"), "JSON"),
+        ((200, b"{}"), "undefined"),
+    ],
+    ids=["refused", "no JSON", "no status"],
+)
+def test_an_answer_that_is_none_is_said(
+    browser: Browser, stage: Stage, answer: tuple[int, bytes], words: str
+) -> None:
+    show(browser, stage, said.status())
+    stage.answer = lambda: answer
+    browser.await_text("The listener has not answered since", "#notices")
+    assert words in browser.text("#notices")
+    stage.answer = stage.tell
+    browser.await_text("well", "#overall")
+    assert all(f"status of {answer[0]}" in line for line in browser.complaints())
+
+
+def test_it_asks_as_often_as_there_is_something_to_see(browser: Browser, stage: Stage) -> None:
+    show(browser, stage, said.status())
+    browser.run("""
+        window.pauses = [];
+        const real = setTimeout;
+        setTimeout = (what, pause) => {
+            pauses.push(pause);
+            return pause < 15000 ? real(what, pause) : 0;  // what is so late never comes
+        };
+    """)
+
+    def await_pause(least: float, most: float) -> None:
+        eventually(
+            lambda: any(least <= p <= most for p in browser.run("return pauses.splice(0)")),
+            f"a pause of {least} to {most} ms",
+        )
+
+    await_pause(1000, 1000)
+    stage.status = said.status([said.topology(1, "reaping")])
+    await_pause(250, 999)
+    stage.answer = lambda: (503, b"")
+    await_pause(2000, 8000)
+    stage.answer = stage.tell
+    browser.run("""
+        Object.defineProperty(document, 'hidden', {value: true, configurable: true});
+    """)
+    await_pause(15000, 15000)
+    asked = stage.asked
+    browser.run("delete document.hidden; document.dispatchEvent(new Event('visibilitychange'))")
+    eventually(lambda: stage.asked > asked, "it asks as soon as somebody looks")
+    assert browser.complaints() != []
+
+
+# For everybody.
+
+
+@pytest.mark.parametrize("width", [1280, 360])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing_serious(
+    browser: Browser,
+    stage: Stage,
+    scheme: str,
+    width: int,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    show(browser, stage, said.everything(), scheme=scheme, width=width)
+    browser.run("document.querySelector('#topologies details').open = true")
+    browser.await_text("container", "#topologies tbody")
+    picture = tmp_path / f"page-{scheme}-{width}.png"
+    browser.screenshot(picture)
+    with capsys.disabled():
+        print(f"\nwhat was looked at: {picture}")
+    assert browser.violations() == []
+    ground = browser.run("return getComputedStyle(document.body).backgroundColor")
+    assert (ground == "rgb(20, 23, 26)") == (scheme == "dark")
+
+
+def test_the_keyboard_reaches_everything_and_shows_where_it_is(
+    browser: Browser, stage: Stage
+) -> None:
+    show(browser, stage, said.status([said.topology(1), said.topology(2, "held")]))
+    reached = []
+    for _ in range(40):
+        browser.press(Keys.TAB)
+        focused = browser.run("""
+            const e = document.activeElement, style = getComputedStyle(e);
+            return e === document.body ? null
+                : [e.id || e.textContent.trim(), style.outlineStyle, style.outlineWidth];
+        """)
+        if focused is None:
+            break
+        reached.append(focused[0])
+        assert focused[1:] == ["solid", "2px"], focused
+    assert ["Topologies", "Reaps", "Addresses", "copy", "all 2"] == reached[:5]
+    assert "query" in reached
+    assert any("00000002" in name for name in reached)
+    browser.run("document.querySelector('summary').focus()")
+    browser.press(Keys.ENTER)
+    browser.await_text("container", "#topologies tbody")
+
+
+def test_a_screen_reader_hears_of_changes_alone(browser: Browser, stage: Stage) -> None:
+    old, new = said.reap(9, 60), said.reap(1, 1)
+    show(browser, stage, said.status([said.topology(1)], reaps=[old]))
+    browser.run("""
+        window.told = [];
+        const region = document.querySelector('[role=status]');
+        const tell = () => told.push(region.textContent);
+        new MutationObserver(tell).observe(region, {childList: true});
+    """)
+    asked = stage.asked
+    eventually(lambda: stage.asked > asked + 2, "some polls without news")
+    assert browser.run("return told") == []
+    assert browser.run("return document.querySelector('[role=status]').textContent") == ""
+
+    status = said.status([said.topology(2, "held")], reaps=[new, old])
+    stage.status = {**status, "problems": ["Docker is down for 130 s"]}
+    eventually(lambda: browser.run("return told.length") > 0, "the news")
+    assert browser.run("return told") == [
+        "Problem: Docker is down for 130 s. Held back: 1 topology. Reaped: 00000001 in 705 ms."
+    ]
+    browser.run("""
+        const real = performance.now.bind(performance);
+        performance.now = () => real() + 5000;  // so that nobody has to wait for the next news
+    """)
+    more = [said.reap(n, 0.5) for n in range(10, 15)]
+    stage.status = {**status, "problems": ["Docker is down for 131 s"]}
+    asked = stage.asked
+    eventually(lambda: stage.asked > asked + 1, "a count that changes is no news")
+    stage.status = {**status, "reaps": more + status["reaps"]}
+    eventually(lambda: browser.run("return told.length") > 1, "more news")
+    assert browser.run("return told[1]") == (
+        "No longer: Problem: Docker is down for 131 s. Reaped: 5 topologies."
+    )
+
+
+def test_what_turns_stands_still_for_who_wants_that(browser: Browser, stage: Stage) -> None:
+    moves = "return getComputedStyle(document.querySelector('#topologies .state'), '::before')"
+    for motion, animation in ("no-preference", "turn"), ("reduce", "none"):
+        show(browser, stage, said.status([said.topology(1, "reaping")]), motion=motion)
+        assert browser.run(f"{moves}.animationName") == animation
+
+
+def test_it_is_one_small_file_that_loads_nothing_else() -> None:
+    assert len(PAGE.encode()) < 30_000
+    assert PAGE.count("<script") == PAGE.count("<style") == 1
+    assert "innerHTML" not in PAGE
+    assert "http" not in PAGE.replace("http://www.w3.org/2000/svg", "")

@@ -1,0 +1,761 @@
+"""Pages over HTTP, and clients of every kind that want more than a page."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import errno
+import hashlib
+import http.client
+import itertools
+import os
+import re
+import resource
+import socket
+import ssl
+import threading
+import time
+import tracemalloc
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from pathlib import Path
+from types import SimpleNamespace
+from typing import TYPE_CHECKING
+
+import h11
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from listener.telemetry import http as endpoint
+from listener.telemetry.http import Endpoint, Response, page
+from tests.support.process import PATIENCE, eventually
+
+if TYPE_CHECKING:
+    from loguru import Record
+
+HTML = b"<!doctype html><style>p{}</style><script type=module>\nlet a\n</script><script>b</script>"
+LARGE = bytes(20_000_000)
+"""More than the kernel takes for a client that does not read."""
+LONG = 1e6
+"""Seconds; no test lasts for so long."""
+GET = b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n"
+PAGES: Mapping[str, Callable[[], Response]] = {
+    "/": lambda: page(HTML),
+    "/livez": lambda: Response(b"ok\n"),
+    "/healthz": lambda: Response(b"Docker is down\n", status=503),
+    "/status.json": lambda: Response(b"{}", "application/json"),
+    "/large": lambda: Response(LARGE),
+}
+
+Serve = Callable[..., int]
+Patch = Callable[..., None]
+Connect = Callable[..., socket.socket]
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_left() -> Iterator[None]:
+    """Afterwards there are no more threads and open files than before."""
+
+    def there() -> tuple[int, int]:
+        return threading.active_count(), open_files()
+
+    before = there()
+    yield
+    eventually(lambda: there() == before, "all is as it was")
+
+
+@pytest.fixture
+def opened() -> Iterator[list[Endpoint]]:
+    """Endpoints that are closed with the test."""
+    made: list[Endpoint] = []
+    yield made
+    for each in made:
+        each.close()
+
+
+@pytest.fixture
+def serve(opened: list[Endpoint]) -> Serve:
+    """Serves pages, and returns at which port."""
+
+    def serve(
+        pages: Mapping[str, Callable[[], Response]] = PAGES, host: str = "127.0.0.1", port: int = 0
+    ) -> int:
+        opened.append(Endpoint(host, port, pages))
+        return int(opened[-1].open().rpartition(":")[2])
+
+    return serve
+
+
+@pytest.fixture
+def limit(monkeypatch: pytest.MonkeyPatch) -> Patch:
+    """Sets limits of the endpoint."""
+
+    def limit(**limits: float) -> None:
+        for name, value in limits.items():
+            monkeypatch.setattr(endpoint, name, value)
+
+    return limit
+
+
+@pytest.fixture
+def connect() -> Iterator[Connect]:
+    """Connects, until the end of the test."""
+    with ExitStack() as stack:
+
+        def connect(port: int, words: bytes = b"") -> socket.socket:
+            client = stack.enter_context(socket.create_connection(("127.0.0.1", port), PATIENCE))
+            client.sendall(words)
+            return client
+
+        yield connect
+
+
+class Slow:
+    """A page that takes until it may be done."""
+
+    def __init__(self) -> None:
+        self.asked = threading.Event()
+        self.done = threading.Event()
+
+    def __call__(self) -> Response:
+        self.asked.set()
+        self.done.wait()
+        return Response(b"late")
+
+
+def get(
+    port: int, path: str = "/livez", method: str = "GET", host: str = "127.0.0.1", **headers: str
+) -> tuple[int, dict[str, str], bytes]:
+    """Ask as a browser does: the status, the headers and the body."""
+    connection = http.client.HTTPConnection(host, port, timeout=PATIENCE)
+    with contextlib.closing(connection):
+        connection.request(method, path, headers=headers)
+        response = connection.getresponse()
+        return response.status, dict(response.getheaders()), response.read()
+
+
+def rest(client: socket.socket) -> bytes:
+    """All that the client is sent until the end."""
+    return b"".join(iter(lambda: client.recv(65536), b""))
+
+
+def is_open(client: socket.socket) -> bool:
+    """Whether a client that was sent nothing is still connected."""
+    client.setblocking(False)
+    try:
+        assert client.recv(1) == b""
+    except BlockingIOError:
+        return True
+    finally:
+        client.settimeout(PATIENCE)
+    return False
+
+
+def open_files() -> int:
+    """How many files are open here."""
+    return len([*Path("/proc/self/fd").iterdir()])
+
+
+def held() -> int:
+    """How many places are taken."""
+    thread = server()
+    assert isinstance(thread, endpoint._Server)
+    return len(thread._clients)
+
+
+def server() -> threading.Thread:
+    """The thread that serves."""
+    (thread,) = [thread for thread in threading.enumerate() if thread.name == "http"]
+    return thread
+
+
+# Who asks properly.
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_each_path_has_its_page(serve: Serve, path: str) -> None:
+    port, expected = serve(), PAGES[path]()
+    for query in ("", "?", "?a=/&b=%00"):
+        status, headers, body = get(port, path + query)
+        assert (status, body) == (expected.status, expected.body)
+        assert headers["Content-Type"] == expected.content_type
+
+
+@pytest.mark.parametrize(
+    ("path", "method"), [("/livez", "GET"), ("/healthz", "GET"), ("/", "PUT"), ("/no", "GET")]
+)
+def test_whatever_is_answered_is_for_whoever_asked_alone(
+    serve: Serve, path: str, method: str
+) -> None:
+    _, headers, body = get(serve(), path, method)
+    del headers["Date"], headers["Content-Type"]
+    headers.pop("Allow", None)
+    policy = headers.pop("Content-Security-Policy").split("; ")
+    assert {"default-src 'none'", "frame-ancestors 'none'", "form-action 'none'"} <= {*policy}
+    assert headers == {
+        "Content-Length": str(len(body)),
+        "X-Content-Type-Options": "nosniff",
+        "Referrer-Policy": "no-referrer",
+        "Cross-Origin-Resource-Policy": "same-origin",
+        "Cache-Control": "no-store",
+        "Connection": "close",
+    }
+
+
+@pytest.mark.parametrize("path", [*PAGES, "/no"])
+def test_a_head_is_a_page_without_its_body(serve: Serve, connect: Connect, path: str) -> None:
+    port = serve()
+    status, headers, _ = get(port, path)
+    told, likewise, _ = get(port, path, "HEAD")
+    assert (told, likewise | {"Date": ""}) == (status, headers | {"Date": ""})
+    client = connect(port, f"HEAD {path} HTTP/1.0\r\n\r\n".encode())
+    assert rest(client).partition(b"\r\n\r\n")[2] == b""
+
+
+def test_a_page_may_run_what_stands_in_it_and_nothing_else(serve: Serve) -> None:
+    _, headers, _ = get(serve(), "/")
+    policy = dict(part.split(" ", 1) for part in headers["Content-Security-Policy"].split("; "))
+
+    def digests(*texts: bytes) -> str:
+        found = [base64.b64encode(hashlib.sha256(text).digest()).decode() for text in texts]
+        return " ".join(f"'sha256-{digest}'" for digest in found)
+
+    assert policy["default-src"] == "'none'"
+    assert policy["script-src"] == digests(b"\nlet a\n", b"b")
+    assert policy["style-src"] == digests(b"p{}")
+    assert policy["connect-src"] == "'self'"
+    bare = page(b"<p onclick=x style=y>").policy
+    assert "script-src 'none'; style-src 'none'" in bare
+
+
+def test_an_old_client_needs_no_host(serve: Serve, connect: Connect) -> None:
+    client = connect(serve(), b"GET /livez HTTP/1.0\r\n\r\n")
+    assert rest(client).endswith(b"\r\n\r\nok\n")
+
+
+def test_a_client_may_have_said_all_that_it_will_say(serve: Serve, connect: Connect) -> None:
+    client = connect(serve(), GET)
+    client.shutdown(socket.SHUT_WR)
+    assert rest(client).endswith(b"ok\n")
+
+
+def test_a_request_may_come_in_pieces(serve: Serve, connect: Connect) -> None:
+    client = connect(serve())
+    client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    for byte in GET:
+        client.sendall(bytes([byte]))
+    assert rest(client).endswith(b"ok\n")
+
+
+def test_a_page_larger_than_the_kernel_takes_at_once_arrives_whole(serve: Serve) -> None:
+    assert get(serve(), "/large")[2] == LARGE
+
+
+@pytest.mark.parametrize(
+    ("host", "written"), [("::1", "[::1]"), ("127.0.0.1", "127.0.0.1"), ("localhost", "")]
+)
+def test_it_says_where_it_serves(
+    opened: list[Endpoint], log: list[Record], host: str, written: str
+) -> None:
+    opened.append(Endpoint(host, 0, PAGES))
+    address = opened[-1].open()
+    (line,) = log
+    assert line["level"].name == "INFO"
+    assert line["extra"] == {"event": "http", "address": address}
+    assert f"http://{address}/" in line["message"]
+    assert address.startswith(f"{written}:" if written else ("127.0.0.1:", "[::1]:"))
+    assert get(int(address.rpartition(":")[2]), host=host)[0] == 200
+    assert server().daemon
+
+
+@pytest.mark.parametrize("host", ["192.0.2.1", "a..b", "127.0.0.1"])
+def test_an_address_that_cannot_be_had_is_a_warning(
+    serve: Serve, opened: list[Endpoint], log: list[Record], host: str
+) -> None:
+    port = serve()
+    log.clear()
+    second = Endpoint(host, port, PAGES)
+    opened.append(second)
+    assert second.open() == ""
+    (line,) = log
+    assert line["level"].name == "WARNING"
+    assert line["extra"]["event"] == "http"
+    assert line["message"].startswith(f"--http: nothing is served at {host}:{port}: ")
+    assert "Errno" not in line["message"]
+    second.close()
+    assert get(port)[0] == 200, "the first goes on"
+
+
+# Who asks for what there is not.
+
+
+def test_another_path_is_told_which_there_are(serve: Serve) -> None:
+    port = serve()
+    for path in ("/no", "//", "/livez/", "/LIVEZ", "/%6civez", "*", "http://localhost/livez"):
+        status, _, body = get(port, path)
+        assert status == 404, path
+        assert body == b"there are / /livez /healthz /status.json /large\n"
+
+
+def test_another_method_is_refused(serve: Serve) -> None:
+    port = serve()
+    for method in ("POST", "PUT", "DELETE", "OPTIONS", "TRACE", "CONNECT", "PRI", "get"):
+        for path in ("/", "/no"):
+            status, headers, _ = get(port, path, method)
+            assert (status, headers["Allow"]) == (405, "GET, HEAD"), method
+
+
+@pytest.mark.parametrize("expect", [b"", b"Expect: 100-continue\r\n"])
+def test_a_body_is_answered_before_it_has_come(
+    serve: Serve, connect: Connect, expect: bytes
+) -> None:
+    head = b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000000\r\n" + expect
+    client = connect(serve(), head + b"\r\n" + bytes(100_000))
+    assert rest(client).startswith(b"HTTP/1.1 405 ")
+    client.sendall(b"more")  # which nobody keeps
+
+
+HOSTS = {
+    200: ["localhost", "LocalHost:80", "127.0.0.1", "10.0.0.7:9464", "[::1]", "[fe80::1]:9464", ""],
+    421: [
+        "evil.example",
+        "evil.example:80",
+        "localhost.evil.example",
+        "127.0.0.1.evil",
+        "[::1",
+        "[",
+    ],
+}
+
+
+def test_on_a_loopback_address_it_answers_to_no_name_of_others(serve: Serve) -> None:
+    port = serve()
+    for expected, hosts in HOSTS.items():
+        for asked in hosts:
+            status, _, body = get(port, "/status.json", Host=asked)
+            assert status == expected, asked
+            assert (body == b"{}") is (status == 200)
+
+
+def test_on_another_address_it_answers_to_any_name(serve: Serve) -> None:
+    port = serve(host="0.0.0.0")
+    for asked in HOSTS[200] + HOSTS[421]:
+        assert get(port, Host=asked)[0] == 200, asked
+
+
+def test_it_answers_to_the_name_that_it_was_given() -> None:
+    pages = endpoint._Pages(PAGES, only_for="Edge-7.lan")
+
+    def ask(host: str) -> bytes:
+        request = h11.Request(method="GET", target="/livez", headers=[("Host", host)])
+        return bytes(pages.answer(request))[9:12]
+
+    assert ask("edge-7.LAN:9464") == b"200"
+    assert ask("edge-8.lan:9464") == b"421"
+
+
+# Who does not speak HTTP.
+
+SENSELESS = {
+    b"GET / HTTP/1.1\r\n\r\n": 400,
+    b"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n": 400,
+    b"GET /\r\n\r\n": 400,
+    b"GET / FTP/1.1\r\n\r\n": 400,
+    b"GET /a b HTTP/1.1\r\nHost: localhost\r\n\r\n": 400,
+    b"GET /\xff HTTP/1.1\r\nHost: localhost\r\n\r\n": 400,
+    b"GET / HTTP/1.1\r\nHost: localhost\r\nX: \0\r\n\r\n": 400,
+    b"GET / HTTP/1.1\r\nHost: localhost\r\nContent-Length: -1\r\n\r\n": 400,
+    b"GET / HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: x\r\n\r\n": 501,
+    b"\r\n\r\n": 400,
+    b"\0": 400,
+    b"\x16\x03\x01\x02\0\x01\0\x01\xfc\x03\x03": 400,
+    b"GET /" + b"a" * 10_000: 431,
+    b"GET / HTTP/1.1\r\nHost: localhost\r\nCookie: " + b"a" * 10_000: 431,
+    b"GET / HTTP/1.1\r\n" + b"A: b\r\n" * 2000: 431,
+    b"a" * 8193: 431,
+}
+
+
+@pytest.mark.parametrize("words", SENSELESS, ids=lambda words: repr(words[:20]))
+def test_what_is_no_request_is_refused(serve: Serve, connect: Connect, words: bytes) -> None:
+    port = serve()
+    told = rest(connect(port, words))
+    assert told.startswith(b"HTTP/1.1 %d " % SENSELESS[words])
+    assert b"\nConnection: close\r\n" in told
+    assert get(port)[0] == 200
+
+
+def test_noise_is_refused_or_not_answered(serve: Serve) -> None:
+    port = serve()
+
+    @given(st.binary(max_size=100) | st.text("GET / HTP1.\r\n:\0").map(str.encode))
+    def check(noise: bytes) -> None:
+        with socket.create_connection(("127.0.0.1", port), PATIENCE) as client:
+            client.sendall(noise)
+            client.shutdown(socket.SHUT_WR)
+            assert re.match(rb"HTTP/1.1 [245]\d\d |$", rest(client))
+
+    check()
+    assert get(port)[0] == 200
+
+
+def test_whoever_wants_tls_learns_that_there_is_none(serve: Serve, connect: Connect) -> None:
+    port = serve()
+    context = ssl.create_default_context()
+    with pytest.raises(ssl.SSLError), connect(port) as client:
+        context.wrap_socket(client, server_hostname="localhost")
+    assert get(port)[0] == 200
+
+
+def test_ten_million_bytes_of_a_head_are_not_kept(
+    serve: Serve, connect: Connect, limit: Patch
+) -> None:
+    limit(SHARE=1.0)
+    port = serve()
+    client = connect(port)
+    sent = 0
+    with contextlib.suppress(ConnectionError):
+        for _ in range(100):
+            client.sendall(b"GET / HTTP/1.1\r\nX: " + b"a" * 100_000)
+            sent += 100_000
+        assert rest(client).startswith(b"HTTP/1.1 431 ")
+    assert sent > endpoint.HEAD
+    assert get(port)[0] == 200
+
+
+# Who takes his time.
+
+
+def test_half_a_request_that_ends_is_not_answered(serve: Serve, connect: Connect) -> None:
+    port = serve()
+    client = connect(port, GET[:-3])
+    client.shutdown(socket.SHUT_WR)
+    assert rest(client) == b""
+    assert get(port)[0] == 200
+
+
+@pytest.mark.parametrize("words", [b"", GET[:-3]])
+def test_silence_ends(serve: Serve, connect: Connect, limit: Patch, words: bytes) -> None:
+    limit(PATIENCE=0.1)
+    assert rest(connect(serve(), words)) == b""
+
+
+def trickles(client: socket.socket) -> Callable[[], bool]:
+    """Has a client say one byte more; returns whether nobody hears it any longer."""
+    client.setblocking(False)
+
+    def say_more() -> bool:
+        try:
+            client.send(b"a")
+            return client.recv(1) == b""
+        except BlockingIOError:
+            return False
+        except ConnectionError:
+            return True
+
+    return say_more
+
+
+def test_a_client_that_trickles_loses_its_place(
+    serve: Serve, connect: Connect, limit: Patch
+) -> None:
+    limit(PATIENCE=0.5)
+    client = connect(serve(), GET[:-2])
+    eventually(trickles(client), "it is cut off", patience=20)
+
+
+def test_a_client_that_does_not_hang_up_loses_its_place(
+    serve: Serve, connect: Connect, limit: Patch
+) -> None:
+    limit(PATIENCE=0.5)
+    client = connect(serve(), GET)
+    assert rest(client).endswith(b"ok\n")
+    eventually(trickles(client), "it is cut off", patience=20)
+
+
+def test_a_client_that_does_not_read_loses_its_place_and_holds_nobody_up(
+    serve: Serve, connect: Connect, limit: Patch
+) -> None:
+    limit(PATIENCE=0.5)
+    port = serve()
+    lazy = connect(port, GET.replace(b"/livez", b"/large"))
+    assert lazy.recv(1) == b"H"
+    files = open_files()
+    assert get(port)[0] == 200
+    eventually(lambda: open_files() < files, "it is cut off")
+    with contextlib.suppress(ConnectionError):
+        assert len(rest(lazy)) < len(LARGE)
+
+
+# When there are more of them than places.
+
+
+def test_whoever_has_had_a_place_longest_makes_room(
+    serve: Serve, connect: Connect, limit: Patch
+) -> None:
+    limit(PLACES=3, TENURE=0.2, PATIENCE=LONG)
+    port = serve()
+    clients = [connect(port, words) for words in (GET[:-2], b"", GET)]
+    eventually(lambda: held() == 3, "they have a place each")
+    assert get(port)[0] == 200
+    assert [is_open(client) for client in clients[:2]] == [False, True]
+    assert get(port)[0] == 200, "the place that was left is free"
+    assert is_open(clients[1])
+
+
+def test_nobody_makes_room_in_the_first_moments(
+    serve: Serve, connect: Connect, limit: Patch
+) -> None:
+    limit(PLACES=3, TENURE=LONG, PATIENCE=LONG)
+    port = serve()
+    clients = [connect(port) for _ in range(3)]
+    eventually(lambda: held() == 3, "they have a place each")
+    waiting = connect(port, GET)
+    clients.pop().close()
+    assert rest(waiting).endswith(b"ok\n")
+    assert all(is_open(client) for client in clients)
+
+
+def test_whoever_makes_room_may_just_have_said_something(
+    serve: Serve, connect: Connect, limit: Patch, log: list[Record]
+) -> None:
+    limit(PLACES=2, TENURE=0.0, PATIENCE=LONG)
+    slow = Slow()
+    port = serve({"/slow": slow, **PAGES})
+    eldest = connect(port, GET[:-2])
+    busy = connect(port, GET.replace(b"/livez", b"/slow"))
+    assert slow.asked.wait(PATIENCE)
+    newcomer = connect(port, GET)
+    eldest.sendall(b"a")
+    slow.done.set()
+    assert rest(newcomer).endswith(b"ok\n")
+    assert rest(busy).endswith(b"late")
+    assert [line["level"].name for line in log] == ["INFO"]
+
+
+def test_many_that_are_silent_keep_nobody_out(serve: Serve, connect: Connect, limit: Patch) -> None:
+    limit(TENURE=0.1)
+    port = serve()
+    for _ in range(3 * endpoint.PLACES):
+        connect(port)
+    eventually(lambda: held() == endpoint.PLACES, "all places are taken")
+    assert get(port)[0] == 200
+    assert held() <= endpoint.PLACES
+
+
+def test_one_thread_serves_everybody(serve: Serve, connect: Connect) -> None:
+    threads = threading.active_count()
+    port = serve()
+    clients = [connect(port) for _ in range(endpoint.PLACES)]
+    eventually(lambda: held() == endpoint.PLACES, "all places are taken")
+    assert threading.active_count() == threads + 1
+    for client in clients:
+        client.sendall(GET)
+    assert all(rest(client).endswith(b"ok\n") for client in clients)
+
+
+# What it costs.
+
+
+def test_what_nobody_has_read_yet_takes_little_of_the_kernel(
+    serve: Serve, connect: Connect, limit: Patch
+) -> None:
+    limit(SHARE=1e-9)
+    client = connect(serve())
+    eventually(lambda: held() == 1, "it rests")
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1)
+    client.setblocking(False)
+    taken = 0
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            taken += client.send(bytes(1000))
+    print(f"{taken} bytes")
+    assert taken < 8 * endpoint.HEAD
+
+
+def test_a_client_that_sends_all_the_time_takes_a_share_of_a_core_and_no_memory(
+    serve: Serve, connect: Connect, limit: Patch
+) -> None:
+    limit(PATIENCE=LONG)
+    client = connect(serve())
+    clock = time.pthread_getcpuclockid(server().ident or 0)
+    words = 1000 * GET
+    used, began = time.clock_gettime(clock), time.monotonic()
+    tracemalloc.start()
+    for _ in range(200):
+        client.sendall(words)
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    used, took = time.clock_gettime(clock) - used, time.monotonic() - began
+    print(f"{used / took:.0%} of a core, {most} bytes")
+    assert used / took < 1.5 * endpoint.SHARE
+    assert most < 2 * len(words)
+    client.shutdown(socket.SHUT_WR)
+    assert rest(client).count(b"HTTP/1.1 200") == 1
+
+
+def test_those_who_ask_soon_after_each_other_are_sent_the_same_page(
+    serve: Serve, limit: Patch
+) -> None:
+    limit(FRESH=LONG)
+    serial = itertools.count()
+    port = serve({"/a": lambda: Response(b"%d" % next(serial)), "/b": lambda: Response(b"b")})
+    with ThreadPoolExecutor(4) as clients:
+        assert {body for *_, body in clients.map(lambda _: get(port, "/a"), range(20))} == {b"0"}
+    assert get(port, "/b")[2] == b"b"
+
+
+def test_whoever_asks_later_is_sent_a_new_page(serve: Serve, limit: Patch) -> None:
+    limit(FRESH=0.0)
+    serial = itertools.count()
+    port = serve({"/a": lambda: Response(b"%d" % next(serial))})
+    eventually(lambda: get(port, "/a")[2] == b"3", "it is rendered again and again")
+
+
+def test_a_page_that_is_costly_serves_for_longer(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = SimpleNamespace(monotonic=0.0, thread_time=0.0)
+    clocks = {name: lambda name=name: getattr(now, name) for name in vars(now)}
+    monkeypatch.setattr(endpoint, "time", SimpleNamespace(**clocks))
+    serial = itertools.count()
+
+    def costly() -> Response:
+        now.thread_time += 0.5
+        return Response(b"%d" % next(serial))
+
+    pages = endpoint._Pages({"/a": costly}, only_for=None)
+
+    def ask() -> bytes:
+        return bytes(pages.answer(h11.Request(method="GET", target="/a", headers=[("Host", "")])))
+
+    assert ask()[-1:] == b"0"
+    now.monotonic = 9.9  # nine tenths of that were rest from it
+    assert ask()[-1:] == b"0"
+    now.monotonic = 10.0
+    assert ask()[-1:] == b"1"
+
+
+# When something fails.
+
+
+def test_a_page_that_fails_is_said_once_and_the_others_are_served(
+    serve: Serve, limit: Patch, log: list[Record]
+) -> None:
+    limit(FRESH=0.0)
+    reasons = ["one", "one", "{another}", "{another}", "", "{another}"]
+
+    def fail() -> Response:
+        if reason := reasons.pop(0):
+            raise ValueError(reason)
+        return Response(b"well")
+
+    port = serve({"/a": fail, "/b": lambda: Response(b"b")})
+    log.clear()
+    while reasons:
+        status, _, body = get(port, "/a")
+        assert (status == 200) is (body == b"well")
+        assert b"one" not in body
+        assert get(port, "/b")[0] == 200
+    assert status == 500
+    told = [repr(line["exception"].value) for line in log if line["exception"]]
+    assert told == [f"ValueError({reason!r})" for reason in ("one", "{another}", "{another}")]
+    assert {line["extra"]["event"] for line in log} == {"http"}
+
+
+def test_without_a_file_descriptor_it_waits(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    port = serve()
+    tried = threading.Event()
+    accept = endpoint._Server._accept
+
+    def notice(self: endpoint._Server) -> None:
+        accept(self)
+        tried.set()
+
+    monkeypatch.setattr(endpoint._Server, "_accept", notice)
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with socket.socket() as client:
+        os.close(free := os.dup(client.fileno()))
+        resource.setrlimit(resource.RLIMIT_NOFILE, (free, hard))
+        try:
+            with pytest.raises(OSError, match=os.strerror(errno.EMFILE)):
+                os.dup(client.fileno())
+            client.connect(("127.0.0.1", port))
+            assert tried.wait(PATIENCE)
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        client.settimeout(PATIENCE)
+        client.sendall(GET)
+        assert rest(client).endswith(b"ok\n")
+
+
+def test_a_defect_costs_the_clients_and_not_the_endpoint(
+    serve: Serve, connect: Connect, monkeypatch: pytest.MonkeyPatch, log: list[Record]
+) -> None:
+    port = serve()
+    bystander = connect(port)
+    with monkeypatch.context() as patch:
+        patch.setattr(endpoint._Pages, "answer", lambda *_: 1 / 0)
+        assert rest(connect(port, GET)) == b""
+    assert rest(bystander) == b""
+    assert get(port)[0] == 200
+    assert "serving failed" in log[-1]["message"]
+
+
+# The end.
+
+
+def test_it_ends_at_once_whoever_is_connected(
+    serve: Serve, opened: list[Endpoint], connect: Connect, limit: Patch
+) -> None:
+    limit(PLACES=4, PATIENCE=LONG, TENURE=LONG)
+    port = serve()
+    thread = server()
+    words = [b"", GET[:-2], GET.replace(b"/livez", b"/large"), GET]
+    clients = [connect(port, each) for each in words]
+    assert rest(clients[3]).endswith(b"ok\n")
+    eventually(lambda: held() == 4, "they have a place each")
+    waiting = connect(port, GET)
+    opened[0].close()
+    assert not thread.is_alive()
+    for client in (*clients, waiting):
+        with contextlib.suppress(ConnectionError):
+            rest(client)
+    with pytest.raises(ConnectionError):
+        connect(port)
+    assert serve(port=port) == port, "a listener that is started again has the same port"
+    assert get(port)[0] == 200
+
+
+def test_it_ends_while_it_rests(
+    serve: Serve, opened: list[Endpoint], connect: Connect, limit: Patch
+) -> None:
+    limit(SHARE=1e-9)
+    connect(serve())
+    thread = server()
+    eventually(lambda: held() == 1, "it has done something")
+    opened[0].close()
+    assert not thread.is_alive()
+
+
+def test_it_does_not_wait_for_a_page_that_takes_long(
+    serve: Serve, opened: list[Endpoint], connect: Connect
+) -> None:
+    slow = Slow()
+    connect(serve({"/slow": slow}), GET.replace(b"/livez", b"/slow"))
+    assert slow.asked.wait(PATIENCE)
+    thread = server()
+    opened[0].close()
+    assert thread.is_alive()
+    slow.done.set()
+    thread.join(PATIENCE)
+    assert not thread.is_alive()
+
+
+def test_it_may_be_closed_twice_and_without_having_been_opened(
+    serve: Serve, opened: list[Endpoint]
+) -> None:
+    serve()
+    opened[0].close()
+    opened[0].close()
+    Endpoint("127.0.0.1", 0, PAGES).close()

@@ -1,0 +1,81 @@
+"""What the pages say of a status."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from listener.telemetry.routes import routes
+
+UP = {"name": "Docker", "up": True}
+DOWN = {"name": "Docker", "up": False}
+FIRST = {"name": "the database 'a'", "up": True}
+SECOND = {"name": "the database 'ß'", "up": False}
+WELL: dict[str, Any] = {"ready": True, "problems": [], "docker": UP, "databases": [FIRST]}
+OK = (200, "ok\n")
+METRICS = b"topology_reaper_ready 1\n"
+
+
+def told(path: str, status: dict[str, Any]) -> tuple[int, str]:
+    response = routes(lambda: status, lambda: METRICS)[path]()
+    assert response.content_type == "text/plain; charset=utf-8"
+    return response.status, response.body.decode()
+
+
+@pytest.mark.parametrize("path", ["/livez", "/healthz", "/readyz"])
+def test_a_listener_that_is_well_is_ok(path: str) -> None:
+    assert told(path, WELL) == OK
+
+
+def test_it_lives_whatever_its_status_is() -> None:
+    assert told("/livez", {}) == OK
+
+
+def test_it_is_healthy_until_there_are_problems_whichever_side_is_down_just_now() -> None:
+    status = WELL | {"docker": DOWN, "ready": False}
+    assert told("/healthz", status) == OK
+    status["problems"] = ["Docker is down", "watch is stuck"]
+    assert told("/healthz", status) == (503, "Docker is down\nwatch is stuck\n")
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"ready": False}, "the first sweep is not done\n"),
+        ({"docker": DOWN}, "Docker is down\n"),
+        ({"databases": [FIRST, SECOND]}, "the database 'ß' is down\n"),
+        (
+            {"ready": False, "docker": DOWN, "databases": [SECOND]},
+            "Docker is down\nthe database 'ß' is down\nthe first sweep is not done\n",
+        ),
+    ],
+)
+def test_it_is_ready_after_its_first_sweep_while_every_side_is_up(
+    change: dict[str, Any], said: str
+) -> None:
+    assert told("/readyz", WELL | change) == (503, said)
+
+
+def test_the_status_is_told_as_it_is_when_it_is_asked_for() -> None:
+    status: dict[str, Any] = {}
+    pages = routes(lambda: status, lambda: METRICS)
+    status["problems"] = ["ß"]
+    response = pages["/status.json"]()
+    assert (response.status, response.content_type) == (200, "application/json")
+    assert json.loads(response.body) == status
+
+
+def test_the_metrics_are_as_they_are_rendered_and_say_their_form() -> None:
+    response = routes(lambda: WELL, lambda: METRICS)["/metrics"]()
+    assert (response.status, response.body) == (200, METRICS)
+    assert response.content_type.startswith("text/plain; version=")
+
+
+def test_the_page_may_run_what_stands_in_it_and_nothing_else() -> None:
+    response = routes(lambda: WELL, lambda: METRICS)["/"]()
+    assert response.content_type.startswith("text/html")
+    assert response.body.startswith(b"<!doctype html>")
+    assert "script-src 'sha256-" in response.policy
+    assert "unsafe" not in response.policy
