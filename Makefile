@@ -14,10 +14,10 @@ IMAGE ?= topology-reaper:dev
 
 # For what pip installs, and for what it builds that with: up to pip 25.2 the first goes for both,
 # later the second for the latter.
-build/wheels $(VENV)/ready: export PIP_CONSTRAINT := constraints.txt
-build/wheels $(VENV)/ready: export PIP_BUILD_CONSTRAINT := constraints.txt
+build/wheels $(VENV)/ready $(VENV)/ready-to-bench: export PIP_CONSTRAINT := constraints.txt
+build/wheels $(VENV)/ready $(VENV)/ready-to-bench: export PIP_BUILD_CONSTRAINT := constraints.txt
 
-.PHONY: demo test check lint types unit mutants soak pythons docs image wheels clean help
+.PHONY: demo test check lint types unit mutants soak bench bench-quick pythons docs image wheels clean help
 
 help:  ## what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -48,6 +48,12 @@ soak: $(VENV)/ready  ## look for a broken promise: 100,000 random steps, 200 rou
 	$(RUN) -m tests.property.soak --steps $(STEPS)
 	PYTHONPATH=contrib/scripts $(RUN) -m tests.engine.chaos.soak --rounds $(ROUNDS)
 
+bench: $(VENV)/ready-to-bench  ## every figure beside its target; 45 minutes on two quiet cores
+	PYTHONPATH=contrib/scripts $(RUN) -m tests.benchmarks
+
+bench-quick: $(VENV)/ready-to-bench  ## the same on a small scale, without what takes minutes
+	PYTHONPATH=contrib/scripts $(RUN) -m tests.benchmarks --quick
+
 docs: $(VENV)/ready  ## docs/options.md, from the options and commands as they are
 	$(RUN) contrib/scripts/options_reference.py docs/options.md
 
@@ -77,6 +83,10 @@ $(VENV)/ready: pyproject.toml constraints.txt
 	@echo "setting up $(VENV)"
 	@$(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@
+
+$(VENV)/ready-to-bench: $(VENV)/ready
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[bench]'
 	@touch $@
 
 clean:

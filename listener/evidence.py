@@ -50,6 +50,11 @@ class Answer:
     identity: str
     generation: int = 0
     position: int = 0
+    _live_prefixes: frozenset[str] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        # Once, for a host asks about each of its networks by a prefix.
+        object.__setattr__(self, "_live_prefixes", frozenset(map(prefix_of, self.ids)))
 
     def live(self, owner: str) -> bool:
         """Whether the owner has a row.
@@ -59,9 +64,7 @@ class Answer:
         """
         if prefix_of(owner) not in self.prefixes:
             raise KeyError(owner)
-        if len(owner) > PREFIX_LENGTH:
-            return owner in self.ids
-        return any(prefix_of(id_) == owner for id_ in self.ids)
+        return owner in (self.ids if len(owner) > PREFIX_LENGTH else self._live_prefixes)
 
 
 class State(StrEnum):

@@ -97,6 +97,8 @@ class Listener:
         self._saving = threading.Lock()
         self._started = time.time()
         self._index = index = PrefixIndex(only=prefixes)
+        for database in self._databases:
+            database.topologies.interest = index.prefixes
         self._board = Board()
         self._dry_run = DryRun(self._engine)
         self._metrics = Metrics(self.status)

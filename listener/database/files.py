@@ -22,8 +22,8 @@ _REMOTE = frozenset({"nfs", "nfs4", "cifs", "smb3", "9p", "virtiofs", "ceph", "g
 
 def beside(database: Path) -> Mapping[str, Path]:
     """By suffix, the files that SQLite makes beside a database, whether there are any or not."""
-    real = database.resolve()
-    return {suffix: real.with_name(real.name + suffix) for suffix in ("-wal", "-shm")}
+    real = os.path.realpath(database)
+    return {suffix: Path(real + suffix) for suffix in ("-wal", "-shm")}
 
 
 def examine(database: Path) -> Iterator[Finding]:

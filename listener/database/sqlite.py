@@ -34,7 +34,14 @@ import sqlalchemy as sa
 from listener.database import files
 from listener.database.feeds import Feed
 from listener.database.feeds.sqlite import SqliteFeed
-from listener.database.topologies import TABLE, Reading, Topologies, table
+from listener.database.topologies import (
+    BATCH,
+    TABLE,
+    Reading,
+    Topologies,
+    table,
+    upper_bound,
+)
 from listener.errors import ConfigurationError
 from listener.findings import Finding, ok, warning
 
@@ -52,6 +59,7 @@ CREATE TABLE {TABLE} (
 _File = tuple[int, int, int]
 """Device, inode and, in nanoseconds, time of birth: the number of a file that was removed is soon
 given to another one. 0 where the file system does not keep it."""
+NO_FILE = (0, 0, 0)
 _LIBC = ctypes.CDLL(None)
 _AT_FDCWD, _STATX_BTIME, _STATX_ATTR_MOUNT_ROOT = -100, 0x800, 0x2000
 _CHANGE_COUNTER = slice(24, 28)
@@ -103,7 +111,7 @@ class SqliteTopologies(Topologies):
             with self._engine.connect() as connection:
                 connection.exec_driver_sql("BEGIN")
                 version = connection.exec_driver_sql("PRAGMA schema_version").scalar_one()
-                device, inode, born = file = self._database or (0, 0, 0)
+                device, inode, born = file = self._database or NO_FILE
                 identity = f"{self.path} {device}:{inode} of {born} schema {version}"
                 position = int.from_bytes(self._header(file)[_CHANGE_COUNTER])
                 aspect = "table"
@@ -124,6 +132,34 @@ class SqliteTopologies(Topologies):
             with suppress(OSError):
                 moments.append(path.stat().st_mtime)
         return max(moments, default=None)
+
+    def glance(self, connection: sqlite3.Connection) -> object:
+        """What an answer about this host's topologies is made of, at a tenth of its price.
+
+        It is equal to an earlier one if the answer would be, and decides nothing else.
+
+        Args:
+            connection: open, and nobody else uses it.
+
+        Raises:
+            NoAnswer: the file was swapped just now.
+        """
+        if self.interest is None:
+            return object()  # equal to nothing
+        prefixes = sorted(self.interest())
+        ids: set[str] = set()
+        try:
+            for start in range(0, len(prefixes), BATCH):
+                batch = prefixes[start : start + BATCH]
+                ranges = " OR ".join(["id >= ? AND id < ?"] * len(batch))
+                bounds = [bound for prefix in batch for bound in (prefix, upper_bound(prefix))]
+                found = connection.execute(f"SELECT id FROM {TABLE} WHERE {ranges}", bounds)  # noqa: S608
+                ids.update(id_ for (id_,) in found)
+            (schema,) = connection.execute("PRAGMA schema_version").fetchone()
+        except sqlite3.Error:
+            return object()
+        position = self._header(self._database or NO_FILE)[_CHANGE_COUNTER]
+        return prefixes, ids, schema, self._generation, position
 
     def push(self, *, look_every: float, check_every: float) -> Feed:  # noqa: ARG002
         """The feed of commits to the file."""
@@ -261,7 +297,7 @@ class SqliteTopologies(Topologies):
 
     def inside(self, reading: Reading) -> Iterator[Finding]:  # noqa: ARG002
         """Whether it is in WAL mode."""
-        if self._header(self._database or (0, 0, 0))[_FORM] == 2:
+        if self._header(self._database or NO_FILE)[_FORM] == 2:
             yield ok("database.wal", "it is in WAL mode")
         else:
             yield warning(
@@ -277,7 +313,8 @@ def _number(path: Path | str) -> _File:
     Raises:
         OSError: it cannot be looked at.
     """
-    status, found = Path(path).stat(), _statx(path)
+    # Done on every commit, and Path.stat() takes twice as long.
+    status, found = os.stat(path), _statx(path)  # noqa: PTH116
     (known,) = struct.unpack_from("=I", found, 0)
     seconds, nanoseconds = struct.unpack_from("=qI", found, 80)
     born = seconds * 1_000_000_000 + nanoseconds if known & _STATX_BTIME else 0

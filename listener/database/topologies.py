@@ -15,7 +15,7 @@ import re
 import threading
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import ClassVar
@@ -96,6 +96,8 @@ class Topologies(ABC):
     def __init__(self, name: str, clock: Callable[[], float] = time.monotonic) -> None:
         self.name = name
         self.traceless = False
+        self.interest: Callable[[], Collection[str]] | None = None
+        """The prefixes on this host: commits that concern no other topology need no hint."""
         self._clock = clock
         self._reaching = threading.Lock()
         self._reached, self._reached_at, self._setbacks = 0, 0.0, 0

@@ -126,6 +126,48 @@ def test_nothing_hints_while_nobody_writes(
     follower.await_hints(2)
 
 
+OURS = new_id()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda rows: rows.delete(OURS),
+        lambda rows: rows.insert(new_id(OURS[:8])),
+        lambda rows: rows.execute("ALTER TABLE topologies RENAME COLUMN name TO title"),
+        lambda rows: rows.execute("DROP TABLE topologies"),
+        lambda rows: rows.execute("PRAGMA wal_checkpoint(TRUNCATE)"),  # shows how far it has come
+    ],
+)
+def test_only_what_would_change_an_answer_about_this_host_is_a_hint(
+    database: Looked, rows: Rows, follow: Follow, change: Callable[[Rows], object]
+) -> None:
+    other = new_id()
+    rows.insert(OURS, other)
+    database.interest = lambda: {OURS[:8]}
+    follower = follow(SqliteFeed(database, SOON))
+    for _ in range(20):
+        rows.noise(1)
+    rows.renew(OURS)
+    rows.delete(other)
+    database.await_looks(50)
+    assert follower.hints == 1
+    change(rows)
+    rows.noise(1)
+    follower.await_hints(2)
+
+
+def test_a_topology_that_has_come_to_this_host_is_looked_for_with_the_next_commit(
+    database: Looked, rows: Rows, follow: Follow
+) -> None:
+    host: set[str] = set()
+    database.interest = lambda: host
+    follower = follow(SqliteFeed(database, SOON))
+    host.add(OURS[:8])
+    rows.noise(1)
+    follower.await_hints(2)
+
+
 def test_a_transaction_that_is_rolled_back_does_no_harm(
     database: Looked, rows: Rows, follow: Follow
 ) -> None:

@@ -38,6 +38,16 @@ class Topology:
         return [*self.bases.values(), *self.services.values()]
 
     @property
+    def named(self) -> dict[str, str]:
+        """The ids of all containers and networks, by name."""
+        return self.bases | self.services | self.networks
+
+    @property
+    def ids(self) -> list[str]:
+        """The ids of all containers and networks."""
+        return [*self.named.values()]
+
+    @property
     def names(self) -> list[str]:
         """The names of everything."""
         return [*self.bases, *self.services, *self.networks, *self.volumes]

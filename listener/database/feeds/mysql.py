@@ -12,6 +12,9 @@ that were in the log by then, but not visible yet, are.
 
 Columns have no names in the log unless the server is told to add them, so the key is found by its
 position in the table.
+
+The server sends every listener all that it writes, so what is not about this table is passed over
+by its first bytes, before the reader makes objects of it.
 """
 
 from __future__ import annotations
@@ -28,6 +31,7 @@ from typing import TYPE_CHECKING, Any
 import pymysql
 import sqlalchemy as sa
 from pymysqlreplication import BinLogStreamReader
+from pymysqlreplication.constants import BINLOG
 from pymysqlreplication.event import HeartbeatLogEvent, QueryEvent, RotateEvent, XidEvent
 from pymysqlreplication.row_event import DeleteRowsEvent, UpdateRowsEvent
 
@@ -77,8 +81,66 @@ _POSITION = sa.text(
 )
 EVENTS = [DeleteRowsEvent, UpdateRowsEvent, QueryEvent, RotateEvent, XidEvent, HeartbeatLogEvent]
 """What the reader returns; the last three only give us a turn."""
+TURN = 1.0
+"""Seconds between two turns while the server writes without a pause."""
+_NO_NEWS = frozenset(
+    [
+        BINLOG.GTID_LOG_EVENT,
+        BINLOG.ANONYMOUS_GTID_LOG_EVENT,
+        BINLOG.MARIADB_GTID_EVENT,
+        BINLOG.MARIADB_ANNOTATE_ROWS_EVENT,
+        BINLOG.WRITE_ROWS_EVENT_V1,
+        BINLOG.WRITE_ROWS_EVENT_V2,
+    ]
+)
+"""Events that tell of no deletion, whatever is in them."""
+_CHANGED_ROWS = frozenset(
+    [
+        BINLOG.UPDATE_ROWS_EVENT_V1,
+        BINLOG.UPDATE_ROWS_EVENT_V2,
+        BINLOG.DELETE_ROWS_EVENT_V1,
+        BINLOG.DELETE_ROWS_EVENT_V2,
+    ]
+)
+_KIND_AT, _TABLE_AT = 5, slice(20, 26)
+"""Where an event has its kind and, if it is about rows, its table's number in the log."""
 
 logging.getLogger("pymysqlreplication").addHandler(logging.NullHandler())  # else it prints
+
+
+class _LogConnection(pymysql.connections.Connection):  # type: ignore[misc]  # no annotations
+    """A connection that reads the log, and passes over what is not about our table."""
+
+    reads_log = False
+    """Whether what comes is the log, and no answer to a question."""
+
+    def __init__(self, **parameters: Any) -> None:
+        self._numbers: set[bytes] = set()  # of our table in the log
+        self._turn_due = 0.0
+        super().__init__(**parameters)
+
+    def _read_packet(self, *arguments: Any) -> Any:
+        while True:
+            packet = super()._read_packet(*arguments)
+            if not self.reads_log or not self._is_no_news(packet.get_all_data()):
+                return packet
+
+    def _is_no_news(self, event: bytes) -> bool:
+        if len(event) <= _KIND_AT or event[0] != 0:
+            return False  # the end of the log
+        kind, number = event[_KIND_AT], event[_TABLE_AT]
+        if kind == BINLOG.TABLE_MAP_EVENT:
+            if TABLE.encode() in event:
+                self._numbers.add(number)
+                return False
+            self._numbers.discard(number)
+            return True
+        if kind == BINLOG.XID_EVENT:
+            if (now := time.monotonic()) < self._turn_due:
+                return True
+            self._turn_due = now + TURN
+            return False
+        return kind in _NO_NEWS or (kind in _CHANGED_ROWS and number not in self._numbers)
 
 
 class BinlogFeed:
@@ -95,7 +157,7 @@ class BinlogFeed:
         self._database = database
         self._interval = interval
         self._key_position = 0
-        self._connections: list[pymysql.Connection[Any]] = []
+        self._connections: list[_LogConnection] = []
         self._reader: BinLogStreamReader | None = None
         self._again: threading.Timer | None = None
 
@@ -131,6 +193,7 @@ class BinlogFeed:
         try:
             with self._refusal(account):
                 self._next_event()  # the name of the file: we are let in
+            self._connections[0].reads_log = True
             self._connections[1].close()  # for the reader's own questions, which are over
         except BaseException:
             self._end()
@@ -234,11 +297,11 @@ class BinlogFeed:
     def _unavailable(self, why: str) -> PushUnavailable:
         return self._database.push_unavailable(f"{why} ({COST})")
 
-    def _open(self, **parameters: Any) -> pymysql.Connection[Any]:
+    def _open(self, **parameters: Any) -> _LogConnection:
         """A connection for the reader, which wants two and would replace a lost one unsaid."""
         if len(self._connections) == 2:
             raise self._database.no_answer("no longer sends its log")
-        self._connections.append(pymysql.connect(**parameters))
+        self._connections.append(_LogConnection(**parameters))
         return self._connections[-1]
 
     def _next_event(self) -> object:
