@@ -336,16 +336,18 @@ def history_command(
         _check_prefix(prefix)
     folder = _settings(config, options).state_path
     try:
-        for entry in history.read(folder):
-            if prefix in (None, entry["prefix"]):
-                click.echo(json.dumps(entry) if as_json else history.line(entry))
+        entries = list(history.read(folder))
     except FileNotFoundError:
         if not as_json:
             click.echo(f"nothing was removed yet, as far as {folder} knows")
+        return
     except OSError as error:
         raise ConfigurationError(
             f"--state-dir: {folder}/{history.NAME} cannot be read: {error.strerror}"
         ) from error
+    for entry in entries:
+        if prefix in (None, entry["prefix"]):
+            click.echo(json.dumps(entry) if as_json else history.line(entry))
 
 
 @commands.command("doctor")
