@@ -68,7 +68,9 @@ class Board(Observer):
                         "time": time.time(),
                         "prefix": done.prefix,
                         "duration_ms": _milliseconds(done.seconds),
-                        "hint_to_gone_ms": _milliseconds(done.since_told),
+                        "hint_to_gone_ms": None
+                        if outcome.unfinished
+                        else _milliseconds(done.since_told),
                         "containers": removed[Kind.CONTAINER],
                         "networks": removed[Kind.NETWORK],
                         "evidence": "; ".join(sorted(evidence)),

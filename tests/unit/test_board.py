@@ -154,6 +154,7 @@ def test_the_time_to_gone_begins_with_the_first_hint_and_not_with_the_last_try()
     host.settle(2.0)
     done, failed = board.status()["reaps"]
     assert "refused" in failed["errors"][0]
+    assert failed["hint_to_gone_ms"] is None  # it is not gone
     assert done["errors"] == []
     assert done["hint_to_gone_ms"] > done["duration_ms"]
 
