@@ -127,7 +127,9 @@ def test_whoever_shows_it_slowly_holds_up_no_removal(tmp_path: Path) -> None:
         History(tmp_path).reconciled(removed(id_))
     shown = read(tmp_path)
     assert next(shown)["id"] == "a"  # and then a pager waits for its user
-    writer = threading.Thread(target=History(tmp_path).reconciled, args=(removed("c"),), daemon=True)
+    writer = threading.Thread(
+        target=History(tmp_path).reconciled, args=(removed("c"),), daemon=True
+    )
     writer.start()
     writer.join(PATIENCE)
     assert not writer.is_alive()
