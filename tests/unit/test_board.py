@@ -71,9 +71,21 @@ def test_what_is_held_says_why_and_what_releases_it() -> None:
     host.controller.hinted(0)
     host.step()
     assert shown(board, host)[P] == ("held", "the table is not the one that was there before")
-    held = board.status()["held"]
+    held = board.held(host.index)
     assert held["prefixes"] == [P]
     assert len(held["token"]) == 12
+
+
+def test_what_was_held_and_is_gone_is_held_no_more() -> None:
+    board = Board()
+    host = known(board)
+    host.database.identity = "another"
+    host.database.rows.clear()
+    host.controller.hinted(0)
+    host.step()
+    for id_ in ("base", "service", "network"):
+        host.index.discard(id_)  # an operator has released it
+    assert board.held(host.index) == {"prefixes": [], "token": ""}
 
 
 def test_in_a_dry_run_what_would_go_is_an_orphan() -> None:
@@ -218,6 +230,7 @@ def document(board: Board, host: Host) -> dict[str, Any]:
             }
         ],
         "topologies": board.topologies(host.index, ()),
+        "held": board.held(host.index),
         "queue": {"depth": 1, "oldest_s": 0.5, "longest_work_s": 2.0, "retries": 4},
         "subnets": [{}],
         **board.status(),

@@ -160,8 +160,8 @@ def test_a_status_that_fails_once_is_told_the_next_time(
         return found
 
     serve(status)
-    with pytest.raises(ValueError):
-        read_status(tmp_path)  # nothing is said
+    with pytest.raises(ValueError, match="Expecting value"):  # nothing is said
+        read_status(tmp_path)
     assert read_status(tmp_path) == WELL
     assert [record["extra"]["event"] for record in log] == ["defect"]
 
