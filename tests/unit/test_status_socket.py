@@ -152,12 +152,12 @@ def test_a_reader_that_leaves_early_ends_nothing(tmp_path: Path, serve: Serve) -
 def test_a_status_that_fails_once_is_told_the_next_time(
     tmp_path: Path, serve: Serve, log: list[Record]
 ) -> None:
-    told = iter([KeyError("a defect"), WELL])
+    defects = [KeyError("once")]
 
     def status() -> Mapping[str, object]:
-        if isinstance(found := next(told), Exception):
-            raise found
-        return found
+        if defects:
+            raise defects.pop()
+        return WELL
 
     serve(status)
     with pytest.raises(ValueError, match="Expecting value"):  # nothing is said
