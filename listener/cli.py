@@ -56,8 +56,10 @@ def main() -> None:
         status = error.exit_status
     except (click.Abort, KeyboardInterrupt):
         status = 128 + signal.SIGINT
-    except BrokenPipeError:
-        status = 0  # whoever read the output has seen enough of it
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""  # none: it was our own output
+        _say(f"it cannot go on: {where}{error.strerror or error}")
+        status = 1
     sys.exit(status)
 
 
@@ -122,7 +124,25 @@ def _settings(config: Path | None, options: dict[str, object]) -> Settings:
     return settings
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+class _Commands(click.Group):
+    """All commands; for a reader who has seen enough of the output, such as ``head``, each is done.
+
+    Click would make it a failure.
+    """
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, sys.stdout.fileno())  # else what is left fails as the process ends
+            return 0
+
+
+@click.group(
+    cls=_Commands,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
 @click.version_option(package_name="topology-reaper", message="topology-reaper %(version)s")
 def commands() -> None:
     """Remove a DECNET topology's containers and networks the moment its database row is gone.
@@ -336,16 +356,18 @@ def history_command(
         _check_prefix(prefix)
     folder = _settings(config, options).state_path
     try:
-        for entry in history.read(folder):
-            if prefix in (None, entry["prefix"]):
-                click.echo(json.dumps(entry) if as_json else history.line(entry))
+        entries = list(history.read(folder))
     except FileNotFoundError:
         if not as_json:
             click.echo(f"nothing was removed yet, as far as {folder} knows")
+        return
     except OSError as error:
         raise ConfigurationError(
             f"--state-dir: {folder}/{history.NAME} cannot be read: {error.strerror}"
         ) from error
+    for entry in entries:
+        if prefix in (None, entry["prefix"]):
+            click.echo(json.dumps(entry) if as_json else history.line(entry))
 
 
 @commands.command("doctor")

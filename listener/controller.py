@@ -254,6 +254,7 @@ class Controller:
             unheard.screened(
                 self._screened_at, screening.live, screening.orphans.keys(), swept=fresh_list
             )
+        self._forget_told(screening)
         for prefix in screening.orphans:
             self._told_at.setdefault(prefix, hinted_at or self._screened_at)
             self.reconciling.add(prefix, hasten=fresh_list)
@@ -295,6 +296,13 @@ class Controller:
         if outcome.held:
             self._look_at_everything()
         return not outcome.unfinished
+
+    def _forget_told(self, screening: Screening) -> None:
+        """What was told before the question, and is not to go: a later deletion is another one."""
+        to_go = screening.orphans.keys() | screening.reported.keys()
+        for prefix, told_at in list(self._told_at.items()):
+            if prefix not in to_go and told_at < self._screened_at:
+                self._told_at.pop(prefix, None)
 
     def _tell(self, prefix: str, outcome: Outcome, began: float) -> None:
         now = self._clock()

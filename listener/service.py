@@ -247,7 +247,7 @@ class Listener:
                 for number, database in enumerate(self._databases)
             ],
             "topologies": self._board.topologies(self._index, subnets),
-            "held": board["held"],
+            "held": self._board.held(self._index),
             "queue": {
                 "depth": sum(load.waiting for load in loads),
                 "oldest_s": max(load.oldest for load in loads),

@@ -34,7 +34,8 @@ class Board(Observer):
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._verdicts: dict[str, Verdict] = {}
-        self._held: Mapping[str, object] = {"prefixes": [], "token": ""}
+        self._held: Collection[str] = ()
+        self._token = ""
         self._reaping: Counter[str] = Counter()
         self._reaps: deque[Mapping[str, object]] = deque(maxlen=REAPS)
         self._sweeps = 0
@@ -44,7 +45,7 @@ class Board(Observer):
         """Take in where everything stands."""
         with self._lock:
             self._verdicts = dict(screening.verdicts)
-            self._held = {"prefixes": sorted(screening.held), "token": screening.token}
+            self._held, self._token = sorted(screening.held), screening.token
             if sweep is not None:
                 self._sweeps += 1
                 self._last_sweep = {
@@ -68,7 +69,9 @@ class Board(Observer):
                         "time": time.time(),
                         "prefix": done.prefix,
                         "duration_ms": _milliseconds(done.seconds),
-                        "hint_to_gone_ms": _milliseconds(done.since_told),
+                        "hint_to_gone_ms": None
+                        if outcome.unfinished
+                        else _milliseconds(done.since_told),
                         "containers": removed[Kind.CONTAINER],
                         "networks": removed[Kind.NETWORK],
                         "evidence": "; ".join(sorted(evidence)),
@@ -125,11 +128,17 @@ class Board(Observer):
             )
         return told
 
+    def held(self, index: PrefixIndex) -> dict[str, Any]:
+        """What is held on this host, less what is gone by now, as JSON can hold it."""
+        there = index.prefixes()
+        with self._lock:
+            prefixes = [prefix for prefix in self._held if prefix in there]
+            return {"prefixes": prefixes, "token": self._token if prefixes else ""}
+
     def status(self) -> dict[str, Any]:
         """The rest, as JSON can hold it."""
         with self._lock:
             return {
-                "held": self._held,
                 "reaps": list(self._reaps),
                 "sweeps": {"count": self._sweeps, "last": self._last_sweep},
             }

@@ -9,6 +9,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import stat
 import time
 from collections.abc import Iterator, Mapping
 from datetime import datetime
@@ -69,13 +70,8 @@ class History(Observer):
 
     def _append(self, lines: str) -> None:
         self._path.parent.mkdir(mode=0o700, exist_ok=True)
-        flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
-        with os.fdopen(os.open(self._path, flags, 0o600), "rb+", buffering=0) as file:
+        with os.fdopen(self._open(), "rb+", buffering=0) as file:
             fcntl.flock(file, fcntl.LOCK_EX)
-            # Made by root, it still belongs to the user who keeps the folder.
-            owner = self._path.parent.stat()
-            if os.geteuid() == 0 and os.fstat(file.fileno()).st_uid != owner.st_uid:
-                os.fchown(file.fileno(), owner.st_uid, owner.st_gid)
             size = os.fstat(file.fileno()).st_size
             if size + len(lines) > LARGEST:
                 file.seek(max(0, size - LARGEST // 2))
@@ -83,6 +79,30 @@ class History(Observer):
                 file.truncate(0)
                 file.write(kept)
             file.write(lines.encode())
+
+    def _open(self) -> int:
+        """The file, made if there is none.
+
+        Root writes into the folder of another user, who may have put anything in its place.
+
+        Raises:
+            OSError: it cannot be had, or is another's, or is something else than a file.
+        """
+        folder = self._path.parent.stat()
+        flags = os.O_RDWR | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+        try:
+            descriptor = os.open(self._path, flags | os.O_CREAT | os.O_EXCL, 0o600)
+        except FileExistsError:
+            descriptor = os.open(self._path, flags)
+        else:  # made by root, it still belongs to the user who keeps the folder
+            if os.geteuid() == 0:
+                os.fchown(descriptor, folder.st_uid, folder.st_gid)
+        found = os.fstat(descriptor)
+        of_ours = found.st_uid in (folder.st_uid, os.geteuid())
+        if not (stat.S_ISREG(found.st_mode) and found.st_nlink == 1 and of_ours):
+            os.close(descriptor)
+            raise OSError("it is not the file that we made; move it away")
+        return descriptor
 
 
 def line(entry: Mapping[str, Any]) -> str:
@@ -100,10 +120,12 @@ def read(folder: Path) -> Iterator[dict[str, Any]]:
     """
     with (folder / NAME).open(encoding="utf-8", errors="replace") as file:
         fcntl.flock(file, fcntl.LOCK_SH)
-        for line in file:
-            try:
-                entry = json.loads(line)
-            except ValueError:
-                continue
-            if isinstance(entry, dict) and entry.keys() >= _KEYS:
-                yield entry
+        lines = file.readlines()
+    # No lock while they are shown: in a pager that takes for ever, and a listener would wait.
+    for line in lines:
+        try:
+            entry = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(entry, dict) and entry.keys() >= _KEYS:
+            yield entry

@@ -90,7 +90,8 @@ class StatusSocket:
                 reader, _ = self._socket.accept()
             except OSError:
                 return
-            with contextlib.suppress(OSError), reader:
+            defects = logger.bind(event="defect").catch(message="the status cannot be told")
+            with defects, contextlib.suppress(OSError), reader:
                 if _is_ours(reader):
                     reader.settimeout(PATIENCE)
                     reader.sendall(json.dumps(self._status()).encode())

@@ -6,6 +6,7 @@ for markup.
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -160,10 +161,10 @@ class SweepProgress(Observer):
 @contextmanager
 def sweep_progress() -> Iterator[Observer]:
     """Progress on standard error for as long as this lasts; nothing where that is no terminal."""
-    console = Console(stderr=True)
-    if not console.is_terminal:
+    if not sys.stderr.isatty():  # Rich would take FORCE_COLOR for a terminal
         yield Observer()
         return
+    console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     with Progress(*columns, console=console, transient=True) as progress:
         yield SweepProgress(progress)

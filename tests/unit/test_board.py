@@ -63,7 +63,7 @@ def test_an_absence_that_has_to_last_is_waiting() -> None:
     assert shown(board, host)[Q] == ("waiting", "its row is absent, the grace runs")
 
 
-def test_what_is_held_says_why_and_what_releases_it() -> None:
+def test_what_is_held_says_why_and_what_releases_it_until_it_is_gone() -> None:
     board = Board()
     host = known(board)
     host.database.identity = "another"
@@ -71,9 +71,12 @@ def test_what_is_held_says_why_and_what_releases_it() -> None:
     host.controller.hinted(0)
     host.step()
     assert shown(board, host)[P] == ("held", "the table is not the one that was there before")
-    held = board.status()["held"]
+    held = board.held(host.index)
     assert held["prefixes"] == [P]
     assert len(held["token"]) == 12
+    for id_ in ("base", "service", "network"):
+        host.index.discard(id_)  # an operator has released it
+    assert board.held(host.index) == {"prefixes": [], "token": ""}
 
 
 def test_in_a_dry_run_what_would_go_is_an_orphan() -> None:
@@ -154,8 +157,24 @@ def test_the_time_to_gone_begins_with_the_first_hint_and_not_with_the_last_try()
     host.settle(2.0)
     done, failed = board.status()["reaps"]
     assert "refused" in failed["errors"][0]
+    assert failed["hint_to_gone_ms"] is None  # it is not gone
     assert done["errors"] == []
     assert done["hint_to_gone_ms"] > done["duration_ms"]
+
+
+def test_the_time_to_gone_does_not_begin_with_what_came_to_nothing() -> None:
+    board = Board()
+    host = known(board)
+    host.database.failing = True
+    host.appear(base("late"))  # and nobody can tell whether it has a row
+    host.settle(10.0)
+    host.database.failing = False
+    host.settle(1000.0)
+    host.database.rows.clear()
+    host.controller.hinted(0, [TOPOLOGY])
+    host.settle(1.0)
+    (reap,) = board.status()["reaps"]
+    assert reap["hint_to_gone_ms"] == reap["duration_ms"]
 
 
 def test_only_the_last_reaps_are_kept() -> None:
@@ -217,6 +236,7 @@ def document(board: Board, host: Host) -> dict[str, Any]:
             }
         ],
         "topologies": board.topologies(host.index, ()),
+        "held": board.held(host.index),
         "queue": {"depth": 1, "oldest_s": 0.5, "longest_work_s": 2.0, "retries": 4},
         "subnets": [{}],
         **board.status(),

@@ -16,6 +16,7 @@ from listener.reaper import Removal, Result
 from listener.reconciler import Outcome
 from listener.telemetry import history
 from listener.telemetry.history import NAME, History, read
+from tests.support.process import PATIENCE
 
 from .world import TOPOLOGY, P, base, network
 
@@ -119,6 +120,49 @@ def test_a_link_in_its_place_is_not_followed(tmp_path: Path, log: list[Record]) 
     History(tmp_path).reconciled(removed())
     assert victim.read_text() == "precious"
     assert len(log) == 1
+
+
+def test_whoever_shows_it_slowly_holds_up_no_removal(tmp_path: Path) -> None:
+    for id_ in ("a", "b"):
+        History(tmp_path).reconciled(removed(id_))
+    shown = read(tmp_path)
+    assert next(shown)["id"] == "a"  # and then a pager waits for its user
+    writer = threading.Thread(
+        target=History(tmp_path).reconciled, args=(removed("c"),), daemon=True
+    )
+    writer.start()
+    writer.join(PATIENCE)
+    assert not writer.is_alive()
+    assert [entry["id"] for entry in shown] == ["b"]
+    assert [entry["id"] for entry in read(tmp_path)] == ["a", "b", "c"]
+
+
+def test_a_file_with_another_name_is_not_written_and_not_given_away(
+    tmp_path: Path, log: list[Record]
+) -> None:
+    folder, victim = tmp_path / "state", tmp_path / "victim"
+    victim.write_text("precious")
+    folder.mkdir()
+    os.chown(folder, 4321, 4321)
+    (folder / NAME).hardlink_to(victim)
+    History(folder).reconciled(removed())
+    assert (victim.read_text(), victim.stat().st_uid) == ("precious", os.geteuid())
+    assert [record["extra"]["event"] for record in log] == ["state"]
+
+
+def test_what_was_moved_into_its_place_is_not_given_away(tmp_path: Path) -> None:
+    folder = tmp_path / "state"
+    folder.mkdir()
+    os.chown(folder, 4321, 4321)
+    (folder / NAME).touch(mode=0o600)
+    History(folder).reconciled(removed())
+    assert (folder / NAME).stat().st_uid == os.geteuid()
+
+
+def test_a_pipe_in_its_place_holds_up_nothing(tmp_path: Path, log: list[Record]) -> None:
+    os.mkfifo(tmp_path / NAME)
+    History(tmp_path).reconciled(removed())
+    assert [record["extra"]["event"] for record in log] == ["state"]
 
 
 def test_what_root_writes_belongs_to_the_owner_of_the_folder(tmp_path: Path) -> None:

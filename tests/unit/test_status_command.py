@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -14,9 +16,12 @@ from click.testing import CliRunner, Result
 
 from listener import cli
 from listener.errors import ConfigurationError, NoListener
+from listener.reconciler import Screening
 from listener.telemetry import logs
 from listener.telemetry.history import NAME
 from listener.telemetry.local import StatusSocket
+from listener.telemetry.terminal import sweep_progress
+from tests.support.process import command, environment
 
 LIVE: Mapping[str, Any] = {
     "version": "1.2.3",
@@ -183,6 +188,18 @@ def test_without_a_listener_it_says_where_it_looked(call: Call, tmp_path: Path) 
     assert "--state-dir" in str(error)
 
 
+# The progress of a sweep.
+
+
+def test_where_standard_error_is_no_terminal_there_is_no_progress(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")  # as in many a CI
+    with sweep_progress() as observer:
+        observer.screened(Screening(frozenset(), {"aaaaaaaa": ()}, {}, {}, ""), None)
+    assert capfd.readouterr() == ("", "")
+
+
 # The history.
 
 LINES = (
@@ -204,6 +221,27 @@ def test_the_history_is_told_a_line_each(call: Call) -> None:
     first, second = call("history").output.splitlines()
     assert first.endswith("removed container 'one' of topology aaaaaaaa: witnessed")
     assert second.endswith("removed network 'two' of topology bbbbbbbb: its deletion was reported")
+
+
+@pytest.mark.usefixtures("written")
+def test_a_reader_that_has_seen_enough_of_the_history_is_no_failure(tmp_path: Path) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    try:
+        words = command("history", "--state-dir", str(tmp_path))
+        ended = subprocess.run(words, env=environment(), stdout=writing, stderr=subprocess.PIPE)
+    finally:
+        os.close(writing)
+    assert (ended.returncode, ended.stderr) == (0, b"")
+
+
+@pytest.mark.usefixtures("written")
+def test_an_output_that_cannot_be_written_is_said_in_a_sentence(tmp_path: Path) -> None:
+    words = command("history", "--state-dir", str(tmp_path))
+    with Path("/dev/full").open("w") as full:
+        ended = subprocess.run(words, env=environment(), stdout=full, stderr=subprocess.PIPE)
+    assert ended.returncode == 1
+    assert ended.stderr == b"topology-reaper: it cannot go on: No space left on device\n"
 
 
 @pytest.mark.usefixtures("written")

@@ -149,6 +149,23 @@ def test_a_reader_that_leaves_early_ends_nothing(tmp_path: Path, serve: Serve) -
     assert read_status(tmp_path) == WELL
 
 
+def test_a_status_that_fails_once_is_told_the_next_time(
+    tmp_path: Path, serve: Serve, log: list[Record]
+) -> None:
+    defects = [KeyError("once")]
+
+    def status() -> Mapping[str, object]:
+        if defects:
+            raise defects.pop()
+        return WELL
+
+    serve(status)
+    with pytest.raises(ValueError, match="Expecting value"):  # nothing is said
+        read_status(tmp_path)
+    assert read_status(tmp_path) == WELL
+    assert [record["extra"]["event"] for record in log] == ["defect"]
+
+
 def test_one_that_has_no_folder_answers_for_itself_and_only_in_its_own_container(
     tmp_path: Path, serve: Serve
 ) -> None:
