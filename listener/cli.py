@@ -249,7 +249,7 @@ def sweep_command(
     settings = _settings(config, options)
     from listener.telemetry.terminal import sweep_progress
 
-    with sweep_progress() as progress:
+    with sweep_progress(settings.log_format) as progress:
         report = sweep(settings, prefixes=prefixes or None, confirm=confirm, observer=progress)
     click.echo(report.to_json() if as_json else report.to_text())
     return 0 if report.complete else 1
@@ -313,7 +313,11 @@ def status_command(config: Path | None, as_json: bool, watch: bool, **options: o
         from listener.telemetry import terminal
 
         told, console = _told(folder), Console()
-        if watch and console.is_terminal:
+        if watch:
+            if not console.is_terminal:
+                raise ConfigurationError(
+                    "--watch: standard output is no terminal; add --json for a line each second"
+                )
             with Live(terminal.status(told), console=console, screen=True) as live:
                 while True:
                     time.sleep(WATCH_EVERY)

@@ -77,7 +77,8 @@ class Lane:
     def work(self, key: str) -> None:
         """Do the work on a key that was taken; what is not finished is tried again later."""
         finished = False
-        self._began[key] = self._clock()
+        with self._changed:
+            self._began[key] = self._clock()
         try:
             finished = self._handle(key)
         finally:
@@ -98,11 +99,8 @@ class Lane:
     def load(self) -> Load:
         """How busy it is."""
         with self._changed:
-            now, due, began = (
-                self._clock(),
-                self._queue.next_due(),
-                min(self._began.values(), default=None),
-            )
+            now, due = self._clock(), self._queue.next_due()
+            began = min(self._began.values(), default=None)
             return Load(
                 self._queue.waiting,
                 0.0 if due is None else max(0.0, now - due),

@@ -477,8 +477,16 @@ class DryRun:
         """Say what is new among these."""
         with self._lock:
             new = [resource for resource in doomed if resource.id not in self._said]
-            self._said |= {resource.id for resource in new}
-        ours = [resource for resource in new if self._is_what_it_seems(resource)]
+        ours = []
+        for resource in new:
+            try:
+                is_ours = self._is_what_it_seems(resource)
+            except EngineError:
+                continue  # it is told of another time
+            with self._lock:
+                if resource.id not in self._said and is_ours:
+                    ours.append(resource)
+                self._said.add(resource.id)
         if ours:
             prefixes = " ".join(sorted({prefix for r in ours for prefix in r.prefixes}))
             logger.bind(event="would_remove", prefix=prefixes, ids=[r.id for r in ours]).info(
@@ -489,8 +497,5 @@ class DryRun:
     def _is_what_it_seems(self, resource: Resource) -> bool:
         if resource.settled:
             return True
-        try:
-            found = self._engine.read(resource)
-        except EngineError:
-            return False
+        found = self._engine.read(resource)
         return found is not None and found.owners == resource.owners

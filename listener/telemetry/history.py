@@ -127,5 +127,9 @@ def read(folder: Path) -> Iterator[dict[str, Any]]:
             entry = json.loads(line)
         except ValueError:
             continue
-        if isinstance(entry, dict) and entry.keys() >= _KEYS:
+        if (
+            isinstance(entry, dict)
+            and entry.keys() >= _KEYS
+            and isinstance(entry["time"], int | float)
+        ):
             yield entry

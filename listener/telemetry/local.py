@@ -13,6 +13,7 @@ import os
 import socket
 import struct
 import threading
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -20,6 +21,8 @@ from loguru import logger
 
 from listener.telemetry.probe import NAME, address_without
 
+PAUSE = 0.1
+"""Seconds without a reader after one could not be accepted."""
 PATIENCE = 1.0
 """Seconds for a reader that does not read."""
 _PEER = struct.Struct("3i")
@@ -89,7 +92,10 @@ class StatusSocket:
             try:
                 reader, _ = self._socket.accept()
             except OSError:
-                return
+                if not self._listening:
+                    return
+                time.sleep(PAUSE)  # there are no file descriptors left, for one
+                continue
             defects = logger.bind(event="defect").catch(message="the status cannot be told")
             with defects, contextlib.suppress(OSError), reader:
                 if _is_ours(reader):

@@ -90,7 +90,7 @@ class RemovalLog:
                 line.debug("{}: {} of topology {}", removal.result, removal.resource, prefix)
         for id_, (of, resource, said) in list(self._staying.items()):
             if of == prefix and id_ not in outcome.there:
-                del self._staying[id_]
+                self._staying.pop(id_, None)  # of two prefixes, another may have been here first
                 if said:
                     _about(Result.GONE, prefix, resource).info("{} is gone by now", resource)
 

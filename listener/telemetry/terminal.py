@@ -159,9 +159,13 @@ class SweepProgress(Observer):
 
 
 @contextmanager
-def sweep_progress() -> Iterator[Observer]:
-    """Progress on standard error for as long as this lasts; nothing where that is no terminal."""
-    if not sys.stderr.isatty():  # Rich would take FORCE_COLOR for a terminal
+def sweep_progress(form: str) -> Iterator[Observer]:
+    """Progress on standard error for as long as this lasts; nothing where that is no terminal.
+
+    Args:
+        form: of the log; beside JSON nothing is shown.
+    """
+    if form != "text" or not sys.stderr.isatty():  # Rich would take FORCE_COLOR for a terminal
         yield Observer()
         return
     console = Console(stderr=True)

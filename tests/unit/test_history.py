@@ -98,7 +98,10 @@ def test_writers_side_by_side_lose_nothing(tmp_path: Path) -> None:
 def test_lines_that_are_no_entries_are_passed_over(tmp_path: Path) -> None:
     History(tmp_path).reconciled(removed())
     with (tmp_path / NAME).open("ab") as file:
-        file.write(b'\n[1]\n{"time": 1}\n\xff\xfe{\n"half')
+        line = (
+            b'{"time": "none", "prefix": "a", "kind": "b", "id": "c", "name": "d", "evidence": "e"}'
+        )
+        file.write(b'\n[1]\n{"time": 1}\n' + line + b'\n\xff\xfe{\n"half')
     History(tmp_path).reconciled(removed("next"))  # joins the half line, which is lost
     History(tmp_path).reconciled(removed("last"))
     assert [entry["id"] for entry in read(tmp_path)] == ["base", "last"]

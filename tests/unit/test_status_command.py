@@ -180,6 +180,14 @@ def test_watched_it_goes_on_until_the_listener_ends(
     assert isinstance(result.exception, NoListener)
 
 
+@pytest.mark.usefixtures("listening")
+def test_it_is_watched_on_a_terminal_or_as_json(call: Call) -> None:
+    error = call("status", "--watch").exception
+    assert isinstance(error, ConfigurationError)
+    assert "--watch" in str(error)
+    assert "--json" in str(error)
+
+
 def test_without_a_listener_it_says_where_it_looked(call: Call, tmp_path: Path) -> None:
     error = call("status").exception
     assert isinstance(error, NoListener)
@@ -195,7 +203,7 @@ def test_where_standard_error_is_no_terminal_there_is_no_progress(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("FORCE_COLOR", "1")  # as in many a CI
-    with sweep_progress() as observer:
+    with sweep_progress("text") as observer:
         observer.screened(Screening(frozenset(), {"aaaaaaaa": ()}, {}, {}, ""), None)
     assert capfd.readouterr() == ("", "")
 
