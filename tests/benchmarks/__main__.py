@@ -1,7 +1,8 @@
 """The benchmarks: ``python -m tests.benchmarks``, as ``make bench`` and ``make bench-quick`` do.
 
 One row after the other; a row that fails leaves its figures missing, and the others go on. The
-table goes to standard output and how far it is to standard error; JSON and pictures to a folder.
+table goes to standard output and how far it is to standard error; all of it, as Markdown, as JSON
+and as a picture, goes to a folder.
 """
 
 from __future__ import annotations
@@ -45,14 +46,16 @@ def main() -> int:
                 stage.say(f"  {output.line(result)}")
             stage.say(f"{row.name}: {time.monotonic() - started:.0f} s")
     seconds = time.monotonic() - began
-    output.print_table(results)
-    options.into.mkdir(parents=True, exist_ok=True)
+    print(output.table(results))
     name = "quick" if options.quick else "bench"
+    options.into.mkdir(parents=True, exist_ok=True)
+    text = output.section(results, described, seconds)
+    (options.into / f"{name}.md").write_text(text)
     output.write_json(
         options.into / f"{name}.json", results, described, quick=options.quick, seconds=seconds
     )
     plot.draw(results, options.into, name)
-    stage.say(f"{seconds:.0f} s; {options.into}/{name}.json, .png and .svg have it all")
+    stage.say(f"{seconds:.0f} s; {options.into}/{name}.md, .json, .png and .svg have it all")
     return exit_status(results)
 
 

@@ -13,8 +13,9 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 
 from tests.benchmarks.consumers import LAST
 from tests.benchmarks.figures import Figure, Measured, Row
@@ -23,8 +24,11 @@ from tests.benchmarks.samples import ratios, turns
 from tests.benchmarks.stage import FIRST, Stage
 from tests.support.decnet import new_id
 from tests.support.process import environment, eventually
-from tests.support.proxy import FaultProxy, stream
+from tests.support.proxy import LAST_CHUNK, Action, FaultProxy, stream
 from tests.support.storm import Storm
+
+IN_ONE_GO = 200
+"""Events that are sent at once: the source must not be what is measured."""
 
 
 @contextmanager
@@ -57,7 +61,7 @@ def decoding(stage: Stage) -> Mapping[str, Measured]:
     with FaultProxy(stage.engine.host, listen=stage.directory / "events.sock") as proxy:
         for kind in turns(list(rates), stage.size.rounds):
             begin = threading.Event()
-            proxy.hook = lambda r, e=begin: stream(_after(e, events)) if r.is_stream else None
+            proxy.hook = lambda r, e=begin: _at_once(e, events) if r.is_stream else None
             with _consumer(kind, proxy.host, until[kind]) as process:
                 began = time.monotonic_ns()
                 begin.set()
@@ -70,10 +74,16 @@ def decoding(stage: Stage) -> Mapping[str, Measured]:
         }
 
 
-def _after(begin: threading.Event, events: Iterable[bytes]) -> Iterator[bytes]:
-    begin.wait()
-    for event in events:
-        yield event + b"\n"
+def _at_once(begin: threading.Event, events: Sequence[bytes]) -> Action:
+    """Send all of these as soon as it begins, a chunk each as the daemon does, many in one go."""
+    chunks = [b"%x\r\n%s\n\r\n" % (len(event) + 1, event) for event in events]
+    blobs = [b"".join(chunks[n : n + IN_ONE_GO]) for n in range(0, len(chunks), IN_ONE_GO)]
+
+    def send() -> Iterator[bytes]:
+        begin.wait()
+        yield from (*blobs, LAST_CHUNK)
+
+    return replace(stream(()), pieces=send())
 
 
 def _storm(stage: Stage, lives: Lives, proxy: FaultProxy) -> Mapping[str, Measured]:

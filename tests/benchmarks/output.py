@@ -1,7 +1,8 @@
-"""The results as a table and as JSON."""
+"""The results as a table, in Markdown, and as JSON."""
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,20 +14,28 @@ from rich.table import Table
 
 from tests.benchmarks.figures import Result
 
-WIDE = 200
+WIDE = 400
+"""Columns; a row of Markdown may not be broken."""
 
 
-def print_table(results: Sequence[Result]) -> None:
-    """One table in Markdown on standard output."""
-    table = Table(box=box.MARKDOWN)
-    table.add_column("figure", no_wrap=True)
-    for heading in ("target", "median", "90th percentile"):
-        table.add_column(heading, justify="right", no_wrap=True)
-    table.add_column("verdict", no_wrap=True)
-    table.add_column("note")
+def table(results: Sequence[Result]) -> str:
+    """One table in Markdown."""
+    drawn = Table(box=box.MARKDOWN)
+    for heading in ("figure", "target", "median", "90th percentile", "verdict", "note"):
+        right = heading in ("target", "median", "90th percentile")
+        drawn.add_column(heading, justify="right" if right else "left", no_wrap=True)
     for result in results:
-        table.add_row(*_cells(result))
-    Console(width=WIDE, highlight=False).print(table)
+        drawn.add_row(*_cells(result))
+    console = Console(width=WIDE, file=io.StringIO(), highlight=False)
+    with console.capture() as captured:
+        console.print(drawn)
+    return captured.get().strip()
+
+
+def section(results: Sequence[Result], machine: Mapping[str, str], seconds: float) -> str:
+    """The table, under what it was measured on."""
+    told = [f"- {what}: {which}" for what, which in machine.items()]
+    return "\n".join([*told, f"- it took {seconds / 60:.0f} minutes", "", table(results), ""])
 
 
 def line(result: Result) -> str:
