@@ -117,7 +117,7 @@ class Endpoint:
         """
         try:
             door = _listen(self._host, self._port)
-        except (OSError, UnicodeError) as error:  # such a name cannot be looked up at all
+        except (OSError, UnicodeError) as error:  # the latter: no name looks like that
             reason = getattr(error, "strerror", None) or str(error)
             logger.bind(event="http", error=reason).warning(
                 "--http: nothing is served at {}: {}; name another HOST:PORT, or off",
@@ -168,7 +168,7 @@ class _Answer:
     def __init__(self, response: Response, *headers: str, good_until: float = 0.0) -> None:
         status = HTTPStatus(response.status)
         lines = [
-            f"HTTP/1.1 {status} {status.phrase}",
+            f"HTTP/1.1 {status.value} {status.phrase}",
             f"Date: {formatdate(usegmt=True)}",
             f"Content-Type: {response.content_type}",
             f"Content-Length: {len(response.body)}",

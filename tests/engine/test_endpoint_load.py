@@ -31,7 +31,7 @@ PAIRS = range(5, 21)
 """How many reaps of either sort are made, at the least and at the most."""
 SLOWER = 1.2
 """Times as long as without a flood: the most that a reap may take."""
-GROWTH = 8192
+GROWTH = 4096
 """Kilobytes by which the listener may grow."""
 
 

@@ -88,7 +88,7 @@ class Flood(AbstractContextManager["Flood"]):
 
     @contextmanager
     def on(self) -> Iterator[None]:
-        """Flood the server, from when all are there until the end."""
+        """Flood the server, from when a thousand have come until the end."""
         self._say()
         yield
         self._say()
@@ -120,14 +120,10 @@ class Clients:
         self._selector = selectors.DefaultSelector()
         self.counts = Counter[str]()
 
-    @property
-    def complete(self) -> bool:
-        """Whether as many as there should be are connected or about to be."""
-        return len(self._words) >= CLIENTS
-
-    def tick(self) -> None:
-        """Do what is to be done, within bounds."""
-        for _ in range(min(MOST["opened"], CLIENTS - len(self._words))):
+    def tick(self) -> int:
+        """Do what is to be done, within bounds; returns how many have come anew."""
+        new = min(MOST["opened"], CLIENTS - len(self._words))
+        for _ in range(new):
             self._open()
         ready = self._selector.select(0)
         random.shuffle(ready)
@@ -142,6 +138,7 @@ class Clients:
             except OSError as error:
                 self.counts[errno.errorcode[error.errno or 0]] += 1
                 self._close(client)
+        return new
 
     def close(self) -> None:
         """All of them go."""
@@ -185,12 +182,12 @@ def serve(port: int, kinds: Iterable[str]) -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(most, 4 * CLIENTS), most))
     clients = Clients(port, kinds)
     while sys.stdin.readline():
-        told = False
+        missing = CLIENTS
         while not select.select([sys.stdin], [], [], TICK)[0]:
-            clients.tick()
-            if clients.complete and not told:
-                told = True
+            opened = clients.tick()
+            if 0 < missing <= opened:
                 print(flush=True)
+            missing -= opened
         sys.stdin.readline()
         clients.close()
         print(flush=True)
