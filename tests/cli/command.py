@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-DEADLINE = 20.0
+DEADLINE = 60.0
 """Seconds after which what was awaited has failed."""
 SECRET = "s3cret"
 """The password of every URL here; no output ever holds it."""
