@@ -134,7 +134,7 @@ class SqliteTopologies(Topologies):
         return max(moments, default=None)
 
     def glance(self, connection: sqlite3.Connection) -> object:
-        """What an answer about this host's topologies is made of, at a tenth of its price.
+        """What an answer about this host's topologies is made of, at a fraction of its price.
 
         It is equal to an earlier one if the answer would be, and decides nothing else.
 

@@ -10,7 +10,7 @@ one look an interval, which covers file systems whose changes inotify does not s
 While others commit all day, wake-ups are gathered: after one that brought a change the next look
 waits a moment, so that the cost follows the clock and not the number of commits. And what is known
 to concern none of this host's topologies is no hint: the rows of those few are read on the spot,
-which takes a tenth of what the question does that a hint leads to.
+which takes a fraction of what the question does that a hint leads to.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 GATHER = 0.01
 """Seconds that a look waits after one that brought a change."""
 REST = 50.0
-"""How many times as long as such a look took the next one waits at least."""
+"""How many times the processor time of such a look the next one waits, if that is longer."""
 FIRST_PAUSE = 0.001
 """Seconds from a wake-up without a change to the next look; doubled each time."""
 LAST_PAUSE = 0.5
@@ -106,12 +106,13 @@ class SqliteFeed:
                 if version != seen:
                     # Another commit may be on its way already, its wake-up spent on this one.
                     seen, pause = version, FIRST_PAUSE
-                    began = time.monotonic()
+                    began = time.thread_time()
                     found = self._database.glance(connection)
                     if found != known:
                         known = found
                         hint()
-                    stop.wait(max(GATHER, REST * (time.monotonic() - began)))
+                    rest = REST * (time.thread_time() - began)
+                    stop.wait(min(max(GATHER, rest), LONGEST_SLEEP))
                 elif woken:
                     pause = FIRST_PAUSE
                 elif pause is not None:
