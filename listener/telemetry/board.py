@@ -61,7 +61,9 @@ class Board(Observer):
         with self._lock:
             self._verdicts.update(outcome.verdicts)
             for removal in outcome.removals:
-                self._verdicts.pop(removal.resource.id, None)
+                # What could not be removed is what it was.
+                if removal.result not in (Result.PENDING, Result.FAILED):
+                    self._verdicts.pop(removal.resource.id, None)
             if removed or outcome.errors:
                 evidence = {outcome.verdicts[r.resource.id].evidence for r in outcome.removals}
                 self._reaps.appendleft(

@@ -177,6 +177,16 @@ def test_the_time_to_gone_does_not_begin_with_what_came_to_nothing() -> None:
     assert reap["hint_to_gone_ms"] == reap["duration_ms"]
 
 
+def test_what_could_not_be_removed_stays_an_orphan() -> None:
+    board = Board()
+    host = known(board)
+    host.database.rows.clear()
+    host.engine.faults["remove", "base"] = [EngineError("refused")] * 3
+    host.controller.hinted(0, [TOPOLOGY])
+    host.step()
+    assert shown(board, host)[P][0] == "orphan"
+
+
 def test_only_the_last_reaps_are_kept() -> None:
     board = Board()
     removals = known(board)
