@@ -24,7 +24,6 @@ from listener.index import PrefixIndex
 from listener.judge import Judge
 from listener.observer import Observer, Reconciled, Sweep
 from listener.reconciler import Outcome, Reap, Reconciler, Screening
-from listener.telemetry.logs import RemovalLog
 from listener.unheard import Unheard
 from listener.workqueue import WorkQueue
 
@@ -165,7 +164,6 @@ class Controller:
         self._observer = observer or Observer()
         self._reconciler = Reconciler(index=index, judge=judge, reap=reap, clock=clock)
         self._unheard = [Unheard() for _ in range(feeds)]
-        self._log = RemovalLog()
         self._held: tuple[Mapping[str, str], str] = {}, ""
         self._lists = self._lists_screened = 0
         self._list = Sweep("", 0.0)
@@ -173,8 +171,6 @@ class Controller:
         # When it was first said that any may have gone; and, by prefix, that this one has.
         self._hinted_at: float | None = None
         self._told_at: dict[str, float] = {}
-        self.stopping = False
-        """Whether what is still there is no news any more."""
 
     # What happens. Nothing here decides anything.
 
@@ -283,7 +279,6 @@ class Controller:
             self._look_at_everything()  # once there is an answer again, this one is part of it
             return True
         self._learned()
-        self._log.write(prefix, outcome, stopping=self.stopping)
         self._tell(prefix, outcome, began)
         if outcome.removals and not outcome.unfinished:
             self._say_unheard(prefix)

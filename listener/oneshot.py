@@ -75,7 +75,7 @@ def sweep(
         databases = open_databases(settings, tables, state)
         for database in databases:
             stack.callback(database.topologies.close)
-        observers = Observers(History(state.path), observer or Observer())
+        observers = Observers(RemovalLog(), History(state.path), observer or Observer())
         report, news = _sweep(engine, databases, settings, prefixes, confirm, observers)
         # Only now, so that a listener that is started meanwhile can have the folder. Where one has
         # it, what that one knows was read and is not changed.
@@ -137,13 +137,12 @@ def _remove(
     observer: Observer,
 ) -> None:
     """Reconcile these prefixes side by side; what is pending is looked at a few times more."""
-    log, told_at = RemovalLog(), time.monotonic()
+    told_at = time.monotonic()
 
     def look(prefix: str) -> Outcome:
         began = time.monotonic()
         outcome = reconciler.reconcile(prefix)
         now = time.monotonic()
-        log.write(prefix, outcome)
         report.add(outcome.removals)
         observer.reconciled(Reconciled(prefix, outcome, now - began, now - told_at))
         return outcome

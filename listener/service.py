@@ -54,6 +54,7 @@ from listener.telemetry.board import Board
 from listener.telemetry.history import History
 from listener.telemetry.http import Endpoint
 from listener.telemetry.local import StatusSocket
+from listener.telemetry.logs import RemovalLog
 from listener.telemetry.metrics import Metrics
 from listener.telemetry.routes import routes
 
@@ -102,7 +103,8 @@ class Listener:
         self._board = Board()
         self._dry_run = DryRun(self._engine)
         self._metrics = Metrics(self.status)
-        observers: list[Observer] = [self._board, self._metrics]
+        self._log = RemovalLog()
+        observers: list[Observer] = [self._log, self._board, self._metrics]
         if self._state.locked:
             observers.append(History(self._state.path))
         self._controller = Controller(
@@ -396,7 +398,7 @@ class Listener:
 
     def _end(self) -> None:
         """Tell every loop to end."""
-        self._controller.stopping = True
+        self._log.stopping = True
         self._stop.set()
         self._controller.screening.wake()
         self._controller.reconciling.wake()

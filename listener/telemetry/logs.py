@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from loguru import logger
 
 from listener.naming import Resource
+from listener.observer import Observer, Reconciled
 from listener.reaper import Removal, Result
 from listener.reconciler import Outcome
 
@@ -59,7 +60,7 @@ def _write_json(message: Message) -> None:
     print(json.dumps(line, default=str), file=sys.stderr, flush=True)
 
 
-class RemovalLog:
+class RemovalLog(Observer):
     """Says what became of each resource; why one is still there is said once for each reason.
 
     A removal that is under way at the first look is no news: with two listeners on a host, one
@@ -69,6 +70,12 @@ class RemovalLog:
     def __init__(self) -> None:
         # By id what is still there: of which topology, and why as it was last said.
         self._staying: dict[str, tuple[str, Resource, str]] = {}
+        self.stopping = False
+        """Whether what is still there is no news any more."""
+
+    def reconciled(self, done: Reconciled) -> None:
+        """Log what became of a topology."""
+        self.write(done.prefix, done.outcome, stopping=self.stopping)
 
     def write(self, prefix: str, outcome: Outcome, *, stopping: bool = False) -> None:
         """Log the outcome of one prefix; while stopping, what is still there is no news."""

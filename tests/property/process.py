@@ -26,6 +26,7 @@ from listener.naming import Resource
 from listener.observer import Observer
 from listener.reaper import Permit, Reaper, Removal, Result
 from listener.report import Report
+from listener.telemetry.logs import RemovalLog
 from tests.unit.world import Inline
 
 from . import oracle
@@ -120,6 +121,7 @@ class Listener:
             clock=world.clock,
             docker_up=lambda: self.docker_up,
             feeds=len(world.databases),
+            observer=RemovalLog(),
         )
         self.watch = Watch(
             self.engine, self.index, appeared=self.controller.appeared, listed=self._listed

@@ -9,8 +9,9 @@ from listener.evidence import Evidence
 from listener.index import PrefixIndex
 from listener.judge import Judge
 from listener.naming import Resource
-from listener.observer import Observer
+from listener.observer import Observer, Observers
 from listener.reaper import Permit, Reaper, Removal
+from listener.telemetry.logs import RemovalLog
 
 from .world import Clock, Database, Inline, SimulatedEngine
 
@@ -32,7 +33,7 @@ class Host:
             reap=_reap_nothing if dry_run else Reaper(self.engine, Inline(), 1).reap,
             clock=self.clock,
             docker_up=lambda: self.docker_up,
-            observer=observer,
+            observer=Observers(RemovalLog(), observer or Observer()),
         )
 
     def appear(self, *resources: Resource) -> None:
