@@ -111,6 +111,11 @@ class Removal:
     attempts: int = field(default=1, compare=False)
     seconds: float = field(default=0.0, compare=False)
 
+    @property
+    def duration_ms(self) -> float:
+        """How long it took, in milliseconds, as logs and files have it."""
+        return round(self.seconds * 1000, 1)
+
 
 class Reaper:
     """Removes resources through a bounded pool of workers.

@@ -128,7 +128,7 @@ class SqliteTopologies(Topologies):
     def committed_at(self) -> float | None:
         """When the last commit was written: the file's time, or that of its ``-wal``."""
         moments = []
-        for path in (self.path, Path(f"{self.path}-wal")):
+        for path in (self.path, files.beside(self.path)["-wal"]):
             with suppress(OSError):
                 moments.append(path.stat().st_mtime)
         return max(moments, default=None)

@@ -51,7 +51,7 @@ class History(Observer):
                     "id": removal.resource.id,
                     "name": removal.resource.name,
                     "evidence": done.outcome.verdicts[removal.resource.id].evidence,
-                    "duration_ms": round(removal.seconds * 1000, 1),
+                    "duration_ms": removal.duration_ms,
                 }
             )
             for removal in done.outcome.removals
@@ -107,9 +107,14 @@ class History(Observer):
 
 def line(entry: Mapping[str, Any]) -> str:
     """An entry for a person."""
-    when = datetime.fromtimestamp(entry["time"]).strftime("%Y-%m-%d %H:%M:%S")
     what = f"{entry['kind']} {entry['name'] or entry['id'][:12]!r}"
-    return f"{when}  removed {what} of topology {entry['prefix']}: {entry['evidence']}"
+    topology, evidence = entry["prefix"], entry["evidence"]
+    return f"{moment(entry['time'])}  removed {what} of topology {topology}: {evidence}"
+
+
+def moment(seconds: float) -> str:
+    """A time since the epoch, as this host's clock shows it."""
+    return datetime.fromtimestamp(seconds).strftime("%Y-%m-%d %H:%M:%S")
 
 
 def read(folder: Path) -> Iterator[dict[str, Any]]:

@@ -84,7 +84,7 @@ class RemovalLog(Observer):
                 continue
             line = _about(removal.result, prefix, removal.resource).bind(
                 evidence=outcome.verdicts[removal.resource.id].evidence,
-                duration_ms=round(removal.seconds * 1000, 1),
+                duration_ms=removal.duration_ms,
             )
             if removal.result in (Result.PENDING, Result.FAILED):
                 self._stays(line.bind(error=removal.error), prefix, removal)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections import Counter as Tally
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from itertools import product
 from typing import Any
 
@@ -218,26 +219,25 @@ class _Standing(Collector):
         )
 
 
+_Family = type[GaugeMetricFamily] | type[CounterMetricFamily]
+_Values = Mapping[tuple[str, ...], float]
+
+
+def _family(
+    kind: _Family, name: str, text: str, labels: tuple[str, ...], values: _Values
+) -> Metric:
+    family = kind(f"{_PREFIX}_{name}", text, labels=labels)
+    for key, value in values.items():
+        family.add_metric(key, value)
+    return family
+
+
+_gauges = partial(_family, GaugeMetricFamily)
+_counters = partial(_family, CounterMetricFamily)
+
+
 def _gauge(name: str, text: str, value: float) -> Metric:
     return _gauges(name, text, (), {(): value})
-
-
-def _gauges(
-    name: str, text: str, labels: tuple[str, ...], values: Mapping[tuple[str, ...], float]
-) -> Metric:
-    family = GaugeMetricFamily(f"{_PREFIX}_{name}", text, labels=labels)
-    for key, value in values.items():
-        family.add_metric(key, value)
-    return family
-
-
-def _counters(
-    name: str, text: str, labels: tuple[str, ...], values: Mapping[tuple[str, ...], float]
-) -> Metric:
-    family = CounterMetricFamily(f"{_PREFIX}_{name}", text, labels=labels)
-    for key, value in values.items():
-        family.add_metric(key, value)
-    return family
 
 
 def _moments(

@@ -10,7 +10,6 @@ import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import datetime
 from typing import Any
 
 from rich.console import Console, Group, RenderableType
@@ -20,6 +19,7 @@ from rich.text import Text
 
 from listener.observer import Observer, Reconciled, Sweep
 from listener.reconciler import Screening
+from listener.telemetry.history import moment
 
 _STYLES = {
     "alive": "green",
@@ -119,11 +119,6 @@ def _reaps(reaps: Sequence[Mapping[str, Any]]) -> Table:
             Text("; ".join([reap["evidence"], *reap["errors"]])),
         )
     return table
-
-
-def moment(seconds: float) -> str:
-    """A time since the epoch, as this host's clock shows it."""
-    return datetime.fromtimestamp(seconds).strftime("%Y-%m-%d %H:%M:%S")
 
 
 def _ago(seconds: float) -> str:
