@@ -32,6 +32,7 @@ from listener.service import Listener
 from listener.settings import Settings, default_of, flag_of
 from listener.telemetry import history, logs
 from listener.telemetry.probe import read_status
+from listener.telemetry.progress import sweep_progress
 from listener.telemetry.systemd import Notifier
 
 USAGE = 2
@@ -247,8 +248,6 @@ def sweep_command(
     for prefix in prefixes:
         _check_prefix(prefix)
     settings = _settings(config, options)
-    from listener.telemetry.terminal import sweep_progress
-
     with sweep_progress(settings.log_format) as progress:
         report = sweep(settings, prefixes=prefixes or None, confirm=confirm, observer=progress)
     click.echo(report.to_json() if as_json else report.to_text())

@@ -1,4 +1,4 @@
-"""The status and the progress of a sweep, for a person at a terminal (by Rich).
+"""The status, for a person at a terminal (by Rich).
 
 What is shown comes from others, the names of containers among it, so nothing of it is ever taken
 for markup.
@@ -6,19 +6,14 @@ for markup.
 
 from __future__ import annotations
 
-import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from typing import Any
 
-from rich.console import Console, Group, RenderableType
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
+from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from listener.observer import Observer, Reconciled, Sweep
-from listener.reconciler import Screening
 from listener.telemetry.history import moment
 
 _STYLES = {
@@ -130,40 +125,3 @@ def _duration(seconds: float) -> str:
         if seconds >= 2 * length:
             return f"{seconds / length:.0f} {unit}"
     return f"{max(0.0, seconds):.0f} s"
-
-
-class SweepProgress(Observer):
-    """Shows how many of the orphaned topologies are done."""
-
-    def __init__(self, progress: Progress) -> None:
-        self._progress = progress
-        self._task: TaskID | None = None
-        self._orphans: frozenset[str] = frozenset()
-        self._done: set[str] = set()
-
-    def screened(self, screening: Screening, sweep: Sweep | None) -> None:  # noqa: ARG002
-        """Learn how many there are."""
-        self._orphans = frozenset(screening.orphans)
-        self._task = self._progress.add_task("removing topologies", total=len(self._orphans))
-
-    def reconciled(self, done: Reconciled) -> None:
-        """One more is done, or has at least been tried."""
-        self._done.add(done.prefix)
-        if self._task is not None:
-            self._progress.update(self._task, completed=len(self._done))
-
-
-@contextmanager
-def sweep_progress(form: str) -> Iterator[Observer]:
-    """Progress on standard error for as long as this lasts; nothing where that is no terminal.
-
-    Args:
-        form: of the log; beside JSON nothing is shown.
-    """
-    if form != "text" or not sys.stderr.isatty():  # Rich would take FORCE_COLOR for a terminal
-        yield Observer()
-        return
-    console = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    with Progress(*columns, console=console, transient=True) as progress:
-        yield SweepProgress(progress)

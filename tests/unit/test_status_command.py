@@ -20,7 +20,7 @@ from listener.reconciler import Screening
 from listener.telemetry import logs
 from listener.telemetry.history import NAME
 from listener.telemetry.local import StatusSocket
-from listener.telemetry.terminal import sweep_progress
+from listener.telemetry.progress import sweep_progress
 from tests.support.process import command, environment
 
 LIVE: Mapping[str, Any] = {
