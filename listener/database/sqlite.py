@@ -28,6 +28,7 @@ import weakref
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
+from typing import NamedTuple
 
 import sqlalchemy as sa
 
@@ -225,7 +226,7 @@ class SqliteTopologies(Topologies):
         found: dict[str, _File] = {}
         for suffix, path in files.beside(self.path).items():
             try:
-                found[suffix] = _number(path)
+                found[suffix] = _look(path).file
             except FileNotFoundError:
                 continue
             except OSError as error:
@@ -245,29 +246,29 @@ class SqliteTopologies(Topologies):
         try:
             if file not in _headers:
                 descriptor = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
-                _headers[_number(f"/proc/self/fd/{descriptor}")] = descriptor
+                _headers[_look(f"/proc/self/fd/{descriptor}").file] = descriptor
             return os.pread(_headers[file], 100, 0)
         except (OSError, KeyError) as error:  # swapped just now
             raise self.no_answer(error) from error
 
     def _find(self) -> _File:
         try:
-            found, number = self.path.stat(), _number(self.path)
+            found = _look(self.path)
         except (FileNotFoundError, NotADirectoryError) as error:
             raise self.no_answer(
                 "does not exist; give DECNET's database, or make one with topology-reaper init-db"
             ) from error
         except (OSError, ValueError) as error:
             raise self.no_answer(error) from error
-        if not stat.S_ISREG(found.st_mode):
-            kind = "folder" if stat.S_ISDIR(found.st_mode) else "device"
+        if not stat.S_ISREG(found.mode):
+            kind = "folder" if stat.S_ISDIR(found.mode) else "device"
             raise self.no_answer(f"is a {kind}; give the file itself")
-        if _is_mounted(self.path):
+        if found.mounted:
             raise self.no_answer(
                 "is mounted without its folder, and so without the -wal file, in which new rows"
                 " stand; mount the folder"
             )
-        return number
+        return found.file
 
     def remedy(self, said: str) -> str:
         """What SQLite's words mean, as a predicate."""
@@ -307,32 +308,31 @@ class SqliteTopologies(Topologies):
             )
 
 
-def _number(path: Path | str) -> _File:
-    """Which file this is.
+class _Look(NamedTuple):
+    """What there is to see of a path."""
+
+    file: _File
+    mode: int
+    mounted: bool
+    """The file itself is a mount, as when a container is given it without its folder."""
+
+
+def _look(path: Path | str) -> _Look:
+    """Which file this is, by one stat(2) and one statx(2), where there is one.
 
     Raises:
         OSError: it cannot be looked at.
     """
     # Done on every commit, and Path.stat() takes twice as long.
-    status, found = os.stat(path), _statx(path)  # noqa: PTH116
-    (known,) = struct.unpack_from("=I", found, 0)
-    seconds, nanoseconds = struct.unpack_from("=qI", found, 80)
-    born = seconds * 1_000_000_000 + nanoseconds if known & _STATX_BTIME else 0
-    return status.st_dev, status.st_ino, born
-
-
-def _is_mounted(path: Path) -> bool:
-    """Whether the file itself is a mount, as when a container is given it without its folder."""
-    (attributes,) = struct.unpack_from("=Q", _statx(path), 8)
-    return bool(attributes & _STATX_ATTR_MOUNT_ROOT)
-
-
-def _statx(path: Path | str) -> ctypes.Array[ctypes.c_char]:
-    """What statx(2) tells of a file; zeros where there is none to tell it."""
-    found = ctypes.create_string_buffer(256)
+    status, found = os.stat(path), ctypes.create_string_buffer(256)  # noqa: PTH116
     if hasattr(_LIBC, "statx"):
         _LIBC.statx(_AT_FDCWD, os.fsencode(path), 0, _STATX_BTIME, found)
-    return found
+    (known,) = struct.unpack_from("=I", found, 0)
+    (attributes,) = struct.unpack_from("=Q", found, 8)
+    seconds, nanoseconds = struct.unpack_from("=qI", found, 80)
+    born = seconds * 1_000_000_000 + nanoseconds if known & _STATX_BTIME else 0
+    file = status.st_dev, status.st_ino, born
+    return _Look(file, status.st_mode, bool(attributes & _STATX_ATTR_MOUNT_ROOT))
 
 
 def create(path: Path) -> None:

@@ -238,7 +238,7 @@ MUTANTS = (
         "trusting a file without what was written last",
         "an error is no answer",
         "database/sqlite.py",
-        "        if _is_mounted(self.path):\n",
+        "        if found.mounted:\n",
         "        if False:\n",
         "database/test_topologies.py::test_a_file_that_is_mounted_without_its_folder_is_no_answer",
     ),
