@@ -12,7 +12,7 @@ import docker
 from private_engine import PrivateEngine
 
 from tests.engine.conftest import Run, gone
-from tests.support.decnet import Topology, deploy, new_id
+from tests.support.decnet import deploy, new_id
 from tests.support.process import PATIENCE, call, command, environment, eventually
 from tests.support.rows import Rows
 
@@ -30,11 +30,6 @@ def history() -> list[dict[str, Any]]:
     return [json.loads(line) for line in call("history", "--json").stdout.splitlines()]
 
 
-def names(topology: Topology) -> set[str]:
-    """Of everything that was created for it."""
-    return {*topology.networks, *topology.bases, *topology.services}
-
-
 def test_a_topology_is_seen_alive_and_then_in_the_history(
     run: Run, api: docker.APIClient, rows: Rows
 ) -> None:
@@ -48,7 +43,7 @@ def test_a_topology_is_seen_alive_and_then_in_the_history(
         other.prefix: "alive",
     }
     (shown,) = (t for t in told["topologies"] if t["prefix"] == topology.prefix)
-    assert {resource["name"] for resource in shown["resources"]} == names(topology)
+    assert {resource["name"] for resource in shown["resources"]} == set(topology.named)
     assert shown["ids"] == [doomed]
     subnets = {s["network"] for s in told["subnets"] if s["prefix"] == topology.prefix}
     assert subnets == set(topology.networks)
@@ -66,7 +61,7 @@ def test_a_topology_is_seen_alive_and_then_in_the_history(
     assert 0 < reap["duration_ms"] <= reap["hint_to_gone_ms"]
     assert all(s["prefix"] != topology.prefix for s in told["subnets"])
     removed = history()
-    assert {entry["name"] for entry in removed} == names(topology)
+    assert {entry["name"] for entry in removed} == set(topology.named)
     assert {entry["prefix"] for entry in removed} == {topology.prefix}
     assert all("witnessed" in entry["evidence"] for entry in removed)
 
@@ -81,7 +76,7 @@ def test_what_a_sweep_removes_beside_a_listener_is_in_the_same_history(
     orphan = deploy(api, new_id(), decky_numbers=(3,))
     done = call("sweep", "--docker-host", engine.host, "--database-url", url, "--grace", "0")
     assert done.returncode == 0, done.stderr
-    assert {entry["name"] for entry in history()} == names(orphan)
+    assert {entry["name"] for entry in history()} == set(orphan.named)
 
 
 def test_an_idle_listener_says_nothing_through_many_sweeps(
