@@ -105,6 +105,14 @@ def prefix_of(owner: str) -> str:
     return owner[:PREFIX_LENGTH]
 
 
+def born_by(second: object) -> float | None:
+    """The end of the second that a list or an event names, None if it names none.
+
+    Both cut a time to whole seconds, and nothing must pass for older than it is.
+    """
+    return second + 1.0 if isinstance(second, int | float) and 0 < second < 2**40 else None
+
+
 def own_name(names: object) -> str:
     """A container's own name among the ``Names`` of a listing.
 

@@ -69,9 +69,7 @@ def _resource(
     event: Mapping[str, Any], id_: str, name: str, attributes: Mapping[str, object]
 ) -> Resource | None:
     """What an event tells of its object: all of a container's labels, and the name of either."""
-    time = event.get("time")
-    # An event's time is cut to whole seconds.
-    created = time + 1.0 if event.get("Action") == "create" and isinstance(time, int) else None
+    created = naming.born_by(event.get("time")) if event.get("Action") == "create" else None
     if event.get("Type") == "network":
         driver = attributes.get("type")
         return naming.network(id_, name, driver=driver, scope=event.get("scope"), created=created)

@@ -1,4 +1,4 @@
-"""How old a container is, from a list that tells whole seconds only."""
+"""How old a container is, from a list or an event that tells whole seconds only."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 from listener.engine.client import Engine
+from listener.engine.mirror import Mirror
+from listener.index import PrefixIndex
 from tests.cli.fake import EMPTY_ENGINE, FakeServer, as_json
 
 from .world import P, topology
@@ -25,3 +27,29 @@ def test_a_time_that_was_cut_makes_nothing_older_than_it_is(tmp_path: Path, crea
     with FakeServer(tmp_path / "engine.sock", answers):
         (resource,) = Engine(f"unix://{tmp_path}/engine.sock").resources()
     assert resource.created == created + 1
+
+
+@pytest.mark.parametrize(
+    ("time", "created"),
+    [
+        ("1700000000", 1_700_000_001.0),
+        ("1" + 400 * "0", None),
+        ("1e400", None),
+        ("NaN", None),
+        ("-1", None),
+        ("null", None),
+        ('"1700000000"', None),
+    ],
+)
+def test_an_event_at_no_time_that_can_be_tells_of_its_object_all_the_same(
+    time: str, created: float | None
+) -> None:
+    index = PrefixIndex()
+    event = (
+        f'{{"Type":"container","Action":"create","time":{time},'
+        f'"Actor":{{"ID":"1","Attributes":{{"name":"decnet_t_{P}_base"}}}}}}'
+    )
+    Mirror(index, set[str]().add).apply(event.encode())
+    resource = index.get("1")
+    assert resource is not None
+    assert resource.created == created
