@@ -255,7 +255,7 @@ class Engine:
 
     def _container(self, summary: Mapping[str, Any]) -> Resource | None:
         return naming.container(
-            _id(summary), *self._marks(summary), created=_seconds(summary.get("Created"))
+            _id(summary), *self._marks(summary), created=naming.born_by(summary.get("Created"))
         )
 
     def _endpoint(self, summary: Mapping[str, Any]) -> Endpoint:
@@ -490,7 +490,10 @@ def _refusal(error: ssl.SSLError) -> str:
             f"refuses our certificate ({reason}); put a cert.pem and key.pem that its authority"
             " signed for a client into DOCKER_CERT_PATH"
         )
-    return f"does not agree on TLS ({reason}); is this its port for TLS, and for our cert.pem?"
+    return (
+        f"does not agree on TLS ({reason}); give its port for TLS, and put the cert.pem and key.pem"
+        " that it asks for into DOCKER_CERT_PATH"
+    )
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:
@@ -510,15 +513,6 @@ def _explanation(error: docker.errors.APIError) -> str:
     if text and text.startswith("<"):
         text = ""  # a page for a browser
     return f"{error.status_code}: {text or 'no reason given'}"
-
-
-def _seconds(value: object) -> float | None:
-    """Seconds since the epoch as a list has them, None if they are none.
-
-    A list cuts them to whole seconds: the end of that second, so that nothing passes for older than
-    it is.
-    """
-    return value + 1.0 if isinstance(value, int | float) and 0 < value < 2**40 else None
 
 
 def _epoch(text: object) -> float | None:
