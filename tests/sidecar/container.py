@@ -103,7 +103,7 @@ class Sidecar:
         return int(self.state["ExitCode"])
 
     def execute(self, *command: str) -> tuple[int, str]:
-        """Run a command in it; its exit status and what it said."""
-        run = self._api.exec_create(self.id, list(command))["Id"]
+        """Run a command in it, on a terminal; its exit status and what it said."""
+        run = self._api.exec_create(self.id, list(command), tty=True)["Id"]
         said = bytes(self._api.exec_start(run)).decode()
         return int(self._api.exec_inspect(run)["ExitCode"]), said

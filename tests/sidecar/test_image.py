@@ -67,6 +67,9 @@ def test_it_does_its_work_beside_a_sqlite_file_whose_owner_can_still_write(
     (line,) = listener.logged("feed")
     assert line["feed"] == "wal"
     assert not listener.logged("failed")
+    for command, told in (("status", live), ("history", doomed), ("sweep", "1 live, 0 orphaned")):
+        status, said = listener.execute("topology-reaper", command)
+        assert (status, told[:8] in said) == (0, True), said
     rows.insert(later)
     with Rows(data / "decnet.db", user=OWNER) as another:
         another.delete(later)
