@@ -71,7 +71,6 @@ class MysqlTopologies(ServerTopologies):
             raise self._view()
         return Look(
             found,
-            sa.String,
             f"server {server} table of {created}",
             too_new=bool(is_new),
             replica=str(read_only).upper() not in ("0", "OFF"),

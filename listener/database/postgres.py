@@ -85,7 +85,7 @@ class PostgresTopologies(ServerTopologies):
                 "row-security",
             )
         identity = f"{system}/{timeline or 'replica'} table {oid} collation {collation}"
-        return Look(found, sa.Uuid if is_uuid else sa.String, identity, position, replica=replica)
+        return Look(found, identity, position, replica=replica, uuid=is_uuid)
 
     def _beyond_need(self, reading: Reading) -> tuple[str, str]:
         row = reading.connection.execute(self._RIGHTS, {"name": reading.name}).one()

@@ -38,19 +38,19 @@ class Look:
 
     Attributes:
         schema: where the table was found.
-        id_type: of its column.
         identity: who server and table are.
         position: how far the server has come; 0 where there is no such figure.
         too_new: the table cannot be told yet from another that may take its place.
         replica: the server is one.
+        uuid: the column is of the server's own type for ids, and not text.
     """
 
     schema: str
-    id_type: type[sa.String] | type[sa.Uuid[UUID]]
     identity: str
     position: int = field(default=0, compare=False)
     too_new: bool = field(default=False, compare=False)
     replica: bool = False
+    uuid: bool = False
 
 
 class ServerTopologies(Topologies):
@@ -155,7 +155,7 @@ class ServerTopologies(Topologies):
                         " --allow-replica",
                         "replica",
                     )
-                asked = table(looked.id_type, looked.schema)
+                asked = table(looked.schema, uuid=looked.uuid)
                 self._check_order(connection, asked, looked.identity)
                 yield Reading(
                     connection,
@@ -188,7 +188,7 @@ class ServerTopologies(Topologies):
             if isinstance(id_.type, sa.Uuid)
             else sa.select(sa.literal(probe)),
         ).subquery()
-        found = connection.scalars(rows_with([probe[:8]], values)).all()
+        found = connection.scalars(*rows_with([probe[:8]], values)).all()
         if [str(id_) for id_ in found] != [probe]:
             raise self.no_answer(
                 "holds or orders the ids in a way that hides rows; give the column id a text type"

@@ -38,7 +38,7 @@ def _ask(table: Topologies) -> tuple[list[Finding], bool]:
     """
     try:
         with table.reading() as reading:
-            reading.connection.execute(rows_with((), reading.table))
+            reading.connection.execute(*rows_with((), reading.table))
             identity = ok("database.identity", reading.identity)
             return [*_proven(table, reading), identity, *table.inside(reading)], True
     except NoAnswer as error:

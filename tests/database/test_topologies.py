@@ -14,6 +14,7 @@ import threading
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -133,9 +134,12 @@ def test_a_question_searches_the_primary_key_and_never_scans(
     rows.insert(*(new_id() for _ in range(1000)))
     if analyzed:
         rows.execute("ANALYZE")
-    statement = rows_with([f"{generator.getrandbits(32):08x}" for _ in range(count)], table())
+    prefixes = [f"{generator.getrandbits(32):08x}" for _ in range(count)]
+    statement, parameters = rows_with(prefixes, table())
     with database.reading() as reading:
-        compiled = statement.compile(reading.connection, compile_kwargs={"literal_binds": True})
+        compiled = statement.params(parameters).compile(
+            reading.connection, compile_kwargs={"literal_binds": True}
+        )
         plan = [
             row[-1] for row in reading.connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {compiled}")
         ]
@@ -156,8 +160,8 @@ def test_one_answer_is_read_from_one_moment(
     scalars = sa.Connection.scalars
     deleted: list[int] = []
 
-    def delete_then_read(self: sa.Connection, statement: sa.Select[str]) -> sa.ScalarResult[str]:
-        found = scalars(self, statement)
+    def delete_then_read(self: sa.Connection, *question: Any) -> sa.ScalarResult[str]:
+        found = scalars(self, *question)
         if not deleted:
             deleted.append(rows.execute("DELETE FROM topologies"))
         return found
@@ -175,9 +179,9 @@ def test_an_answer_is_no_younger_than_what_it_was_read_from(
 
     scalars = sa.Connection.scalars
 
-    def read_and_be_stopped(self: sa.Connection, statement: sa.Select[str]) -> sa.ScalarResult[str]:
+    def read_and_be_stopped(self: sa.Connection, *question: Any) -> sa.ScalarResult[str]:
         """Read, and then go on a minute later, as a process does that got SIGSTOP."""
-        found = scalars(self, statement)
+        found = scalars(self, *question)
         now[0] += 60.0
         return found
 
@@ -245,11 +249,11 @@ def test_the_owner_can_write_and_check_point_while_it_is_being_asked(
 ) -> None:
     rows.insert(new_id("aaaaaaaa"))
     with database.reading() as reading:
-        reading.connection.scalars(rows_with(["aaaaaaaa"], table())).all()
+        reading.connection.scalars(*rows_with(["aaaaaaaa"], table())).all()
         rows.insert(new_id("bbbbbbbb"))
         rows.execute("PRAGMA wal_checkpoint(PASSIVE)")
         rows.noise(50)
-        assert reading.connection.scalars(rows_with(["bbbbbbbb"], table())).all() == []
+        assert reading.connection.scalars(*rows_with(["bbbbbbbb"], table())).all() == []
     assert live(database, "aaaaaaaa", "bbbbbbbb") == {"aaaaaaaa", "bbbbbbbb"}
 
 
@@ -458,7 +462,7 @@ def test_a_file_that_is_swapped_during_a_question_is_no_answer(
 
     def ask_and_swap() -> None:
         with database.reading() as reading:
-            reading.connection.scalars(rows_with(["aaaaaaaa"], table())).all()
+            reading.connection.scalars(*rows_with(["aaaaaaaa"], table())).all()
             other.replace(path)
 
     with pytest.raises(NoAnswer, match="not the file that it was"):

@@ -126,7 +126,8 @@ def test_a_question_uses_the_primary_key(any_kind: Side, opened: Open) -> None:
         prefixes = sorted({id_[:8] for id_ in ids[:count]})
         assert topologies.ask(prefixes).ids >= set(ids[:count])
         with topologies.reading() as reading:
-            plan = reading.connection.execute(Explain(rows_with(prefixes, reading.table))).all()
+            statement, parameters = rows_with(prefixes, reading.table)
+            plan = reading.connection.execute(Explain(statement), parameters).all()
         if on_postgres:
             text = "\n".join(str(line) for (line,) in plan)
             assert text.count("topologies_pkey") == len(prefixes)
@@ -183,10 +184,10 @@ def test_no_default_of_the_account_or_server_makes_a_snapshot(
         side.rows.insert(row)
         assert topologies.ask(["aaaaaaaa"]).ids == {row}
         with topologies.reading() as reading:
-            statement = rows_with(["aaaaaaaa"], reading.table)
-            assert reading.connection.scalars(statement).all() == [row]
+            question = rows_with(["aaaaaaaa"], reading.table)
+            assert reading.connection.scalars(*question).all() == [row]
             side.rows.delete(row)
-            assert reading.connection.scalars(statement).all() == []
+            assert reading.connection.scalars(*question).all() == []
     finally:
         if not isinstance(side.server, PrivatePostgres):
             side.execute("SET GLOBAL TRANSACTION ISOLATION LEVEL REPEATABLE READ")

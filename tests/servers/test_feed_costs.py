@@ -156,7 +156,8 @@ def fill(kind: str, rows: Rows, count: int) -> list[str]:
 def uses_primary_key(kind: str, topologies: Opened, prefixes: list[str]) -> bool:
     """Whether the plan of the question is one range of the primary key for each prefix."""
     with topologies.reading() as reading:
-        plan = reading.connection.execute(Explain(rows_with(prefixes, reading.table))).all()
+        statement, parameters = rows_with(prefixes, reading.table)
+        plan = reading.connection.execute(Explain(statement), parameters).all()
     text = "\n".join(str(step) for step in plan)
     if kind == "sqlite":
         index = "USING COVERING INDEX sqlite_autoindex_topologies_1 (id>? AND id<?)"
