@@ -45,6 +45,8 @@ from debian_packages import PackageError, ensure, system_environment, which
 IMAGE = "busybox:latest"
 START_TIMEOUT = 60.0
 STOP_TIMEOUT = 60.0
+TAIL = 30
+"""Lines of dockerd's log in an error: a panic's first, with what came before."""
 
 PACKAGES = {"dockerd": "docker.io", "iptables": "iptables", "busybox": "busybox-static"}
 
@@ -166,8 +168,10 @@ class PrivateEngine(AbstractContextManager["PrivateEngine"]):
     @property
     def pid(self) -> int:
         """The dockerd process, as seen from here: for signals such as SIGSTOP and SIGCONT."""
-        if self._daemon is None or not self.is_running:
+        if self._daemon is None:
             raise EngineError("the engine is not running")
+        if not self.is_running:
+            raise self._error(f"dockerd ended by itself with status {self._daemon.returncode}")
         return _children(self._daemon.pid)[0]
 
     def run_inside(self, *argv: str, timeout: float = 60.0) -> str:
@@ -291,7 +295,7 @@ class PrivateEngine(AbstractContextManager["PrivateEngine"]):
             nsenter.wait()
 
     def _error(self, what: str) -> EngineError:
-        tail = self.log.read_text(errors="replace").splitlines()[-15:]
+        tail = self.log.read_text(errors="replace").splitlines()[-TAIL:]
         return EngineError("\n".join([what, *tail]))
 
 

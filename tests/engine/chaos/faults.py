@@ -16,6 +16,7 @@ from pathlib import Path
 
 from private_engine import PrivateEngine
 
+from tests.engine.chaos import book
 from tests.engine.chaos.parts import Subject, Writer
 from tests.support.process import PATIENCE
 from tests.support.proxy import Action, FaultProxy, Proxy, Request, answer, delay, truncate
@@ -80,7 +81,7 @@ def of_engine(engine: PrivateEngine) -> list[Fault]:
         return lambda: os.kill(engine.pid, number)
 
     return [
-        _between("engine killed", ENGINE, engine.kill, engine.start),
+        _between("engine killed", ENGINE, lambda: book.kill(engine), engine.start),
         _between("engine restarted", ENGINE, engine.terminate, engine.start),
         _between("engine paused", ENGINE, send(signal.SIGSTOP), send(signal.SIGCONT)),
     ]
