@@ -155,11 +155,6 @@ class PrivateEngine(AbstractContextManager["PrivateEngine"]):
         """Stop dockerd as a system would, with SIGTERM: it stops its containers first."""
         self._end(signal.SIGTERM)
 
-    def restart(self) -> None:
-        """Stop dockerd and start it again."""
-        self.terminate()
-        self.start()
-
     @property
     def is_running(self) -> bool:
         """Whether dockerd runs."""

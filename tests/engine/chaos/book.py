@@ -1,7 +1,7 @@
-"""Docker's own book of networks, read from its file, and a kill that does not spoil it.
+"""Docker's own book of networks, read from its file, and ends of an engine that do not spoil it.
 
 To remove a network, Docker 20.10 gives back its addresses and notes that, removes the bridge, and
-forgets the network. One that is killed in between panics at every later start (in libnetwork's
+forgets the network. One that ends in between panics at every later start (in libnetwork's
 ``reservePools``, at the network without addresses), and nobody can bring it back. The bridge takes
 most of the time of a removal, and the listener makes many of these.
 
@@ -34,19 +34,31 @@ BRANCH, BUCKET = 1, 1
 
 def kill(engine: PrivateEngine) -> None:
     """Kill it at a moment from which it can come back."""
+    _stop_well(engine)
+    engine.kill()
 
-    def is_stopped_well() -> bool:
-        pid = engine.pid
+
+def terminate(engine: PrivateEngine) -> None:
+    """Have it end in good order, from a moment after which it can come back."""
+    _stop_well(engine)
+    for number in (signal.SIGTERM, signal.SIGCONT):
+        os.kill(engine.pid, number)
+    engine.terminate()
+
+
+def _stop_well(engine: PrivateEngine) -> None:
+    """Send it SIGSTOP, again and again until that is at such a moment."""
+    pid = engine.pid
+
+    def is_well() -> bool:
         os.kill(pid, signal.SIGSTOP)
         eventually(lambda: _is_stopped(pid), "dockerd is stopped")
-        noted = networks(path(engine).read_bytes())
-        well = all("ipamV4Info" in network for network in noted)
+        well = all("ipamV4Info" in network for network in networks(path(engine).read_bytes()))
         if not well:
             os.kill(pid, signal.SIGCONT)
         return well
 
-    eventually(is_stopped_well, "no network is half removed")
-    engine.kill()
+    eventually(is_well, "no network is half removed")
 
 
 def path(engine: PrivateEngine) -> Path:

@@ -167,13 +167,12 @@ class World(AbstractContextManager["World"]):
             *("--state-dir", str(self._state)),
         )
         token = held["token"]
-        while True:
+        while self._orphans():
             released = call(*sweep, "--confirm", token)
             assert released.returncode in (0, 1), released.stderr
-            if not self._orphans():
-                break
             # On a busy machine an answer can be too old before it is used; what is left is held.
-            token = json.loads(call(*sweep).stdout)["held"][0]["token"]
+            for still in json.loads(call(*sweep).stdout)["held"]:
+                token = still["token"]
         self._assert_nothing_lost()
 
     def report(self) -> str:

@@ -82,7 +82,7 @@ def of_engine(engine: PrivateEngine) -> list[Fault]:
 
     return [
         _between("engine killed", ENGINE, lambda: book.kill(engine), engine.start),
-        _between("engine restarted", ENGINE, engine.terminate, engine.start),
+        _between("engine restarted", ENGINE, lambda: book.terminate(engine), engine.start),
         _between("engine paused", ENGINE, send(signal.SIGSTOP), send(signal.SIGCONT)),
     ]
 
@@ -97,7 +97,8 @@ def of_engine_out_of_reach(
         proxy.refuse()
         proxy.cut_all()
         meanwhile()
-        engine.restart()
+        book.terminate(engine)
+        engine.start()
         yield
         proxy.accept()
 

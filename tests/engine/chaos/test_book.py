@@ -17,6 +17,8 @@ def test_an_engine_is_killed_with_every_network_in_its_book_and_whole(
     for name in names:
         api.create_network(name, driver="bridge")
 
+    book.terminate(engine)
+    engine.start()
     book.kill(engine)
 
     noted = list(book.networks(book.path(engine).read_bytes()))

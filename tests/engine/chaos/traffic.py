@@ -60,9 +60,12 @@ def database_is_ill(error: Exception) -> bool:
 
 
 def listed(api: docker.APIClient) -> dict[str, str]:
-    """By name, the ids of everything on the host but the engine's own networks."""
-    containers = api.containers(all=True)
-    found = {entry["Names"][0][1:]: entry["Id"] for entry in containers if entry["Names"]}
+    """By name, the ids of everything on the host but the engine's own networks.
+
+    A container that the engine is at removing has no name, and stands under its id.
+    """
+    containers = ((each["Id"], each["Names"]) for each in api.containers(all=True))
+    found = {names[0][1:] if names else id_: id_ for id_, names in containers}
     networks = {entry["Name"]: entry["Id"] for entry in api.networks()}
     return found | {name: id_ for name, id_ in networks.items() if name not in OWN_NETWORKS}
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 FOREIGN = "*"
@@ -82,11 +82,15 @@ class Truth:
             things = self._things.values()
             return {t.name: t.id for t in things if t.id and t.doomed is None}
 
-    def orphans(self, names: Iterable[str]) -> list[str]:
-        """Of what is on the host: what has to go."""
+    def orphans(self, there: Mapping[str, str]) -> list[str]:
+        """Of what is on the host, ids by name or id: what has to go."""
         with self._lock:
-            things = [self._things[name] for name in names]
-            return [t.name for t in things if not self._is_there(t.owner)]
+            things = {t.id: t for t in self._things.values()} | self._things
+            return [
+                name
+                for name in there
+                if name not in things or not self._is_there(things[name].owner)
+            ]
 
     def too_early(self, removed: Mapping[str, float]) -> list[str]:
         """Given when things were removed, by id: the names of those that then had to stay."""
