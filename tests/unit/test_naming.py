@@ -5,7 +5,7 @@ from __future__ import annotations
 import string
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from listener import naming
@@ -518,6 +518,7 @@ def test_whatever_a_container_looks_like_its_owners_follow_the_rule(
     assert set(in_event.owners if in_event else ()) == expected_owners(name, labels, {})
 
 
+@example(name=f"0123_{NAME}", driver="bridge", scope="local", labels=None)
 @given(
     name=names,
     driver=st.sampled_from(["bridge", "overlay", None]) | st.text(),
