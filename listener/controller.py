@@ -135,6 +135,7 @@ class Controller:
         docker_up: whether anything could be removed.
         learned: called when there may be :meth:`news` to be kept.
         distrust: called when no feed has told of a deletion.
+        relist: called when a listing is needed to tell what is ours.
         feeds: how many databases tell of deletions.
         observer: is told what was done.
     """
@@ -149,6 +150,7 @@ class Controller:
         docker_up: Callable[[], bool] = lambda: True,
         learned: Callable[[], None] = lambda: None,
         distrust: Callable[[], None] = lambda: None,
+        relist: Callable[[], None] = lambda: None,
         feeds: int = 1,
         observer: Observer | None = None,
     ) -> None:
@@ -161,6 +163,7 @@ class Controller:
         self._docker_up = docker_up
         self._learned = learned
         self._distrust = distrust
+        self._relist = relist
         self._observer = observer or Observer()
         self._reconciler = Reconciler(index=index, judge=judge, reap=reap, clock=clock)
         self._unheard = [Unheard() for _ in range(feeds)]
@@ -258,6 +261,8 @@ class Controller:
             self.reconciling.add(prefix, wait, hasten=True)
         self._learned()  # may wait for the disk: after what is to be removed, before we say ready
         self._say_held(screening)
+        if screening.hearsay:
+            self._relist()
         took = self._list.seconds + self._clock() - self._screened_at
         self._observer.screened(screening, Sweep(self._list.cause, took) if fresh_list else None)
         if fresh_list and not self.ready.is_set():

@@ -25,12 +25,20 @@ class PrefixIndex:
         self._lock = threading.Lock()
         self._by_id: dict[str, Resource] = {}
         self._by_prefix: dict[str, dict[str, Resource]] = {}
+        self._hearsay: set[str] = set()
 
-    def put(self, resource: Resource) -> None:
-        """Add a resource, or replace what is known under its id."""
+    def put(self, resource: Resource, *, hearsay: bool = False) -> None:
+        """Add a resource, or replace what is known under its id.
+
+        Args:
+            resource: as it is known now.
+            hearsay: it may be none of ours at all, which the next listing will tell.
+        """
         with self._lock:
             self._discard(resource.id)
             self._put(resource)
+            if hearsay:
+                self._hearsay.add(resource.id)
 
     def discard(self, id_: str) -> Resource | None:
         """Forget a resource; returns what was known of it, None for an unknown id."""
@@ -42,6 +50,7 @@ class PrefixIndex:
         with self._lock:
             self._by_id.clear()
             self._by_prefix.clear()
+            self._hearsay.clear()
             for resource in resources:
                 self._discard(resource.id)  # should a listing name one twice
                 self._put(resource)
@@ -50,6 +59,10 @@ class PrefixIndex:
         """What is known under this id."""
         with self._lock:
             return self._by_id.get(id_)
+
+    def is_hearsay(self, id_: str) -> bool:
+        """Whether nothing but an event has told that this is ours."""
+        return id_ in self._hearsay
 
     def resources(self, prefix: str) -> tuple[Resource, ...]:
         """Everything that has an owner with this prefix."""
@@ -74,6 +87,7 @@ class PrefixIndex:
 
     def _discard(self, id_: str) -> Resource | None:
         resource = self._by_id.pop(id_, None)
+        self._hearsay.discard(id_)
         if resource is not None:
             for prefix in resource.prefixes:
                 held = self._by_prefix[prefix]

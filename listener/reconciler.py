@@ -43,6 +43,7 @@ class Screening:
         orphans: by prefix, what is to be removed.
         waiting: by prefix, the verdict with the longest time that it has to wait.
         held: by prefix, why it is held.
+        hearsay: something else is held that may be none of ours at all; a listing tells.
         reported: by prefix with a row that was reported deleted and is still there, in how many
             seconds to look again.
         token: releases exactly what is held.
@@ -54,6 +55,7 @@ class Screening:
     waiting: Mapping[str, Verdict]
     held: Mapping[str, str]
     token: str
+    hearsay: bool = False
     reported: Mapping[str, float] = field(default_factory=dict)
     verdicts: Mapping[str, Verdict] = field(default_factory=dict)
 
@@ -150,6 +152,7 @@ class Reconciler:
         orphans: dict[str, list[Resource]] = {}
         waiting: dict[str, Verdict] = {}
         held: dict[str, str] = {}
+        hearsay = False
         for prefix, members in by_prefix.items():
             for resource in members:
                 verdict = verdicts[resource.id]
@@ -159,6 +162,8 @@ class Reconciler:
                     waiting[prefix] = max(
                         waiting.get(prefix, verdict), verdict, key=lambda v: v.wait
                     )
+                elif verdict.state is State.HELD and self._index.is_hearsay(resource.id):
+                    hearsay = True
                 elif verdict.state is State.HELD:
                     held[prefix] = verdict.evidence
         return Screening(
@@ -167,6 +172,7 @@ class Reconciler:
             waiting=waiting,
             held=held,
             token=self._judge.token(held) if held else "",
+            hearsay=hearsay,
             reported=reported,
             verdicts=verdicts,
         )

@@ -117,6 +117,7 @@ class Listener:
             docker_up=lambda: self._docker.up,
             learned=self._remember,
             distrust=self._distrust,
+            relist=self.sweep_now,
             feeds=len(self._databases),
             observer=Observers(*observers),
         )

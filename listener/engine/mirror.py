@@ -53,14 +53,15 @@ class Mirror:
         if event.get("Action") == "destroy":
             self._index.discard(id_)
         else:
-            self._put(id_, _resource(event, id_, name, attributes))
+            resource = _resource(event, id_, name, attributes)
+            self._put(id_, resource, hearsay=naming.may_inherit(attributes))
 
-    def _put(self, id_: str, resource: Resource | None) -> None:
+    def _put(self, id_: str, resource: Resource | None, *, hearsay: bool) -> None:
         known = self._index.get(id_)
         if resource is None:
             self._index.discard(id_)  # renamed away from a name that was its only mark
         elif known is None or known.name != resource.name:
-            self._index.put(resource)
+            self._index.put(resource, hearsay=hearsay)
             for prefix in resource.prefixes:
                 self._appeared(prefix)
 

@@ -169,6 +169,23 @@ def test_a_delay_puts_a_reap_off_and_a_row_that_returns_cancels_it(
     gone(api, doomed)
 
 
+def test_what_was_made_from_a_topologys_image_is_never_said_to_be_held(
+    api: docker.APIClient, rows: Rows, run: Run
+) -> None:
+    rows.insert(new_id())  # somebody's on another host
+    labels = {"decnet.topology.id": new_id()}
+    evidence = api.create_container("busybox", ["sleep", "1"], labels=labels)["Id"]
+    api.commit(evidence, "seized")
+    api.remove_container(evidence)
+    listener = run(*FOR_EVER)
+    listener.start()
+    analysis = api.create_container("seized", ["sleep", "1"], name="analysis")["Id"]
+    held = deploy(api, new_id())
+    (said,) = listener.await_log("held")
+    assert said["prefix"] == held.prefix
+    assert exists(api, analysis)
+
+
 def test_with_the_policy_witnessed_what_was_never_seen_stays(
     api: docker.APIClient, rows: Rows, run: Run, doomed: Topology
 ) -> None:

@@ -25,10 +25,10 @@ class RecordingIndex(PrefixIndex):
         super().__init__()
         self.put_names: list[str] = []
 
-    def put(self, resource: Resource) -> None:
+    def put(self, resource: Resource, *, hearsay: bool = False) -> None:
         """Remember and put."""
         self.put_names.append(resource.name)
-        super().put(resource)
+        super().put(resource, hearsay=hearsay)
 
 
 def watching(proxy: FaultProxy, quiet: float = PATIENCE) -> tuple[Watch, RecordingIndex]:

@@ -120,6 +120,7 @@ class Listener:
             reap=partial(self._reap, reaper_),
             clock=world.clock,
             docker_up=lambda: self.docker_up,
+            relist=lambda: self.watch.relist(),
             feeds=len(world.databases),
             observer=RemovalLog(),
         )

@@ -27,19 +27,24 @@ class Host:
         self.engine = SimulatedEngine()
         self.index = PrefixIndex()
         self.docker_up = True
+        self.relists = 0
         self.controller = Controller(
             index=self.index,
             judge=Judge([(self.database.ask, Evidence(30.0))], delay=delay),
             reap=_reap_nothing if dry_run else Reaper(self.engine, Inline(), 1).reap,
             clock=self.clock,
             docker_up=lambda: self.docker_up,
+            relist=self._count_relist,
             observer=Observers(RemovalLog(), observer or Observer()),
         )
 
-    def appear(self, *resources: Resource) -> None:
+    def _count_relist(self) -> None:
+        self.relists += 1
+
+    def appear(self, *resources: Resource, hearsay: bool = False) -> None:
         """They are created, and their events arrive."""
         for resource in self.engine.put(*resources):
-            self.index.put(resource)
+            self.index.put(resource, hearsay=hearsay)
             for prefix in resource.prefixes:
                 self.controller.appeared(prefix)
 

@@ -152,6 +152,22 @@ def test_what_is_held_is_said_once_with_its_token(log: list[Record]) -> None:
     assert host.engine.removed() == []
 
 
+def test_what_only_an_event_calls_ours_is_not_said_to_be_held_until_a_listing_does_too(
+    log: list[Record],
+) -> None:
+    host = Host()
+    host.sweep()
+    host.settle(1.0)
+    host.appear(base(settled=False), hearsay=True)
+    host.settle(1.0)
+    assert host.relists
+    assert not events(log, "held")
+    host.sweep()
+    host.settle(1.0)
+    (said,) = events(log, "held")
+    assert said["extra"]["prefix"] == P
+
+
 def test_a_delay_is_kept_and_the_row_that_returns_cancels_the_reap() -> None:
     host = Host(delay=60.0)
     host.database.rows.add(TOPOLOGY)
