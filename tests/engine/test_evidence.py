@@ -184,6 +184,8 @@ def test_what_was_made_from_a_topologys_image_is_never_said_to_be_held(
     (said,) = listener.await_log("held")
     assert said["prefix"] == held.prefix
     assert exists(api, analysis)
+    api.remove_container(analysis)
+    api.remove_image("seized")
 
 
 def test_with_the_policy_witnessed_what_was_never_seen_stays(
