@@ -6,6 +6,7 @@ what shows that it is stuck is one piece of work without an end, or one defect a
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 
@@ -87,8 +88,16 @@ class Link:
                 self._changed_at = time.time()
                 logger.bind(event="up", side=self.name).info("{} is up", self.name)
 
-    def failed(self, reason: object) -> None:
-        """It was not; the same reason is said once."""
+    def failed(self, reason: object, *, asked_at: float = math.inf) -> None:
+        """It was not; the same reason is said once.
+
+        Args:
+            reason: why.
+            asked_at: when it was asked, in seconds on the monotonic clock. A question that is older
+                than the last answer tells of what is over.
+        """
+        if self._answered_at is not None and asked_at < self._answered_at:
+            return
         text = presentable(reason)
         with self._lock:
             if text != self._reason:

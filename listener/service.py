@@ -443,10 +443,11 @@ class Listener:
         def ask(prefixes: Iterable[str]) -> Answer:
             if self._stop.is_set():
                 raise NoAnswer("the listener is stopping")
+            began = time.monotonic()
             try:
                 answer = database.topologies.ask(prefixes)
             except NoAnswer as error:
-                database.link.failed(error)
+                database.link.failed(error, asked_at=began)
                 raise
             database.link.answered()
             return answer

@@ -98,6 +98,21 @@ def test_whatever_the_reason_is_the_side_is_down_and_it_is_told(
 # How long it has been like that.
 
 
+def test_a_question_from_before_the_last_answer_tells_of_what_is_over(
+    log: list[Record], later: Callable[[float], None]
+) -> None:
+    link = Link("the database")
+    asked_at = time.monotonic()
+    later(1.0)
+    link.answered()
+    link.failed("timed out", asked_at=asked_at)
+    assert link.up
+    later(1.0)
+    link.failed("timed out", asked_at=time.monotonic())
+    assert not link.up
+    assert [record["level"].name for record in log] == ["INFO", "ERROR"]
+
+
 def test_a_side_is_down_from_the_first_failure_until_it_is_reached(
     later: Callable[[float], None],
 ) -> None:
