@@ -25,7 +25,7 @@ import struct
 import threading
 import time
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
@@ -95,6 +95,7 @@ class SqliteTopologies(Topologies):
         super().__init__(f"the SQLite file {self.path}", clock)
         self._lock = threading.Lock()  # guards what is known of the files
         self._database: _File | None = None
+        self._paths_beside: Mapping[str, Path] = {}
         self._beside: dict[str, _File] = {}
         self._outdated = False
         self._generation = 0
@@ -214,7 +215,7 @@ class SqliteTopologies(Topologies):
         with self._lock:
             found = self._find()
             if self._database is None:
-                self._database = found
+                self._database, self._paths_beside = found, files.beside(self.path)
             elif found != self._database:
                 raise self.no_answer(
                     "is not the file that it was; put the old one back, or restart the listener if"
@@ -224,7 +225,7 @@ class SqliteTopologies(Topologies):
 
     def _check_beside(self) -> None:
         found: dict[str, _File] = {}
-        for suffix, path in files.beside(self.path).items():
+        for suffix, path in self._paths_beside.items():
             try:
                 found[suffix] = _look(path).file
             except FileNotFoundError:
