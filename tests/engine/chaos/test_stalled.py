@@ -66,12 +66,17 @@ class Creates:
 
     @property
     def ratio(self) -> float:
-        """How many times as long it takes."""
-        return statistics.median(self._with) / statistics.median(self._without)
+        """How many times as long it takes, by the quickest quarter: what else the machine does
+        at a time makes some creates slower, what the listener costs makes all of them.
+        """
+        with_, without = (statistics.quantiles(s)[0] for s in (self._with, self._without))
+        return with_ / without
 
     @property
     def waits(self) -> float:
-        """By how much longer, in units of what the engine waits for a full subscriber."""
+        """By how much longer, by the median, in units of what the engine waits for a full
+        subscriber.
+        """
         return (statistics.median(self._with) - statistics.median(self._without)) / WAIT
 
     def __str__(self) -> str:
