@@ -180,7 +180,9 @@ def test_the_index_holds_what_is_decnets_whatever_the_stream_brings() -> None:
     counts: Counter[str] = Counter()
     different: set[bytes] = set()
 
-    @settings(PROFILE, max_examples=480)
+    # A fifth more than it takes: Hypothesis also draws the constants of the modules that are
+    # loaded, so that what ran before in the same process changes the examples.
+    @settings(PROFILE, max_examples=580)
     @given(
         stream=st.lists(events(), min_size=3, max_size=6),
         wrong=st.lists(hostile, min_size=3, max_size=3),
