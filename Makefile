@@ -8,7 +8,7 @@ RUN := $(BIN)/python
 CODE := tests/unit tests/database
 UNIT := $(CODE) tests/documentation
 STEPS ?= 100000
-ROUNDS ?= 200
+ROUNDS ?= 40
 DOCKER ?= docker
 IMAGE ?= topology-reaper:dev
 
@@ -17,7 +17,7 @@ IMAGE ?= topology-reaper:dev
 build/wheels $(VENV)/ready $(VENV)/ready-to-bench: export PIP_CONSTRAINT := constraints.txt
 build/wheels $(VENV)/ready $(VENV)/ready-to-bench: export PIP_BUILD_CONSTRAINT := constraints.txt
 
-.PHONY: demo test check lint types unit mutants soak bench bench-quick pythons docs image wheels clean help
+.PHONY: demo test check lint types unit deep mutants soak bench bench-quick pythons docs image wheels clean help
 
 help:  ## what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -44,7 +44,11 @@ unit: $(VENV)/ready
 mutants: $(VENV)/ready  ## mistakes made on purpose, each with the test that must catch it
 	$(RUN) -m tests.mutants
 
-soak: $(VENV)/ready  ## look for a broken promise: 100,000 random steps, 200 rounds of chaos, each time others
+deep: soak  ## before a release: soak, what is long or random, mutants
+	$(RUN) -m pytest -m deep
+	$(RUN) -m tests.mutants
+
+soak: $(VENV)/ready  ## look for a broken promise in random steps and rounds of chaos; STEPS=… ROUNDS=… for more
 	$(RUN) -m tests.property.soak --steps $(STEPS)
 	PYTHONPATH=contrib/scripts $(RUN) -m tests.engine.chaos.soak --rounds $(ROUNDS)
 

@@ -125,6 +125,7 @@ def run_tests(copy: Path, tests: Iterable[str], *options: str) -> subprocess.Com
     return subprocess.run(
         [
             *(sys.executable, "-m", "pytest", "-q", "--tb=short", "--junitxml=results.xml"),
+            *("-m", ""),  # a deep one as well
             *options,
             *(f"tests/{test}" for test in sorted(tests)),
         ],
