@@ -1,4 +1,4 @@
-"""A private engine whose containers outlive its daemon, the image on it, and a way to this host."""
+"""A private engine, the image on it, and a way from its containers to this host."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def image_archive() -> Path:
 @pytest.fixture(scope="session")
 def sidecar_engine() -> Iterator[PrivateEngine]:
     """A private engine; the daemon has a second socket where one has it by default."""
-    options = ["--live-restore", f"--group={GROUP}", "--host=unix:///run/docker.sock"]
+    options = [f"--group={GROUP}", "--host=unix:///run/docker.sock"]
     with PrivateEngine(dockerd_options=options) as engine:
         yield engine
 
@@ -110,8 +110,8 @@ def wire(engine: PrivateEngine) -> Iterator[Wire]:
 
 @pytest.fixture
 def server_url(request: pytest.FixtureRequest) -> str:
-    """The URL of a fresh database; its kind, if it is to be another, by indirect parameter."""
-    url: str = request.getfixturevalue(f"{getattr(request, 'param', 'postgresql')}_url")
+    """The URL of a fresh database, of the kind that is the indirect parameter."""
+    url: str = request.getfixturevalue(f"{request.param}_url")
     return url
 
 

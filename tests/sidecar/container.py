@@ -98,8 +98,8 @@ class Sidecar:
         return self.logged(event)
 
     def stop(self) -> int:
-        """End it as an operator would, who waits for two seconds; returns its exit status."""
-        docker(self._engine, "stop", "--time=2", self.id)
+        """End it as an operator would; returns its exit status, 137 if it did not listen."""
+        docker(self._engine, "stop", "--time=30", self.id)
         return int(self.state["ExitCode"])
 
     def execute(self, *command: str) -> tuple[int, str]:

@@ -9,9 +9,9 @@ import zipfile
 from pathlib import Path
 
 import docker as sdk
+import pytest
 from private_engine import PrivateEngine
 
-from tests.conftest import Measured
 from tests.sidecar import image as image_
 from tests.sidecar.image import ROOT, docker
 
@@ -39,7 +39,7 @@ PINNED = {
 
 
 def test_it_holds_what_it_needs_and_nothing_of_the_tools_that_made_it(
-    engine: PrivateEngine, api: sdk.APIClient, image: str, record_property: Measured
+    engine: PrivateEngine, api: sdk.APIClient, image: str
 ) -> None:
     inspected = api.inspect_image(image)  # type: ignore[no-untyped-call]
     labels = inspected["Config"]["Labels"]
@@ -66,10 +66,10 @@ def test_it_holds_what_it_needs_and_nothing_of_the_tools_that_made_it(
     count += "find /opt/topology-reaper -name '*.pyc' | wc -l"
     sources, compiled = map(int, inside(count).split())
     assert compiled >= 0.9 * sources, "a read-only root cannot keep what Python compiles"
-    record_property("the image", f"{inspected['Size'] / MEGABYTE:.0f} MB")
     assert inspected["Size"] < 200 * MEGABYTE
 
 
+@pytest.mark.deep
 def test_a_build_of_another_day_installs_the_same_and_that_is_what_is_pinned(
     engine: PrivateEngine, image: str, tmp_path: Path
 ) -> None:

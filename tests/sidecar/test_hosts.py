@@ -1,10 +1,9 @@
-"""Three hosts, an engine and a listener each, and one PostgreSQL for all of them."""
+"""Two hosts, an engine and a listener each, and one PostgreSQL for both."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -13,12 +12,11 @@ import pytest
 from private_engine import PrivateEngine
 
 from tests.conftest import make_table
-from tests.engine.conftest import assert_no_password, connect, empty, gone
+from tests.engine.conftest import assert_no_password, connect, gone
 from tests.support.decnet import Topology, deploy, new_id
 from tests.support.process import ListenerProcess, eventually
 from tests.support.rows import Rows
 
-COUNT = 3
 INSTALLED = Path(sys.executable).with_name("topology-reaper")
 AS_INSTALLED = ("sh", "-c", 'shift 3; exec "$0" "$@"', str(INSTALLED))
 """Runs the installed command in place of the `python -m listener` that follows."""
@@ -48,17 +46,6 @@ class Host:
         assert told() == expected
 
 
-@pytest.fixture(scope="module")
-def engines() -> Iterator[Sequence[PrivateEngine]]:
-    """Engines that know nothing of each other."""
-    with ExitStack() as stack, ThreadPoolExecutor(COUNT) as pool:
-        engines = [PrivateEngine() for _ in range(COUNT)]
-        for engine in engines:
-            stack.callback(engine.stop)
-        list(pool.map(PrivateEngine.start, engines))
-        yield engines
-
-
 @pytest.fixture
 def rows(postgresql_url: str) -> Iterator[Rows]:
     """The one table, able to push."""
@@ -68,92 +55,50 @@ def rows(postgresql_url: str) -> Iterator[Rows]:
 
 
 @pytest.fixture
-def hosts(
-    engines: Sequence[PrivateEngine], postgresql_url: str, tmp_path: Path
-) -> Iterator[Sequence[Host]]:
-    """Three hosts, emptied afterwards."""
-    hosts = [
-        Host(engine, postgresql_url, tmp_path / f"state-{number}")
-        for number, engine in enumerate(engines)
-    ]
-    yield hosts
-    for host, engine in zip(hosts, engines, strict=True):
-        host.listener.kill()
-        assert_no_password(host.listener, postgresql_url)
-        host.api.close()
-        empty(engine)
+def hosts(engine: PrivateEngine, postgresql_url: str, tmp_path: Path) -> Iterator[list[Host]]:
+    """Two hosts."""
+    with PrivateEngine() as other, ExitStack() as ends:
+        hosts = []
+        for number, one in enumerate((engine, other)):
+            hosts.append(Host(one, postgresql_url, tmp_path / f"state-{number}"))
+            ends.callback(hosts[-1].api.close)
+            ends.callback(hosts[-1].listener.kill)
+        yield hosts
+        for host in hosts:
+            assert_no_password(host.listener, postgresql_url)
 
 
-def start(hosts: Sequence[Host]) -> None:
-    with ThreadPoolExecutor(COUNT) as pool:
-        list(pool.map(lambda host: host.listener.start(), hosts))
-
-
-def everywhere(hosts: Sequence[Host], topology_id: str, decky: int) -> list[Topology]:
-    """What one topology has on each host."""
-    with ThreadPoolExecutor(COUNT) as pool:
-        return list(pool.map(lambda host: host.deploy(topology_id, decky), hosts))
-
-
-def test_a_deleted_topology_goes_from_every_host_and_a_live_one_stays_on_each(
-    hosts: Sequence[Host], rows: Rows
+def test_each_host_removes_its_part_and_catches_up_when_its_listener_is_back(
+    hosts: list[Host], rows: Rows
 ) -> None:
-    doomed, live = new_id(), new_id()
-    rows.insert(doomed, live)
-    orphan, staying = everywhere(hosts, doomed, 1), everywhere(hosts, live, 2)
-    start(hosts)
-    assert {line["feed"] for h in hosts for line in h.listener.await_log("feed")} == {"notify"}
+    first, second = hosts
+    shared, own, missed, live = (new_id() for _ in range(4))
+    rows.insert(shared, own, missed, live)
+    parts = {id_: [h.deploy(id_, n) for h in hosts] for n, id_ in enumerate((shared, missed, live))}
+    firsts = first.deploy(own, 3)
+    # Under the same names as the first's: what is one host's is told apart by its row alone.
+    seconds = second.deploy(live, 3)
+    for host in hosts:
+        host.listener.start()
+        (line,) = host.listener.await_log("feed")
+        assert line["feed"] == "notify"
 
-    rows.delete(doomed)
-
-    for host, part in zip(hosts, orphan, strict=True):
+    rows.delete(own)
+    gone(first.api, firsts)
+    rows.delete(shared)  # when this is gone both have heard of both
+    for host, part in zip(hosts, parts[shared], strict=True):
         gone(host.api, part)
-    for host, part in zip(hosts, staying, strict=True):
+    first.await_removed(own, shared)
+    second.await_removed(shared)
+
+    second.listener.kill()
+    rows.delete(missed)
+    gone(first.api, parts[missed][0])
+    parts[missed][1].assert_intact(second.api)  # nobody reaches over from another host
+
+    second.listener.start()
+    gone(second.api, parts[missed][1])
+    second.await_removed(shared, missed)
+    seconds.assert_intact(second.api)
+    for host, part in zip(hosts, parts[live], strict=True):
         part.assert_intact(host.api)
-        host.await_removed(doomed)
-
-
-def test_a_topology_of_one_host_is_no_concern_of_the_others(
-    hosts: Sequence[Host], rows: Rows
-) -> None:
-    own = [new_id() for _ in hosts]
-    last = new_id()
-    rows.insert(*own, last)
-    # Each under the same names: what is one host's is told apart by its row alone.
-    parts = [host.deploy(id_, 1) for host, id_ in zip(hosts, own, strict=True)]
-    shared = everywhere(hosts, last, 2)
-    start(hosts)
-
-    rows.delete(own[0])
-    gone(hosts[0].api, parts[0])
-    rows.delete(last)  # when this is gone they have all heard of both
-    for host, part in zip(hosts, shared, strict=True):
-        gone(host.api, part)
-
-    hosts[0].await_removed(own[0], last)
-    for host, part in list(zip(hosts, parts, strict=True))[1:]:
-        host.await_removed(last)
-        part.assert_intact(host.api)
-
-
-def test_a_host_whose_listener_was_down_catches_up_when_it_is_back(
-    hosts: Sequence[Host], rows: Rows
-) -> None:
-    doomed, live = new_id(), new_id()
-    rows.insert(doomed, live)
-    orphan, staying = everywhere(hosts, doomed, 1), everywhere(hosts, live, 2)
-    start(hosts)
-    stopped, killed, present = hosts
-    assert stopped.listener.stop() == 0
-    killed.listener.kill()
-
-    rows.delete(doomed)
-    gone(present.api, orphan[-1])
-    for host, part in zip((stopped, killed), orphan, strict=False):
-        part.assert_intact(host.api)  # nobody reaches over from another host
-
-    start((stopped, killed))
-    for host, part, other in zip(hosts, orphan, staying, strict=True):
-        gone(host.api, part)
-        other.assert_intact(host.api)
-        host.await_removed(doomed)

@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
+import docker
 import pytest
 from debian_packages import ensure
 from private_engine import PrivateEngine
 
-from tests.engine.conftest import connect, gone
-from tests.sidecar.conftest import OWNER, Wire, load_image
-from tests.sidecar.container import DATA, Sidecar, mount
+from tests.engine.conftest import empty, gone
+from tests.sidecar.conftest import Wire
 from tests.support.decnet import deploy, new_id
+from tests.support.process import ListenerProcess, command
+from tests.support.proxy import Proxy
 from tests.support.rows import Rows
 
-NAME = "docker.example"
+NAME = "localhost"
 """The engine's name in its certificate."""
 PORT = 2376
-CERTIFICATES = "/certificates"
 REQUEST = "req -newkey rsa:2048 -nodes -days 2 -x509"
 
 
@@ -63,101 +65,110 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
 
 
 @pytest.fixture(scope="module")
-def engine(authority: Authority, image_archive: Path) -> Iterator[PrivateEngine]:
-    """A private engine with the image, also on TCP, for whom its authority knows."""
+def tls_engine(authority: Authority) -> Iterator[PrivateEngine]:
+    """A private engine that is on TCP too, for whom its authority knows."""
     files = {"cert": "cert.pem", "key": "key.pem", "cacert": "ca.pem"}
     folder = authority.certify(NAME, "serverAuth")
     options = ["--tlsverify", f"--host=tcp://0.0.0.0:{PORT}"]
     options += [f"--tls{name}={folder / file}" for name, file in files.items()]
     with PrivateEngine(dockerd_options=options) as engine:
-        load_image(engine, image_archive)
         yield engine
 
 
 @pytest.fixture
-def image(engine: PrivateEngine, image_archive: Path) -> str:
-    """The image's name on it."""
-    return load_image(engine, image_archive)
+def engine(tls_engine: PrivateEngine) -> Iterator[PrivateEngine]:
+    """It, empty afterwards."""
+    yield tls_engine
+    empty(tls_engine)
 
 
-def over_tls(wire: Wire, certificates: Path, data: Path) -> tuple[str, ...]:
-    """The options of one that reaches the engine by TCP alone, with these certificates."""
-    return (
-        *(f"--user={OWNER}:{OWNER}", f"--add-host={NAME}:{wire.there}", mount(data, DATA)),
-        mount(certificates, CERTIFICATES, read_only=True),
-        f"--env=REAPER_DATABASE_URL=sqlite:///{DATA}/decnet.db",
-        *(f"--env=DOCKER_HOST=tcp://{NAME}:{PORT}", "--env=DOCKER_TLS_VERIFY=1"),
-        f"--env=DOCKER_CERT_PATH={CERTIFICATES}",
+@pytest.fixture
+def port(engine: PrivateEngine) -> Iterator[int]:
+    """The port of this host by which the engine is reached."""
+    with Wire.to(engine) as wire, Proxy((wire.there, PORT)) as proxy:
+        yield proxy.port
+
+
+def over_tls(port: int, certificates: Path) -> dict[str, str]:
+    """The environment of one that reaches the engine by TCP with these certificates."""
+    return {
+        "DOCKER_HOST": f"tcp://{NAME}:{port}",
+        "DOCKER_TLS_VERIFY": "1",
+        "DOCKER_CERT_PATH": str(certificates),
         # What a host sets for its clients of the web is not for the engine.
-        "--env=REQUESTS_CA_BUNDLE=/etc/ssl/certs/ca-certificates.crt",
-        *(f"--env={name}=http://127.0.0.1:9" for name in ("HTTPS_PROXY", "HTTP_PROXY")),
-    )
+        "REQUESTS_CA_BUNDLE": "/etc/ssl/certs/ca-certificates.crt",
+        **dict.fromkeys(("HTTPS_PROXY", "HTTP_PROXY"), "http://127.0.0.1:9"),
+    }
+
+
+def within(environment: dict[str, str]) -> tuple[str, ...]:
+    """The command that runs another in this environment."""
+    return ("env", *(f"{name}={value}" for name, value in environment.items()))
 
 
 def test_it_does_its_work_over_tcp_with_certificates_on_both_sides(
-    engine: PrivateEngine, image: str, wire: Wire, authority: Authority, data: Path, rows: Rows
+    api: docker.APIClient, port: int, authority: Authority, data: Path, rows: Rows
 ) -> None:
     doomed, live = new_id(), new_id()
     rows.insert(doomed, live)
     certificates = authority.certify("listener", "clientAuth")
-    with connect(engine) as api:
-        orphan, staying = deploy(api, doomed), deploy(api, live, decky_numbers=(3, 4))
-        listener = Sidecar(engine, api, image, *over_tls(wire, certificates, data))
-        listener.start()
-
+    orphan, staying = deploy(api, doomed), deploy(api, live, decky_numbers=(3, 4))
+    environment = over_tls(port, certificates)
+    url = f"sqlite:///{data}/decnet.db"
+    host = environment["DOCKER_HOST"]
+    with ListenerProcess(host, url, within=within(environment)) as listener:
         rows.delete(doomed)
 
         gone(api, orphan)
         staying.assert_intact(api)
+        assert not listener.logged("tls")
         assert listener.stop() == 0
 
 
 @pytest.mark.usefixtures("rows")
 def test_who_is_refused_is_told_by_whom_and_what_to_do_about_it(
-    engine: PrivateEngine, image: str, wire: Wire, authority: Authority, data: Path, tmp_path: Path
+    port: int, authority: Authority, data: Path, tmp_path: Path
 ) -> None:
-    none = tmp_path / "none"
-    none.mkdir()
+    (tmp_path / "none").mkdir()
     (tmp_path / "other").mkdir()
     ours, other = authority.certify("ours", "clientAuth"), Authority(tmp_path / "other" / "ca")
     stranger, trusting = other.certify("stranger", "clientAuth"), tmp_path / "trusting"
     authority.vouch_in(stranger)
     shutil.copytree(ours, trusting)
     other.vouch_in(trusting)
-    plain = ("--env=DOCKER_TLS_VERIFY=", "--env=DOCKER_CERT_PATH=")
-    by_address = f"--env=DOCKER_HOST=tcp://{wire.there}:{PORT}"
-    cases: list[tuple[Path, tuple[str, ...], int, str]] = [
-        (none, (), 2, "no usable ca.pem, cert.pem and key.pem"),
-        (stranger, (), 3, "refuses our certificate"),
-        (trusting, (), 3, "shows a certificate that is not trusted"),
-        (ours, (by_address,), 3, "shows a certificate that is not trusted (IP address mismatch"),
+    by_address = {"DOCKER_HOST": f"tcp://127.0.0.1:{port}"}
+    plain = {"DOCKER_TLS_VERIFY": "", "DOCKER_CERT_PATH": ""}
+    cases: list[tuple[Path, dict[str, str], int, str]] = [
+        (tmp_path / "none", {}, 2, "no usable ca.pem, cert.pem and key.pem"),
+        (stranger, {}, 3, "refuses our certificate"),
+        (trusting, {}, 3, "shows a certificate that is not trusted"),
+        (ours, by_address, 3, "shows a certificate that is not trusted (IP address mismatch"),
         (ours, plain, 3, "speaks TLS alone"),
     ]
-    with connect(engine) as api:
-        swept = []
-        for folder, options, *_ in cases:
-            given = (*over_tls(wire, folder, data), *options)
-            command = ("sweep", "--timeout=1")
-            swept.append(Sidecar(engine, api, image, *given, command=command))
-            swept[-1].start(wait=False)
-        for one, (*_, status, words) in zip(swept, cases, strict=True):
-            assert api.wait(one.id)["StatusCode"] == status, one.log
-            (sentence,) = one.sentences
-            assert words in sentence
-            assert re.search(r"DOCKER_(CERT_PATH|TLS_VERIFY)", sentence), "the remedy"
-            assert "_ssl.c" not in one.log
+    for folder, changes, status, words in cases:
+        done = sweep(data, {**over_tls(port, folder), **changes})
+        assert done.returncode == status, done.stderr
+        *_, sentence = done.stderr.splitlines()
+        assert words in sentence
+        assert re.search(r"DOCKER_(CERT_PATH|TLS_VERIFY)", sentence), "the remedy"
+        assert "_ssl.c" not in sentence
 
 
 def test_an_engine_whose_certificate_nobody_looks_at_is_warned_of(
-    engine: PrivateEngine, image: str, wire: Wire, authority: Authority, data: Path, rows: Rows
+    port: int, authority: Authority, data: Path, rows: Rows
 ) -> None:
     rows.insert(new_id())
     certificates = authority.certify("careless", "clientAuth")
-    careless = (*over_tls(wire, certificates, data), "--env=DOCKER_TLS_VERIFY=")
-    with connect(engine) as api:
-        listener = Sidecar(engine, api, image, *careless)
-        listener.start()
-        (line,) = listener.logged("tls")
-        assert (line["level"], "DOCKER_TLS_VERIFY=1" in line["message"]) == ("WARNING", True)
-        assert not listener.sentences, "nothing but the log"
-        assert listener.stop() == 0
+    done = sweep(data, {**over_tls(port, certificates), "DOCKER_TLS_VERIFY": ""})
+    assert done.returncode == 0, done.stderr
+    assert "DOCKER_TLS_VERIFY=1" in done.stderr
+
+
+def sweep(data: Path, environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    """Sweep, in this environment and beside the database there."""
+    return subprocess.run(
+        command("sweep", "--timeout=1", "--database-url", f"sqlite:///{data}/decnet.db"),
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+    )
