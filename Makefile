@@ -8,7 +8,9 @@ RUN := $(BIN)/python
 CODE := tests/unit tests/database
 UNIT := $(CODE) tests/documentation
 STEPS ?= 100000
-ROUNDS ?= 40
+ROUNDS ?= 30
+PYTHONS ?= 3.11 3.12 3.13
+N ?= 3
 DOCKER ?= docker
 IMAGE ?= topology-reaper:dev
 
@@ -17,7 +19,7 @@ IMAGE ?= topology-reaper:dev
 build/wheels $(VENV)/ready $(VENV)/ready-to-bench: export PIP_CONSTRAINT := constraints.txt
 build/wheels $(VENV)/ready $(VENV)/ready-to-bench: export PIP_BUILD_CONSTRAINT := constraints.txt
 
-.PHONY: demo test check lint types unit deep mutants soak bench bench-quick pythons docs image wheels clean help
+.PHONY: demo test suite check steady lint types unit deep mutants soak bench bench-quick pythons docs image wheels clean help
 
 help:  ## what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -25,10 +27,19 @@ help:  ## what there is
 demo: $(VENV)/ready  ## deploy two topologies on a private engine, delete one row, see what goes
 	@$(RUN) contrib/scripts/private_engine.py -- $(BIN)/topology-reaper demo
 
-test: lint types  ## everything, against a private real engine
-	$(RUN) -m pytest -n 3 --dist loadfile
+test: $(VENV)/ready  ## what protects the promises: lint, types, and tests on real engines and servers
+	@$(MAKE) --no-print-directory -j3 lint types suite
 
-check: lint types unit  ## the quick loop: lint, types, and the tests that need no engine
+# Most tests wait for a server: three at a time keep two cores busy. A file stays with one worker, for
+# what it sets up, and they keep their order, so that the short ones of tests/unit come last.
+suite: $(VENV)/ready
+	$(RUN) -m pytest -n 3 --dist loadfile --no-loadscope-reorder
+
+check: $(VENV)/ready  ## the quick loop: lint, types, and the tests that need no engine
+	@$(MAKE) --no-print-directory -j2 lint types unit
+
+steady: $(VENV)/ready  ## make test N times, every second time on a busy machine; which were slow, which failed
+	$(RUN) contrib/scripts/steady.py $(N)
 
 lint: $(VENV)/ready
 	$(BIN)/ruff check .
@@ -39,7 +50,7 @@ types: $(VENV)/ready
 	$(BIN)/mypy contrib/scripts
 
 unit: $(VENV)/ready
-	$(RUN) -m pytest $(UNIT)
+	$(RUN) -m pytest -n 2 $(UNIT)
 
 mutants: $(VENV)/ready  ## mistakes made on purpose, each with the test that must catch it
 	$(RUN) -m tests.mutants
@@ -76,8 +87,8 @@ build/wheels: pyproject.toml constraints.txt
 	  --wheel-dir $@.part '.[all]' hatchling
 	@rm $@.part/topology_reaper-* && mv $@.part $@ && touch $@
 
-pythons:  ## the tests that need no engine, on every supported Python
-	@for version in 3.11 3.12 3.13; do \
+pythons:  ## the tests of the code that need no engine, on every supported Python
+	@for version in $(PYTHONS); do \
 	  contrib/scripts/find-python $$version >/dev/null || exit 1; \
 	  $(MAKE) --no-print-directory unit PYTHON=$$(contrib/scripts/find-python $$version) VENV=.venv-$$version UNIT='$(CODE)' || exit 1; \
 	done
