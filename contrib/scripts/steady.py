@@ -37,7 +37,8 @@ def main() -> int:
             read(results, failed, seconds)
             how = "passed" if succeeded else "FAILED"
             beside = f" beside {LOOPS} busy loops" if busy else ""
-            print(f"run {number} of {runs}{beside}: {how}, {time.monotonic() - started:.0f} s")
+            took = time.monotonic() - started
+            print(f"run {number} of {runs}{beside}: {how}, {took:.0f} s", flush=True)
     for test in sorted(seconds, key=lambda test: -max(seconds[test]))[:SLOWEST]:
         each = "  ".join(f"{taken:6.1f}" for taken in seconds[test])
         print(f"{each} s  {test}")
