@@ -11,8 +11,8 @@ import pytest
 from listener.service import Listener
 from listener.settings import Settings
 from listener.telemetry.board import Board
-from tests.unit.host import Host
-from tests.unit.world import TOPOLOGY, service
+from tests.world.host import Host
+from tests.world.parts import TOPOLOGY, service
 
 from .pages import TREE, Page
 

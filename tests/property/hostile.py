@@ -16,8 +16,8 @@ from typing import Any, TypeAlias
 import hypothesis.strategies as st
 from hypothesis import HealthCheck, Phase, settings
 
-from .engine import Container, Network
-from .oracle import owners_of
+from tests.world.engine import Container, Network
+from tests.world.oracle import owners_of
 
 PROFILE = settings(
     deadline=None,

@@ -12,8 +12,9 @@ import sys
 import time
 from collections import Counter
 
-from .process import without_threads_and_clocks
-from .world import MOVES, NUMBERS, Config, Move, World
+from tests.world.listener import without_threads_and_clocks
+from tests.world.moves import MOVES, NUMBERS, Adversary
+from tests.world.world import Config, Move
 
 STEPS_A_WORLD = 60
 
@@ -48,15 +49,15 @@ def play(seed: int, counts: Counter[str]) -> None:
     chance = random.Random(seed)
     random.seed(seed)  # the jitter of the queues
     everything = [name for names in MOVES.values() for name in names]
-    world = World(
+    world = Adversary(
         Config(
             databases=chance.choice((1, 1, 2)),
             grace=chance.choice((30.0, 30.0, 0.0, 2.0)),
             delay=chance.choice((0.0, 0.0, 10.0)),
             witnessed_only=chance.random() < 0.25,
-        ),
-        counts,
+        )
     )
+    world.counts = counts
     groups = [*chance.sample(list(MOVES), chance.randint(3, len(MOVES))), "work", "work"]
 
     def move(names: list[str]) -> Move:

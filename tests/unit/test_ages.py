@@ -10,8 +10,7 @@ from listener.engine.client import Engine
 from listener.engine.mirror import Mirror
 from listener.index import PrefixIndex
 from tests.cli.fake import EMPTY_ENGINE, FakeServer, as_json
-
-from .world import P, topology
+from tests.world.parts import P, topology
 
 
 @pytest.mark.parametrize("created", [1_700_000_000, 1])

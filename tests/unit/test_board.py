@@ -13,9 +13,8 @@ from listener.observer import Observer, Observers, Reconciled, Sweep
 from listener.reconciler import Outcome, Screening
 from listener.telemetry.board import REAPS, Board
 from listener.telemetry.metrics import STATES, Metrics
-
-from .host import Host
-from .world import TOPOLOGY, P, Q, base, network, service, topology
+from tests.world.host import Host
+from tests.world.parts import TOPOLOGY, P, Q, base, network, service, topology
 
 if TYPE_CHECKING:
     from loguru import Record
@@ -38,11 +37,6 @@ def known(board: Board, *, dry_run: bool = False) -> Host:
     host.sweep("start-up", 0.25)
     host.settle(1.0)
     return host
-
-
-def test_a_topology_with_a_row_is_alive() -> None:
-    board = Board()
-    assert shown(board, known(board)) == {P: ("alive", "its row exists")}
 
 
 def test_what_has_just_appeared_is_unknown_until_its_row_was_asked_for() -> None:
@@ -89,18 +83,6 @@ def test_in_a_dry_run_what_would_go_is_an_orphan() -> None:
         "orphan",
         "witnessed: its row was seen before and is gone",
     )
-
-
-def test_a_topology_with_parts_in_several_states_shows_the_one_that_matters_most() -> None:
-    board = Board()
-    host = known(board, dry_run=True)
-    host.appear(base("other", topology(P, 2)))  # a second topology with this prefix, never seen
-    host.step()
-    assert shown(board, host)[P][0] == "waiting"
-    host.database.rows = {topology(P, 2)}
-    host.controller.hinted(0)
-    host.step()
-    assert shown(board, host)[P][0] == "orphan"
 
 
 def test_what_is_being_removed_is_reaping_and_then_gone() -> None:
@@ -160,31 +142,6 @@ def test_the_time_to_gone_begins_with_the_first_hint_and_not_with_the_last_try()
     assert failed["hint_to_gone_ms"] is None  # it is not gone
     assert done["errors"] == []
     assert done["hint_to_gone_ms"] > done["duration_ms"]
-
-
-def test_the_time_to_gone_does_not_begin_with_what_came_to_nothing() -> None:
-    board = Board()
-    host = known(board)
-    host.database.failing = True
-    host.appear(base("late"))  # and nobody can tell whether it has a row
-    host.settle(10.0)
-    host.database.failing = False
-    host.settle(1000.0)
-    host.database.rows.clear()
-    host.controller.hinted(0, [TOPOLOGY])
-    host.settle(1.0)
-    (reap,) = board.status()["reaps"]
-    assert reap["hint_to_gone_ms"] == reap["duration_ms"]
-
-
-def test_what_could_not_be_removed_stays_an_orphan() -> None:
-    board = Board()
-    host = known(board)
-    host.database.rows.clear()
-    host.engine.faults["remove", "base"] = [EngineError("refused")] * 3
-    host.controller.hinted(0, [TOPOLOGY])
-    host.step()
-    assert shown(board, host)[P][0] == "orphan"
 
 
 def test_only_the_last_reaps_are_kept() -> None:
@@ -279,24 +236,6 @@ def test_metrics_count_what_happened() -> None:
     assert found["topology_reaper_commit_to_hint_seconds_sum"] == {(): 0.003}
 
 
-def test_a_reap_that_leaves_something_is_unfinished_and_not_gone() -> None:
-    board = Board()
-    metrics = Metrics(lambda: document(board, host))
-    host = known(board)
-    host = Host(observer=Observers(board, metrics))
-    host.database.rows.add(TOPOLOGY)
-    host.appear(base(), network())
-    host.sweep()
-    host.settle(1.0)
-    host.database.rows.clear()
-    host.engine.faults["remove", "network"] = [EngineError("refused")] * 3
-    host.controller.hinted(0, [TOPOLOGY])
-    host.step()
-    found = values(metrics)
-    assert found["topology_reaper_reaps_total"] == {("complete",): 0, ("unfinished",): 1}
-    assert found["topology_reaper_hint_to_gone_seconds_count"] == {(): 0}
-
-
 def test_gauges_say_what_the_status_says() -> None:
     board = Board()
     host = known(board)
@@ -312,10 +251,6 @@ def test_gauges_say_what_the_status_says() -> None:
     assert found["topology_reaper_unheard_deletions_total"] == {('the "db"\n',): 2}
     assert found["topology_reaper_workqueue_retries_total"] == {(): 4}
     assert found["topology_reaper_build_info"] == {("1.2.3",): 1}
-
-
-def test_every_state_that_the_board_knows_is_a_state_of_the_metrics() -> None:
-    assert set(STATES) == {"alive", "orphan", "waiting", "held", "unknown", "reaping"}
 
 
 # Observers.

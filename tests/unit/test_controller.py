@@ -9,9 +9,8 @@ import pytest
 
 from listener.controller import EVERYTHING, SCREEN_SPACING, Lane
 from listener.errors import EngineError
-
-from .host import Host
-from .world import (
+from tests.world.host import Host
+from tests.world.parts import (
     TOPOLOGY,
     Clock,
     P,

@@ -9,8 +9,7 @@ from listener.engine.client import Engine
 from listener.errors import EngineError
 from listener.naming import Resource
 from listener.service import DryRun
-
-from .world import Q, SimulatedEngine, base, service, topology
+from tests.world.parts import Q, SimulatedEngine, base, service, topology
 
 if TYPE_CHECKING:
     from loguru import Record

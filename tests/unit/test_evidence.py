@@ -9,8 +9,7 @@ import pytest
 from listener.evidence import Answer, Evidence, State, Verdict
 from listener.judge import Answers, Judge
 from listener.naming import Resource
-
-from .world import TOPOLOGY, P, Q, base, network, topology
+from tests.world.parts import TOPOLOGY, P, Q, base, network, topology
 
 OTHER = topology(tail=2)
 LIVE = topology("11111111")
@@ -79,12 +78,6 @@ def test_a_report_releases_nothing_that_is_held(vouched: Book) -> None:
     assert vouched.look(base(), beside=[NEIGHBOUR], rows=[LIVE], identity="two").state is State.HELD
 
 
-def test_a_report_kills_nothing_that_is_alive_and_nothing_else_than_it_names(vouched: Book) -> None:
-    vouched.evidence.reports.add([TOPOLOGY], 0.0)
-    assert vouched.look(base(), [TOPOLOGY]).state is State.ALIVE
-    assert vouched.look(base("x", OTHER)).state is State.WAITING
-
-
 # The answer.
 
 
@@ -121,25 +114,12 @@ def test_the_grace_begins_with_the_first_answer_that_shows_the_absence(vouched: 
     assert vouched.look(base("later"), at=520.0).wait == 10.0
 
 
-def test_a_grace_of_zero_counts_at_once_but_never_unvouched() -> None:
-    book = Book(grace=0.0)
-    assert book.look(base()).state is State.HELD
-    book.look(NEIGHBOUR, [LIVE])
-    assert book.look(base()).state is State.ORPHAN
-
-
 def test_a_database_that_never_owned_anything_here_is_not_believed() -> None:
     book = Book()
     for at in (0.0, 31.0, 1e9):
         assert book.look(base(), at=at).state is State.HELD
     # A row that owns nothing on this host does not vouch for it.
     assert book.look(base(), [OTHER], at=2e9).state is State.HELD
-
-
-def test_a_database_that_once_owned_something_stays_vouched_for(vouched: Book) -> None:
-    vouched.look(NEIGHBOUR, at=1.0)
-    vouched.look(base(), at=2.0)
-    assert vouched.look(base(), at=40.0).state is State.ORPHAN
 
 
 # The identity.
@@ -150,18 +130,6 @@ def test_what_was_witnessed_in_one_table_counts_for_nothing_in_another(vouched: 
     verdict = vouched.look(base(), at=2.0, identity="two")
     assert verdict.state is State.HELD
     assert "not the one" in verdict.evidence
-
-
-def test_after_a_change_neither_time_nor_a_live_neighbour_releases(vouched: Book) -> None:
-    vouched.look(base(), [TOPOLOGY])
-    for at in (0.0, 31.0, 1e9):
-        verdict = vouched.look(base(), [LIVE], at=at, identity="two", beside=[NEIGHBOUR])
-        assert verdict.state is State.HELD
-
-
-def test_what_is_seen_in_the_new_table_is_witnessed_there(vouched: Book) -> None:
-    vouched.look(base(), [TOPOLOGY], identity="two")
-    assert vouched.look(base(), identity="two").state is State.ORPHAN
 
 
 def test_a_table_that_comes_back_is_another_one_again(vouched: Book) -> None:
@@ -194,25 +162,6 @@ def test_the_token_of_other_prefixes_releases_nothing(held: list[str]) -> None:
     assert book.look(base()).state is State.HELD
 
 
-@pytest.mark.parametrize("token", ["", "0" * 12])
-def test_a_guess_releases_nothing(token: str) -> None:
-    book = held_book()
-    assert not book.judge.release([P], token)
-    assert book.look(base()).state is State.HELD
-
-
-def test_the_token_of_another_database_releases_nothing() -> None:
-    book, other = held_book("one"), held_book("two")
-    assert not book.judge.release([P], other.judge.token([P]))
-    assert book.look(base()).state is State.HELD
-
-
-def test_the_token_follows_the_set_of_prefixes_and_not_its_order() -> None:
-    token = held_book().judge.token
-    assert token([P, Q]) == token([Q, P])
-    assert len({token([P]), token([Q]), token([P, Q]), token([])}) == 4
-
-
 def test_a_release_ends_with_the_table_it_was_given_for() -> None:
     book = held_book()
     assert book.judge.release([P], book.judge.token([P]))
@@ -243,11 +192,6 @@ def test_of_several_owners_the_one_with_the_weakest_evidence_counts(vouched: Boo
 def test_the_weakest_verdict_allows_the_least(states: list[State], weakest: State) -> None:
     for verdicts in (states, states[::-1]):
         assert Verdict.weakest(Verdict(state, "") for state in verdicts).state is weakest
-
-
-def test_of_two_that_wait_the_longer_wait_counts() -> None:
-    waits = [Verdict(State.WAITING, "", wait) for wait in (1.0, 9.0, 3.0)]
-    assert Verdict.weakest(waits).wait == 9.0
 
 
 def test_of_two_topologies_with_one_prefix_only_the_labelled_resources_of_the_dead_go() -> None:

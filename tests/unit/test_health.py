@@ -62,11 +62,6 @@ def said(log: list[Record]) -> list[tuple[str, str]]:
     return [(record["extra"]["event"], record["extra"].get("error", "")) for record in log]
 
 
-def test_a_side_is_not_up_before_it_was_reached(log: list[Record]) -> None:
-    assert not Link("Docker").up
-    assert log == []
-
-
 def test_every_change_is_said_once_and_nothing_in_between(log: list[Record]) -> None:
     link = Link("Docker")
     for reason in ("no", "no", "no", None, None, "no", "other", "other", "no", None, "no"):
@@ -81,18 +76,6 @@ def test_every_change_is_said_once_and_nothing_in_between(log: list[Record]) -> 
     ]
     assert {record["extra"]["side"] for record in log} == {"Docker"}
     assert {r["level"].name for r in log if r["extra"]["event"] == "down"} == {"ERROR"}
-
-
-@pytest.mark.parametrize("reason", [OSError(2, "no such file"), ValueError("{braces} %s"), ""])
-def test_whatever_the_reason_is_the_side_is_down_and_it_is_told(
-    log: list[Record], reason: object
-) -> None:
-    link = Link("the database")
-    link.succeeded()
-    link.failed(reason)
-    assert not link.up
-    assert str(reason) in log[-1]["message"]
-    assert said(log)[-1] == ("down", str(reason))
 
 
 # How long it has been like that.
@@ -152,14 +135,6 @@ def test_a_pulse_knows_for_how_long_the_same_piece_of_work_goes_on(
     assert pulse.busy_for == 0
     with pulse:
         assert pulse.busy_for == 0  # another piece, not a second half of the first
-
-
-def test_a_piece_of_work_that_fails_is_over(later: Callable[[float], None]) -> None:
-    pulse = Pulse("watch")
-    with contextlib.suppress(OSError), pulse:
-        raise OSError("gone")
-    later(LONG)
-    assert pulse.busy_for == 0
 
 
 def test_a_loop_that_meets_one_defect_after_the_other_is_failing_from_the_first_on(
@@ -228,18 +203,6 @@ def test_a_loop_that_fails_again_and_again_is_stuck_and_one_that_fails_once_is_n
     assert {record["level"].name for record in lines} == {"ERROR"}
 
 
-def test_a_timer_that_waits_for_the_disk_for_ever_is_stuck(
-    engine: socket.socket, settings: Settings, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    written = threading.Event()
-    engine.close()
-    monkeypatch.setattr(Controller, "news", lambda *_, **__: written.wait() and {})
-    with Listener(dataclasses.replace(settings, sweep_interval=0.01)) as listener:
-        eventually(lambda: listener.stuck(0.3) == ["timer"], "the timer waits")
-        written.set()
-        eventually(lambda: listener.stuck(0.3) == [], "it goes on")
-
-
 def test_a_loop_that_has_ended_is_stuck(engine: socket.socket, settings: Settings) -> None:
     listener = Listener(settings)
     engine.close()
@@ -291,18 +254,6 @@ def test_what_it_serves_is_its_status(
         assert told["problems"] == listener.status()["problems"]
     with pytest.raises(ConnectionError):
         ask(port, "/livez")
-
-
-def test_it_goes_on_where_it_cannot_serve(
-    engine: socket.socket, settings: Settings, log: list[Record]
-) -> None:
-    engine.close()
-    with socket.create_server(("127.0.0.1", 0)) as other:
-        taken = f"127.0.0.1:{other.getsockname()[1]}"
-        with Listener(dataclasses.replace(settings, http=taken)) as listener:
-            (line,) = [record for record in log if record["extra"].get("event") == "http"]
-            assert (line["level"].name, listener.stuck(LONG)) == ("WARNING", [])
-            assert f"--http: nothing is served at {taken}: " in line["message"]
 
 
 def test_it_serves_nothing_unless_it_should(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import threading
 from pathlib import Path
@@ -17,8 +16,7 @@ from listener.reconciler import Outcome
 from listener.telemetry import history
 from listener.telemetry.history import NAME, History, read
 from tests.support.process import PATIENCE
-
-from .world import TOPOLOGY, P, base, network
+from tests.world.parts import TOPOLOGY, P, base, network
 
 if TYPE_CHECKING:
     from loguru import Record
@@ -153,32 +151,9 @@ def test_a_file_with_another_name_is_not_written_and_not_given_away(
     assert [record["extra"]["event"] for record in log] == ["state"]
 
 
-def test_what_was_moved_into_its_place_is_not_given_away(tmp_path: Path) -> None:
-    folder = tmp_path / "state"
-    folder.mkdir()
-    os.chown(folder, 4321, 4321)
-    (folder / NAME).touch(mode=0o600)
-    History(folder).reconciled(removed())
-    assert (folder / NAME).stat().st_uid == os.geteuid()
-
-
-def test_a_pipe_in_its_place_holds_up_nothing(tmp_path: Path, log: list[Record]) -> None:
-    os.mkfifo(tmp_path / NAME)
-    History(tmp_path).reconciled(removed())
-    assert [record["extra"]["event"] for record in log] == ["state"]
-
-
 def test_what_root_writes_belongs_to_the_owner_of_the_folder(tmp_path: Path) -> None:
     folder = tmp_path / "state"
     folder.mkdir()
     os.chown(folder, 4321, 4321)
     History(folder).reconciled(removed())
     assert (folder / NAME).stat().st_uid == 4321
-
-
-def test_an_entry_reads_as_a_line() -> None:
-    entry = json.loads(
-        '{"time": 0, "prefix": "aaaaaaaa", "kind": "network", "id": "1", "name": "a\\nb",'
-        ' "evidence": "witnessed"}'
-    )
-    assert history.line(entry).endswith("removed network 'a\\nb' of topology aaaaaaaa: witnessed")

@@ -9,13 +9,9 @@ import hashlib
 import http.client
 import itertools
 import os
-import re
 import resource
 import socket
-import ssl
 import threading
-import time
-import tracemalloc
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -25,8 +21,6 @@ from typing import TYPE_CHECKING
 
 import h11
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from listener.telemetry import http as endpoint
 from listener.telemetry.http import Endpoint, Response, page
@@ -204,16 +198,6 @@ def test_whatever_is_answered_is_for_whoever_asked_alone(
     }
 
 
-@pytest.mark.parametrize("path", [*PAGES, "/no"])
-def test_a_head_is_a_page_without_its_body(serve: Serve, connect: Connect, path: str) -> None:
-    port = serve()
-    status, headers, _ = get(port, path)
-    told, likewise, _ = get(port, path, "HEAD")
-    assert (told, likewise | {"Date": ""}) == (status, headers | {"Date": ""})
-    client = connect(port, f"HEAD {path} HTTP/1.0\r\n\r\n".encode())
-    assert rest(client).partition(b"\r\n\r\n")[2] == b""
-
-
 def test_a_page_may_run_what_stands_in_it_and_nothing_else(serve: Serve) -> None:
     _, headers, _ = get(serve(), "/")
     policy = dict(part.split(" ", 1) for part in headers["Content-Security-Policy"].split("; "))
@@ -228,29 +212,6 @@ def test_a_page_may_run_what_stands_in_it_and_nothing_else(serve: Serve) -> None
     assert policy["connect-src"] == "'self'"
     bare = page(b"<p onclick=x style=y>").policy
     assert "script-src 'none'; style-src 'none'" in bare
-
-
-def test_an_old_client_needs_no_host(serve: Serve, connect: Connect) -> None:
-    client = connect(serve(), b"GET /livez HTTP/1.0\r\n\r\n")
-    assert rest(client).endswith(b"\r\n\r\nok\n")
-
-
-def test_a_client_may_have_said_all_that_it_will_say(serve: Serve, connect: Connect) -> None:
-    client = connect(serve(), GET)
-    client.shutdown(socket.SHUT_WR)
-    assert rest(client).endswith(b"ok\n")
-
-
-def test_a_request_may_come_in_pieces(serve: Serve, connect: Connect) -> None:
-    client = connect(serve())
-    client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    for byte in GET:
-        client.sendall(bytes([byte]))
-    assert rest(client).endswith(b"ok\n")
-
-
-def test_a_page_larger_than_the_kernel_takes_at_once_arrives_whole(serve: Serve) -> None:
-    assert get(serve(), "/large")[2] == LARGE
 
 
 @pytest.mark.parametrize(
@@ -305,16 +266,6 @@ def test_another_method_is_refused(serve: Serve) -> None:
         for path in ("/", "/no"):
             status, headers, _ = get(port, path, method)
             assert (status, headers["Allow"]) == (405, "GET, HEAD"), method
-
-
-@pytest.mark.parametrize("expect", [b"", b"Expect: 100-continue\r\n"])
-def test_a_body_is_answered_before_it_has_come(
-    serve: Serve, connect: Connect, expect: bytes
-) -> None:
-    head = b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000000\r\n" + expect
-    client = connect(serve(), head + b"\r\n" + bytes(100_000))
-    assert rest(client).startswith(b"HTTP/1.1 405 ")
-    client.sendall(b"more")  # which nobody keeps
 
 
 HOSTS = {
@@ -387,53 +338,7 @@ def test_what_is_no_request_is_refused(serve: Serve, connect: Connect, words: by
     assert get(port)[0] == 200
 
 
-def test_noise_is_refused_or_not_answered(serve: Serve) -> None:
-    port = serve()
-
-    @given(st.binary(max_size=100) | st.text("GET / HTP1.\r\n:\0").map(str.encode))
-    def check(noise: bytes) -> None:
-        with socket.create_connection(("127.0.0.1", port), PATIENCE) as client:
-            client.sendall(noise)
-            client.shutdown(socket.SHUT_WR)
-            assert re.match(rb"HTTP/1.1 [245]\d\d |$", rest(client))
-
-    check()
-    assert get(port)[0] == 200
-
-
-def test_whoever_wants_tls_learns_that_there_is_none(serve: Serve, connect: Connect) -> None:
-    port = serve()
-    context = ssl.create_default_context()
-    with pytest.raises(ssl.SSLError), connect(port) as client:
-        context.wrap_socket(client, server_hostname="localhost")
-    assert get(port)[0] == 200
-
-
-def test_ten_million_bytes_of_a_head_are_not_kept(
-    serve: Serve, connect: Connect, limit: Patch
-) -> None:
-    limit(SHARE=1.0)
-    port = serve()
-    client = connect(port)
-    sent = 0
-    with contextlib.suppress(ConnectionError):
-        for _ in range(100):
-            client.sendall(b"GET / HTTP/1.1\r\nX: " + b"a" * 100_000)
-            sent += 100_000
-        assert rest(client).startswith(b"HTTP/1.1 431 ")
-    assert sent > endpoint.HEAD
-    assert get(port)[0] == 200
-
-
 # Who takes his time.
-
-
-def test_half_a_request_that_ends_is_not_answered(serve: Serve, connect: Connect) -> None:
-    port = serve()
-    client = connect(port, GET[:-3])
-    client.shutdown(socket.SHUT_WR)
-    assert rest(client) == b""
-    assert get(port)[0] == 200
 
 
 @pytest.mark.parametrize("words", [b"", GET[:-3]])
@@ -463,15 +368,6 @@ def test_a_client_that_trickles_loses_its_place(
 ) -> None:
     limit(PATIENCE=0.5)
     client = connect(serve(), GET[:-2])
-    eventually(trickles(client), "it is cut off", patience=20)
-
-
-def test_a_client_that_does_not_hang_up_loses_its_place(
-    serve: Serve, connect: Connect, limit: Patch
-) -> None:
-    limit(PATIENCE=0.5)
-    client = connect(serve(), GET)
-    assert rest(client).endswith(b"ok\n")
     eventually(trickles(client), "it is cut off", patience=20)
 
 
@@ -518,82 +414,7 @@ def test_nobody_makes_room_in_the_first_moments(
     assert all(is_open(client) for client in clients)
 
 
-def test_whoever_makes_room_may_just_have_said_something(
-    serve: Serve, connect: Connect, limit: Patch, log: list[Record]
-) -> None:
-    limit(PLACES=2, TENURE=0.0, PATIENCE=LONG)
-    slow = Slow()
-    port = serve({"/slow": slow, **PAGES})
-    eldest = connect(port, GET[:-2])
-    busy = connect(port, GET.replace(b"/livez", b"/slow"))
-    assert slow.asked.wait(PATIENCE)
-    newcomer = connect(port, GET)
-    eldest.sendall(b"a")
-    slow.done.set()
-    assert rest(newcomer).endswith(b"ok\n")
-    assert rest(busy).endswith(b"late")
-    assert [line["level"].name for line in log] == ["INFO"]
-
-
-def test_many_that_are_silent_keep_nobody_out(serve: Serve, connect: Connect, limit: Patch) -> None:
-    limit(TENURE=0.1)
-    port = serve()
-    for _ in range(3 * endpoint.PLACES):
-        connect(port)
-    eventually(lambda: held() == endpoint.PLACES, "all places are taken")
-    assert get(port)[0] == 200
-    assert held() <= endpoint.PLACES
-
-
-def test_one_thread_serves_everybody(serve: Serve, connect: Connect) -> None:
-    threads = threading.active_count()
-    port = serve()
-    clients = [connect(port) for _ in range(endpoint.PLACES)]
-    eventually(lambda: held() == endpoint.PLACES, "all places are taken")
-    assert threading.active_count() == threads + 1
-    for client in clients:
-        client.sendall(GET)
-    assert all(rest(client).endswith(b"ok\n") for client in clients)
-
-
 # What it costs.
-
-
-def test_what_nobody_has_read_yet_takes_little_of_the_kernel(
-    serve: Serve, connect: Connect, limit: Patch
-) -> None:
-    limit(SHARE=1e-9)
-    client = connect(serve())
-    eventually(lambda: held() == 1, "it rests")
-    client.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1)
-    client.setblocking(False)
-    taken = 0
-    with contextlib.suppress(BlockingIOError):
-        while True:
-            taken += client.send(bytes(1000))
-    print(f"{taken} bytes")
-    assert taken < 8 * endpoint.HEAD
-
-
-def test_a_client_that_sends_all_the_time_takes_a_share_of_a_core_and_no_memory(
-    serve: Serve, connect: Connect, limit: Patch
-) -> None:
-    limit(PATIENCE=LONG)
-    client = connect(serve())
-    clock = time.pthread_getcpuclockid(server().ident or 0)
-    words = 1000 * GET
-    used, began = time.clock_gettime(clock), time.monotonic()
-    tracemalloc.start()
-    for _ in range(200):
-        client.sendall(words)
-    _, most = tracemalloc.get_traced_memory()
-    tracemalloc.stop()
-    used, took = time.clock_gettime(clock) - used, time.monotonic() - began
-    print(f"{used / took:.0%} of a core, {most} bytes")
-    assert used / took < 1.5 * endpoint.SHARE
-    assert most < 2 * len(words)
-    client.shutdown(socket.SHUT_WR)
-    assert rest(client).count(b"HTTP/1.1 200") == 1
 
 
 def test_those_who_ask_soon_after_each_other_are_sent_the_same_page(
@@ -727,17 +548,6 @@ def test_it_ends_at_once_whoever_is_connected(
     assert get(port)[0] == 200
 
 
-def test_it_ends_while_it_rests(
-    serve: Serve, opened: list[Endpoint], connect: Connect, limit: Patch
-) -> None:
-    limit(SHARE=1e-9)
-    connect(serve())
-    thread = server()
-    eventually(lambda: held() == 1, "it has done something")
-    opened[0].close()
-    assert not thread.is_alive()
-
-
 def test_it_does_not_wait_for_a_page_that_takes_long(
     serve: Serve, opened: list[Endpoint], connect: Connect
 ) -> None:
@@ -750,12 +560,3 @@ def test_it_does_not_wait_for_a_page_that_takes_long(
     slow.done.set()
     thread.join(PATIENCE)
     assert not thread.is_alive()
-
-
-def test_it_may_be_closed_twice_and_without_having_been_opened(
-    serve: Serve, opened: list[Endpoint]
-) -> None:
-    serve()
-    opened[0].close()
-    opened[0].close()
-    Endpoint("127.0.0.1", 0, PAGES).close()

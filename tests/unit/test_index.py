@@ -9,8 +9,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from listener.index import PrefixIndex
 from listener.naming import Kind, Resource, Stage
-
-from .world import TOPOLOGY, P, Q, base, network, topology
+from tests.world.parts import TOPOLOGY, P, Q, base, network, topology
 
 OWNERS = [P, Q, "cccccccc", TOPOLOGY, topology(tail=2), topology(Q)]
 ids = st.sampled_from("abcdef")
@@ -69,21 +68,6 @@ class IndexMachine(RuleBasedStateMachine):
 
 TestIndexAgainstAModel = IndexMachine.TestCase
 TestIndexAgainstAModel.settings = settings(max_examples=100, stateful_step_count=30, deadline=None)
-
-
-def test_a_rename_moves_a_resource_to_its_new_prefix() -> None:
-    index = PrefixIndex()
-    index.put(base("x", P))
-    index.put(base("x", Q))
-    assert index.prefixes() == {Q}
-    assert index.resources(P) == ()
-
-
-def test_an_unknown_id_is_discarded_without_a_trace() -> None:
-    index = PrefixIndex()
-    index.put(base("x"))
-    assert index.discard("y") is None
-    assert len(index) == 1
 
 
 def test_a_listing_that_names_an_id_twice_keeps_the_last_and_nothing_of_the_first() -> None:

@@ -10,8 +10,7 @@ from listener.errors import NoAnswer
 from listener.evidence import Evidence, Memory, State, Verdict
 from listener.judge import Judge
 from listener.naming import Resource
-
-from .world import TOPOLOGY, Clock, Database, P, Q, base, network, topology
+from tests.world.parts import TOPOLOGY, Clock, Database, P, Q, base, network, topology
 
 MINE, THEIRS = base("mine", topology("11111111")), base("theirs", topology("22222222"))
 """Alive all the time, in the first and the second database, so that both are vouched for."""
@@ -92,14 +91,6 @@ def test_a_resource_known_by_its_name_alone_takes_the_weakest_evidence(court: Co
     assert unvouched.look(network()).state is State.HELD
 
 
-def test_an_id_that_nobody_witnessed_takes_the_weakest_evidence(court: Court) -> None:
-    court.look(base())
-    court.clock.now += 30.0
-    assert court.look(base()).state is State.ORPHAN
-    court.second.identity = "restored"
-    assert court.look(base()).state is State.HELD
-
-
 def test_an_id_of_a_database_that_is_replaced_is_held_though_the_other_is_vouched_for(
     court: Court,
 ) -> None:
@@ -131,17 +122,6 @@ def test_a_change_of_the_table_is_not_past_by_the_listing_at_hand_when_it_was_le
     court.look(base(), beside=[MINE, THEIRS])
     court.clock.now += 30.0
     assert court.look(base("later", topology(Q))).state is State.WAITING
-
-
-def test_a_change_of_the_table_is_past_even_where_all_that_was_seen_in_it_is_gone(
-    court: Court,
-) -> None:
-    court.first.identity = "restored"
-    court.first.rows = {TOPOLOGY}
-    court.look(network(), beside=[base()])
-    court.first.rows.clear()
-    court.look(network(), beside=[base()])  # now everything is gone, and was witnessed
-    assert not court.evidence[0].memory.replaced
 
 
 def test_the_nearest_look_at_a_reported_row_counts_whichever_database_it_is_in(
@@ -177,14 +157,6 @@ def test_with_the_policy_witnessed_time_proves_nothing() -> None:
     court.first.rows.add(TOPOLOGY)
     court.look(base())
     court.first.rows.remove(TOPOLOGY)
-    assert court.look(base()).state is State.ORPHAN
-
-
-def test_with_the_policy_witnessed_a_reported_deletion_counts() -> None:
-    court = Court(policy=True)
-    court.vouch()
-    for number in (0, 1):
-        court.judge.report(number, [TOPOLOGY], court.clock.now)
     assert court.look(base()).state is State.ORPHAN
 
 
@@ -225,41 +197,6 @@ def test_a_token_is_bound_to_all_databases(court: Court) -> None:
     assert not court.judge.release([P], token)
 
 
-def test_each_verdict_says_why() -> None:
-    court = Court(grace=9.0)
-    why = {court.look(base()).evidence}
-    court.vouch()
-    why.add(court.look(MINE).evidence)
-    why.add(court.look(base()).evidence)
-    court.clock.now += 9.0
-    why.add(court.look(base()).evidence)
-    court.judge.report(0, [topology(Q)], court.clock.now)
-    court.judge.report(1, [topology(Q)], court.clock.now)
-    why.add(court.look(base("b", topology(Q))).evidence)
-    court.first.rows.clear()
-    why.add(court.look(MINE).evidence)
-    court.first.identity = "restored"
-    why.add(court.look(base()).evidence)
-    court.judge.release([P], court.judge.token([P]))
-    why.add(court.look(base()).evidence)
-    patient, strict = Court(grace=0.0, delay=60.0), Court(policy=True)
-    for other in (patient, strict):
-        other.vouch()
-        why.add(other.look(base()).evidence)
-    assert why == {
-        "no row of this database owns anything on this host",
-        "its row exists",
-        "its row is absent, the grace runs",
-        "absent for more than the grace of 9 s",
-        "its deletion was reported",
-        "witnessed: its row was seen before and is gone",
-        "the table is not the one that was there before",
-        "confirmed by an operator",
-        "its row is gone, the delay runs",
-        "its row was never seen, and the policy is witnessed",
-    }
-
-
 # What outlives a restart.
 
 
@@ -282,13 +219,6 @@ def test_what_was_witnessed_outlives_a_restart(court: Court) -> None:
     court.look(base())
     court.first.rows.remove(TOPOLOGY)
     assert restarted(court).look(base()).state is State.ORPHAN
-
-
-def test_that_a_database_was_vouched_for_outlives_a_restart(court: Court) -> None:
-    later = restarted(court)
-    later.look(base())
-    later.clock.now += 30.0
-    assert later.look(base()).state is State.ORPHAN
 
 
 def test_a_table_that_was_replaced_between_two_runs_is_noticed(court: Court) -> None:

@@ -13,8 +13,7 @@ import pytest
 
 from listener.evidence import Memory
 from listener.ledger import LARGEST, UNBELIEVED, StateDirectory
-
-from .world import TOPOLOGY, P
+from tests.world.parts import TOPOLOGY, P
 
 if TYPE_CHECKING:
     from loguru import Record
@@ -52,23 +51,6 @@ def test_what_is_saved_is_loaded(state: StateDirectory, memory: Memory) -> None:
 def test_each_database_has_its_own(state: StateDirectory) -> None:
     state.ledger(NAME).save(MEMORY)
     assert state.ledger(NAME + "2").load() is None
-
-
-def test_before_the_first_answer_there_is_nothing_to_save(state: StateDirectory) -> None:
-    state.ledger(NAME).save(Memory(""))
-    assert state.ledger(NAME).load() is None
-
-
-def test_what_is_no_news_is_not_written(state: StateDirectory) -> None:
-    ledger = state.ledger(NAME)
-    ledger.save(MEMORY)
-    before = file_of(state).stat().st_ino
-    ledger.save(MEMORY)
-    assert file_of(state).stat().st_ino == before
-    again = state.ledger(NAME)
-    again.load()
-    again.save(MEMORY)
-    assert file_of(state).stat().st_ino == before
 
 
 def changed(change: Callable[[bytes], bytes]) -> Callable[[Path], object]:
@@ -117,20 +99,6 @@ def test_what_is_damaged_is_set_aside_and_never_believed(
     assert len(list(state.path.glob("*.set-aside"))) == 1
 
 
-def test_a_folder_in_its_place_is_not_believed_and_stays(
-    state: StateDirectory, log: list[Record]
-) -> None:
-    state.ledger(NAME).save(MEMORY)
-    path = file_of(state)
-    path.unlink()
-    path.mkdir()
-    ledger = state.ledger(NAME)
-    assert ledger.load() == UNBELIEVED
-    ledger.save(MEMORY)
-    assert state.ledger(NAME).load() == UNBELIEVED
-    assert "will not outlive" in log[1]["message"]
-
-
 def test_the_ledger_of_another_user_is_neither_believed_nor_touched(state: StateDirectory) -> None:
     state.ledger(NAME).save(MEMORY)
     os.chown(file_of(state), 12345, -1)
@@ -172,20 +140,6 @@ def test_what_a_crash_left_half_written_is_written_anew(state: StateDirectory) -
     state.ledger(NAME).save(MEMORY)
     assert state.ledger(NAME).load() == MEMORY
     assert not half_written.exists()
-
-
-def test_a_link_in_the_way_is_not_written_through(
-    state: StateDirectory, tmp_path: Path, log: list[Record]
-) -> None:
-    state.ledger(NAME).save(MEMORY)
-    precious = tmp_path / "precious"
-    precious.write_text("mine")
-    file_of(state).with_suffix(".new").symlink_to(precious)
-    state.ledger(NAME).save(Memory("later"))
-    assert precious.read_text() == "mine"
-    assert state.ledger(NAME).load() == MEMORY
-    assert [record["extra"]["event"] for record in log] == ["state"]
-    assert f"what is known about {NAME} will not outlive" in log[0]["message"]
 
 
 def test_a_second_process_may_read_and_not_write(state: StateDirectory) -> None:
@@ -253,15 +207,6 @@ def test_a_disk_that_refuses_is_said_once(
     assert state.ledger(NAME).load() == Memory("second"), "once there is room again"
 
 
-def test_what_would_be_too_large_to_be_believed_is_not_kept(
-    state: StateDirectory, log: list[Record], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("listener.ledger.LARGEST", 100)
-    state.ledger(NAME).save(MEMORY)
-    assert "more than 100 bytes" in log[0]["message"]
-    assert state.ledger(NAME).load() is None
-
-
 def test_what_is_known_of_another_table_and_of_the_position_is_kept(state: StateDirectory) -> None:
     memory = Memory("identity", replaced=True, former=frozenset({TOPOLOGY}), position=7)
     ledger = state.ledger(NAME)
@@ -273,7 +218,3 @@ def test_what_is_known_of_another_table_and_of_the_position_is_kept(state: State
     moved_on = state.ledger(NAME).load()
     assert moved_on is not None
     assert moved_on.position == 8
-
-
-def test_a_path_that_no_system_takes_is_said(tmp_path: Path) -> None:
-    assert "null" in (StateDirectory(tmp_path / "a\0b").lock() or "")

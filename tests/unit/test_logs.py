@@ -18,8 +18,7 @@ from listener.reaper import Removal, Result
 from listener.reconciler import Outcome
 from listener.telemetry import logs
 from listener.telemetry.logs import RemovalLog
-
-from .world import P, Q, base, network, service
+from tests.world.parts import P, Q, base, network, service
 
 if TYPE_CHECKING:
     from loguru import Record
@@ -78,23 +77,6 @@ def test_why_something_is_stuck_is_said_once_for_each_reason(log: list[Record]) 
         said.write(P, stuck(base(), error))
     assert [record["extra"]["error"] for record in log] == ["busy", "refused", "busy"]
     assert {record["level"].name for record in log} == {"ERROR"}
-
-
-def test_what_is_stuck_is_said_of_each_resource(log: list[Record]) -> None:
-    said = RemovalLog()
-    for _ in range(3):
-        said.write(P, stuck(base()))
-        said.write(P, stuck(network()))
-    assert events(log) == [("failed", "base"), ("failed", "network")]
-
-
-def test_what_was_stuck_and_is_stuck_again_later_is_said_again(log: list[Record]) -> None:
-    said = RemovalLog()
-    said.write(P, stuck(base()))
-    said.write(P, outcome(Removal(base(), Result.SPARED)))
-    said.write(P, stuck(base()))
-    said.write(P, outcome(Removal(base(), Result.REMOVED)))
-    assert events(log) == [("failed", "base"), ("failed", "base"), ("removed", "base")]
 
 
 def test_a_removal_under_way_is_said_when_it_is_looked_at_again(log: list[Record]) -> None:
@@ -169,13 +151,6 @@ def test_with_text_each_event_is_one_line_for_a_person(lines: Callable[[], list[
     (line,) = lines()
     assert line.endswith("look <red>here</red> {}")
     assert "WARNING" in line
-
-
-def test_set_up_twice_says_everything_once(lines: Callable[[], list[str]]) -> None:
-    logs.set_up("INFO", "text")
-    logs.set_up("INFO", "json")
-    logger.info("once")
-    assert [json.loads(line)["message"] for line in lines()] == ["once"]
 
 
 # Colours.

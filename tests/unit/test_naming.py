@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import string
-
 import pytest
-from hypothesis import example, given
-from hypothesis import strategies as st
 
 from listener import naming
 from listener.naming import Kind, Resource, Stage
-
-from .world import TOPOLOGY, P, Q, topology
+from tests.world.parts import TOPOLOGY, P, Q, topology
 
 ID = "decnet.topology.id"
 PROJECT = "com.docker.compose.project"
@@ -63,12 +58,6 @@ def test_every_signal_names_an_owner_and_a_full_id_supersedes_its_own_prefix(
     if expected is None:
         expected = (TOPOLOGY, Q, "cccccccc")
     assert owners(name, labels) == tuple(sorted(expected))
-
-
-def test_a_resource_has_the_prefix_of_each_of_its_owners() -> None:
-    found = container(NAME, {ID: topology(Q)})
-    assert found is not None
-    assert found.prefixes == {P, Q}
 
 
 @pytest.mark.parametrize(
@@ -211,11 +200,6 @@ def test_a_protected_container_is_never_ours_whether_it_inherits_that_or_not(
     labels = {ID: TOPOLOGY, PROTECT: "true"}
     assert naming.container("id", NAME, labels, image) is None
     assert naming.carries_marks("any", {PROTECT: "true"}, image)
-
-
-@pytest.mark.parametrize("value", ["false", "", "TRUE ", None, True, 1])
-def test_only_the_word_true_protects(value: object) -> None:
-    assert owners(labels={ID: TOPOLOGY, PROTECT: value}) == (TOPOLOGY,)
 
 
 # An image that is gone.
@@ -380,21 +364,6 @@ def test_what_carries_marks_is_wider_than_what_is_ours(
 
 
 @pytest.mark.parametrize(
-    ("labels", "worth_a_look"),
-    [
-        ({}, False),
-        ({PROJECT: "shop"}, False),
-        ({PROJECT: f"decnet-topo-{P}"}, True),
-        ({ID: ""}, True),
-    ],
-)
-def test_an_image_is_looked_at_only_where_its_labels_could_matter(
-    labels: naming.Labels, worth_a_look: bool
-) -> None:
-    assert naming.may_inherit(labels) is worth_a_look
-
-
-@pytest.mark.parametrize(
     ("names", "expected"),
     [
         (["/web"], "web"),
@@ -414,127 +383,4 @@ def test_a_containers_own_name_is_the_one_with_a_single_slash(names: object, exp
     assert naming.own_name(names) == expected
 
 
-def test_names_are_made_as_they_are_read() -> None:
-    assert naming.project(P) == f"decnet-topo-{P}"
-    assert naming.prefix_of(TOPOLOGY) == naming.prefix_of(P) == P
-    assert naming.PREFIX.fullmatch(P)
-    assert not naming.PREFIX.fullmatch(P + "\n")
-
-
-@pytest.mark.parametrize(
-    ("name", "text"), [("web", "container 'web'"), ("", f"container '{'0' * 12}'")]
-)
-def test_a_resource_is_told_by_its_name_or_else_its_id(name: str, text: str) -> None:
-    assert str(Resource(Kind.CONTAINER, "0" * 64, name, (P,), Stage.BASE)) == text
-
-
 # The same rules, written a second time and without a regular expression.
-
-HEX = set("0123456789abcdef")
-WORD = set(string.ascii_letters + string.digits + "_.-")
-
-
-def is_prefix(text: str) -> bool:
-    return len(text) == 8 and set(text) <= HEX
-
-
-def named(name: str) -> set[str]:
-    start, prefix, rest = name[:9], name[9:17], name[17:]
-    fits = start == "decnet_t_" and is_prefix(prefix) and rest[:1] == "_"
-    return {prefix} if fits and rest[1:] and set(rest[1:]) <= WORD else set()
-
-
-def is_id(value: object) -> bool:
-    parts = value.split("-") if isinstance(value, str) else []
-    return [len(part) for part in parts] == [8, 4, 4, 4, 12] and set("".join(parts)) <= HEX
-
-
-def expected_owners(name: str, labels: dict[str, object], image: dict[str, object]) -> set[str]:
-    if labels.get(PROTECT) == "true":
-        return set()
-    own = {key: value for key, value in labels.items() if (key, value) not in image.items()}
-    found = named(name)
-    project = own.get(PROJECT)
-    if isinstance(project, str) and project[:12] == "decnet-topo-" and is_prefix(project[12:]):
-        found.add(project[12:])
-    value = own.get(ID)
-    if value is not None:
-        if not is_id(value):
-            return set()
-        found = {prefix for prefix in found if prefix != str(value)[:8]} | {str(value)}
-    return found
-
-
-@st.composite
-def nearly(draw: st.DrawFn, valid: str) -> str:
-    """A valid text, or one with a small change somewhere."""
-    at = draw(st.integers(0, len(valid)))
-    return draw(
-        st.sampled_from(
-            [
-                valid,
-                valid,
-                valid[:at] + valid[at + 1 :],
-                valid[:at] + draw(st.text(max_size=2)) + valid[at:],
-                valid[:at] + draw(st.sampled_from("0gGA_- \n\x00é")) + valid[at + 1 :],
-                valid[:at] + valid[at:].upper(),
-                valid * 2,
-            ]
-        )
-    )
-
-
-def texts(*valid: str) -> st.SearchStrategy[str]:
-    return st.one_of(st.text(), *(nearly(text) for text in valid))
-
-
-values = st.one_of(
-    texts(TOPOLOGY, topology(Q), f"decnet-topo-{P}", f"decnet-topo-{Q}", "true"),
-    st.none(),
-    st.integers(),
-    st.lists(st.text(), max_size=2),
-)
-label_maps = st.dictionaries(
-    st.one_of(st.sampled_from([ID, PROJECT, SERVICE, PROTECT, "name"]), st.text()),
-    values,
-    max_size=5,
-)
-names = texts(NAME, f"decnet_t_{Q}_lan1", f"0123_{NAME}", "decky-001-ssh")
-
-
-@given(name=names, labels=label_maps, image=label_maps, shared=st.booleans())
-def test_whatever_a_container_looks_like_its_owners_follow_the_rule(
-    name: str, labels: dict[str, object], image: dict[str, object], shared: bool
-) -> None:
-    if shared:
-        image = {**image, **dict(list(labels.items())[:1])}
-    found = naming.container("id", name, labels, image)
-    expected = expected_owners(name, labels, image)
-    assert set(found.owners if found else ()) == expected
-    if found:
-        assert list(found.owners) == sorted(found.owners)
-        assert naming.carries_marks(name, labels, image)
-    in_event = naming.container("id", name, labels, None)
-    assert set(in_event.owners if in_event else ()) == expected_owners(name, labels, {})
-
-
-@example(name=f"0123_{NAME}", driver="bridge", scope="local", labels=None)
-@given(
-    name=names,
-    driver=st.sampled_from(["bridge", "overlay", None]) | st.text(),
-    scope=st.sampled_from(["local", "swarm", None]) | st.text(),
-    labels=st.none() | label_maps,
-)
-def test_whatever_a_network_looks_like_its_owner_follows_the_rule(
-    name: str, driver: object, scope: object, labels: dict[str, object] | None
-) -> None:
-    found = naming.network("id", name, driver=driver, scope=scope, labels=labels)
-    fits = driver == "bridge" and scope == "local" and (labels or {}).get(PROTECT) != "true"
-    assert set(found.owners if found else ()) == (named(name) if fits else set())
-
-
-@given(st.recursive(st.none() | st.text() | st.integers(), st.lists))
-def test_whatever_the_engine_lists_as_names_one_of_them_or_none_is_the_own(names: object) -> None:
-    name = naming.own_name(names)
-    assert "/" not in name
-    assert name == "" or (isinstance(names, list) and f"/{name}" in names) or isinstance(names, str)

@@ -8,13 +8,11 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
-from tenacity import RetryCallState
 
-from listener.errors import EngineError, Gone, InProgress, InUse, NoAnswer
+from listener.errors import EngineError, InProgress, InUse, NoAnswer
 from listener.naming import Resource
 from listener.reaper import ATTEMPTS, Endpoint, Reaper, Removal, Result
-
-from .world import TOPOLOGY, Inline, SimulatedEngine, base, network, service, topology
+from tests.world.parts import TOPOLOGY, Inline, SimulatedEngine, base, network, service, topology
 
 pytestmark = pytest.mark.usefixtures("at_once")
 
@@ -65,23 +63,6 @@ def test_bases_go_first_then_networks_then_services(width: int) -> None:
     assert engine.present == {}
 
 
-@pytest.mark.parametrize("width", [3, 4, 100])
-def test_no_network_is_begun_before_every_base_is_done(width: int) -> None:
-    engine = SimulatedEngine()
-    things = [service("s1"), network("n1"), base("b1"), service("s2"), base("b2"), network("n2")]
-    reap(engine, *things, width=width)
-    order = engine.removed()
-    assert sorted(order) == ["b1", "b2", "n1", "n2", "s1", "s2"]
-    assert order[:2] == ["b1", "b2"]
-    assert engine.present == {}
-
-
-def test_nothing_to_remove_asks_the_engine_nothing() -> None:
-    engine = SimulatedEngine()
-    assert reap(engine) == {}
-    assert engine.calls == []
-
-
 def in_threads(
     engine: SimulatedEngine,
     resources: Sequence[Resource],
@@ -118,21 +99,6 @@ def test_a_base_that_hangs_holds_the_networks_but_no_other_container() -> None:
     removals = in_threads(engine, things, 2, meanwhile)
     assert {removal.result for removal in removals} == {Result.REMOVED}
     assert engine.removed()[-1] == "n1"
-
-
-def test_a_network_that_hangs_holds_no_service() -> None:
-    engine = SimulatedEngine()
-    release = threading.Event()
-    engine.on["remove", "n1"] = lambda: release.wait(PATIENCE)
-
-    def meanwhile() -> None:
-        with engine.changed:
-            services = {("remove", "s1"), ("remove", "s2")}
-            assert engine.changed.wait_for(lambda: services <= set(engine.calls), PATIENCE)
-        release.set()
-
-    removals = in_threads(engine, [service("s1"), service("s2"), network("n1")], 2, meanwhile)
-    assert {removal.result for removal in removals} == {Result.REMOVED}
 
 
 def test_as_many_requests_as_the_width_are_under_way_and_never_more() -> None:
@@ -175,19 +141,6 @@ def test_what_does_not_heal_fails_with_its_reason_after_a_few_attempts() -> None
     assert {removal.result for removal in removals.values()} == {Result.REMOVED}
 
 
-def test_a_pause_comes_before_each_further_attempt(monkeypatch: pytest.MonkeyPatch) -> None:
-    pauses: list[int] = []
-
-    def pause(state: RetryCallState) -> float:
-        pauses.append(state.attempt_number)
-        return 0.0
-
-    monkeypatch.setattr("listener.reaper.RETRY_WAIT", pause)
-    engine = SimulatedEngine(faults={("remove", "base"): [EngineError(BUSY)] * ATTEMPTS})
-    assert reap(engine, base())["base"].result is Result.FAILED
-    assert pauses[: ATTEMPTS - 1] == list(range(1, ATTEMPTS))
-
-
 @pytest.mark.parametrize("resource", [base(), service(), network()])
 def test_what_somebody_else_removed_is_gone_and_not_removed(resource: Resource) -> None:
     engine = SimulatedEngine()
@@ -196,19 +149,9 @@ def test_what_somebody_else_removed_is_gone_and_not_removed(resource: Resource) 
     assert len(engine.verbs("remove", "read")) == 1
 
 
-def test_what_is_gone_at_the_second_attempt_was_not_removed_by_us() -> None:
-    engine = SimulatedEngine(faults={("remove", "base"): [EngineError(BUSY), Gone("404")]})
-    assert reap(engine, base())["base"].result is Result.GONE
-
-
 def test_a_removal_under_way_is_pending_and_not_removed() -> None:
     engine = SimulatedEngine(faults={("remove", "base"): [InProgress("under way (409)")] * 99})
     assert reap(engine, base())["base"] == Removal(base(), Result.PENDING, "under way (409)")
-
-
-def test_a_removal_that_was_under_way_and_is_done_is_gone() -> None:
-    engine = SimulatedEngine(faults={("remove", "base"): [InProgress("409"), Gone("404")]})
-    assert reap(engine, base())["base"].result is Result.GONE
 
 
 @pytest.mark.parametrize("resource", [base(), service(), network()])
@@ -276,12 +219,6 @@ def test_what_is_not_settled_is_read_again_by_id_before_it_is_removed() -> None:
     engine = SimulatedEngine()
     assert reap(engine, base(settled=False))["base"].result is Result.REMOVED
     assert engine.calls[:2] == [("read", "base"), ("remove", "base")]
-
-
-def test_what_is_settled_is_not_read_before_but_looked_up_afterwards() -> None:
-    engine = SimulatedEngine()
-    reap(engine, base())
-    assert engine.calls == [("remove", "base"), ("read", "base")]
 
 
 @pytest.mark.parametrize(
@@ -357,12 +294,6 @@ def test_who_is_attached_is_asked_once_a_reap_and_after_the_bases_are_gone() -> 
     assert engine.calls.index(("attached", "n1 n2 n3")) > engine.calls.index(("remove", "base"))
 
 
-def test_a_reap_without_networks_does_not_ask_who_is_attached() -> None:
-    engine = SimulatedEngine()
-    reap(engine, base(), service())
-    assert engine.verbs("attached") == []
-
-
 def test_who_is_attached_is_asked_again_for_a_network_that_is_tried_again() -> None:
     engine = SimulatedEngine(faults={("remove", "n1"): [InUse("in use (403)")]})
     engine.on["remove", "n1"] = lambda: engine.on_network.update(n1=[FOREIGN])
@@ -370,23 +301,3 @@ def test_who_is_attached_is_asked_again_for_a_network_that_is_tried_again() -> N
     assert {removal.result for removal in removals.values()} == {Result.REMOVED}
     assert engine.verbs("attached") == [("attached", "n1 n2"), ("attached", "n1")]
     assert engine.verbs("disconnect") == [("disconnect", "n1 tcpdump-id")]
-
-
-def test_a_listing_that_fails_is_tried_again_by_each_network() -> None:
-    engine = SimulatedEngine(faults={("attached", "n1 n2"): [EngineError(BUSY)]})
-    removals = reap(engine, network("n1"), network("n2"), service())
-    assert {removal.result for removal in removals.values()} == {Result.REMOVED}
-    assert engine.verbs("attached") == [
-        ("attached", "n1 n2"),
-        ("attached", "n1"),
-        ("attached", "n2"),
-    ]
-
-
-def test_an_endpoint_that_cannot_be_taken_off_holds_only_its_network() -> None:
-    engine = SimulatedEngine(on_network={"n1": [FOREIGN]})
-    engine.faults["disconnect", "n1 tcpdump-id"] = [EngineError(BUSY)] * 99
-    removals = reap(engine, network("n1"), network("n2"))
-    assert (removals["n1"].result, removals["n1"].error) == (Result.FAILED, BUSY)
-    assert removals["n2"].result is Result.REMOVED
-    assert engine.removed() == ["n2"]

@@ -7,14 +7,13 @@ from collections.abc import Iterable, Sequence
 import pytest
 
 from listener.errors import EngineError, NoAnswer
-from listener.evidence import Answer, Evidence, Memory, State, Verdict
+from listener.evidence import Answer, Evidence, Memory
 from listener.index import PrefixIndex
 from listener.judge import Judge
 from listener.naming import Resource
 from listener.reaper import Endpoint, Permit, Reaper, Removal, Result
 from listener.reconciler import FRESH, Outcome, Reconciler, Screening
-
-from .world import (
+from tests.world.parts import (
     TOPOLOGY,
     Clock,
     Database,
@@ -93,21 +92,6 @@ def test_a_deleted_row_takes_everything_of_its_topology_along(world: World) -> N
     assert all("witnessed" in verdict.evidence for verdict in outcome.verdicts.values())
 
 
-def test_while_the_row_exists_nothing_is_removed(world: World) -> None:
-    world.deploy(base(), network())
-    alive = Verdict(State.ALIVE, "its row exists")
-    there = {"base", "network"}
-    outcome = Outcome(there=there, verdicts=dict.fromkeys(there, alive))
-    assert world.reconciler.reconcile(P) == outcome
-    assert world.engine.calls == []
-    assert len(world.index) == 2
-
-
-def test_an_empty_prefix_asks_nothing(world: World) -> None:
-    assert world.reconciler.reconcile(P) == Outcome()
-    assert world.database.asked == []
-
-
 def test_without_an_answer_nothing_is_removed_and_nothing_forgotten(world: World) -> None:
     world.deploy(base(), network())
     world.database.rows.clear()
@@ -180,20 +164,6 @@ def test_an_answer_justifies_a_removal_for_one_second(
     assert allowed == [True]
     assert questions(world) == asked
     assert FRESH <= 1.0
-
-
-def test_a_new_answer_is_as_good_as_the_first_for_one_second_more(world: World) -> None:
-    world.deploy(*(base(str(n)) for n in range(6)))
-    world.database.rows.clear()
-
-    def reap(doomed: Iterable[Resource], permit: Permit) -> Sequence[Removal]:
-        for resource in doomed:
-            world.pass_time(FRESH * 0.4)
-            assert permit(resource, fresh=False)
-        return []
-
-    world.reconciler_with(reap).reconcile(P)
-    assert [at - 1000.0 for at, _ in world.database.asked] == pytest.approx([0.0, 1.2, 2.4])
 
 
 def test_an_answer_that_takes_longer_than_it_is_true_permits_nothing(world: World) -> None:
@@ -295,20 +265,6 @@ def test_a_database_that_fails_between_two_removals_stops_what_needs_a_new_answe
     assert world.engine.removed() == ["base"]
 
 
-def test_another_table_between_two_removals_stops_them(world: World) -> None:
-    world.deploy(base(), network())
-    world.database.rows.clear()
-
-    def swap() -> None:
-        world.database.identity = "two"
-
-    world.engine.on["remove", "base"] = swap
-    assert world.results(world.reconciler.reconcile(P)) == {
-        "base": Result.REMOVED,
-        "network": Result.SPARED,
-    }
-
-
 # What the index learns from a reap.
 
 
@@ -332,56 +288,10 @@ def test_owners_that_were_mistaken_are_corrected_in_the_index(world: World) -> N
     assert world.engine.removed() == []
 
 
-def test_what_is_gone_or_removed_leaves_the_index_and_what_is_stuck_stays(world: World) -> None:
-    world.deploy(base("gone"), base("removed"), base("stuck"))
-    world.database.rows.clear()
-    del world.engine.present["gone"]
-    world.engine.faults["remove", "stuck"] = [EngineError("refused for ever")] * 99
-    outcome = world.reconciler.reconcile(P)
-    assert [resource.id for resource in world.index.resources(P)] == ["stuck"]
-    assert outcome.unfinished
-    assert not outcome.pending
-    assert outcome.errors == ["container 'stuck-name': refused for ever"]
-
-
 # Two topologies with one prefix.
 
 
-def test_of_two_topologies_with_one_prefix_only_the_dead_ones_containers_go(world: World) -> None:
-    dead, alive = [base("d1"), service("d2")], [base("a1", OTHER), service("a2", OTHER)]
-    unlabelled = [base("u", P, settled=False), network()]
-    world.deploy(*dead, *alive, *unlabelled, rows=[TOPOLOGY, OTHER])
-    world.database.rows.remove(TOPOLOGY)
-    outcome = world.reconciler.reconcile(P)
-    assert world.results(outcome) == {"d1": Result.REMOVED, "d2": Result.REMOVED}
-    assert set(world.engine.present) == {"a1", "a2", "u", "network"}
-    world.database.rows.clear()
-    world.reconciler.reconcile(P)
-    assert world.engine.present == {}
-
-
 # Evidence.
-
-
-def test_what_waits_is_looked_at_again_and_goes_when_the_grace_is_over(world: World) -> None:
-    world.deploy(base("b", topology(Q)), rows=[topology(Q)])
-    world.engine.put(base())
-    world.index.put(base())
-    assert world.reconciler.reconcile(P).wait == 30.0
-    world.pass_time(29.0)
-    outcome = world.reconciler.reconcile(P)
-    assert (outcome.wait, outcome.removals) == (1.0, ())
-    world.pass_time(1.0)
-    assert world.results(world.reconciler.reconcile(P)) == {"base": Result.REMOVED}
-
-
-def test_what_is_held_stays_and_is_said(world: World) -> None:
-    world.engine.put(base())
-    world.index.put(base())
-    world.pass_time(1e6)
-    outcome = world.reconciler.reconcile(P)
-    assert (outcome.held, outcome.removals, outcome.wait) == (True, (), None)
-    assert world.engine.calls == []
 
 
 def test_in_a_single_sweep_what_is_old_enough_goes_at_once() -> None:
@@ -428,16 +338,6 @@ def test_a_screening_tells_what_is_held_and_by_which_token_it_is_released(world:
     assert set(world.reconciler.screen().orphans) == {P, Q}
 
 
-def test_a_screening_tells_the_longest_wait_of_each_prefix(world: World) -> None:
-    world.deploy(base("b", topology(Q)), rows=[topology(Q)])
-    world.index.put(base("early"))
-    world.reconciler.screen()
-    world.pass_time(10.0)
-    world.index.put(base("late", OTHER))
-    world.index.put(base("later early"))
-    assert waits(world.reconciler.screen()) == {P: 30.0}
-
-
 def test_a_change_of_the_table_is_past_by_listings_only(world: World) -> None:
     world.deploy(base())
     world.database.identity = "restored"
@@ -451,27 +351,6 @@ def test_a_screening_of_some_prefixes_leaves_out_the_others_and_the_absent(world
     assert world.reconciler.screen([P, "99999999"]).live == {P}
     # The others are asked about as well: what is alive of them vouches for the database.
     assert [prefixes for _, prefixes in world.database.asked] == [{P, Q}]
-
-
-def test_a_prefix_that_empties_while_it_is_screened_is_left_out(world: World) -> None:
-    class Emptying(PrefixIndex):
-        """Its last resource goes between the two reads of the index."""
-
-        def prefixes(self) -> frozenset[str]:
-            return super().prefixes() | {Q}
-
-    world.index = Emptying()
-    world.reconciler = world.reconciler_with(world.reaper.reap)
-    world.deploy(base())
-    assert world.reconciler.screen().live == {P}
-
-
-def test_a_prefix_may_be_alive_and_orphaned_at_once(world: World) -> None:
-    world.deploy(base(), base("other", OTHER), rows=[TOPOLOGY, OTHER])
-    world.database.rows.remove(TOPOLOGY)
-    found = world.reconciler.screen()
-    assert found.live == {P}
-    assert [resource.id for resource in found.orphans[P]] == ["base"]
 
 
 # Reports.
@@ -499,20 +378,6 @@ def test_a_row_that_is_reported_deleted_and_still_there_is_asked_about_again(wor
     assert world.results(world.reconciler.reconcile(P)) == {"base": Result.REMOVED}
 
 
-def test_a_reported_row_that_becomes_invisible_meanwhile_is_removed_at_the_next_look(
-    world: World,
-) -> None:
-    world.deploy(base())
-    world.reconciler.report(0, [TOPOLOGY])
-    outcome = world.reconciler.reconcile(P)
-    assert outcome.again is not None
-    world.database.rows.clear()
-    world.pass_time(outcome.again)
-    outcome = world.reconciler.reconcile(P)
-    assert world.results(outcome) == {"base": Result.REMOVED}
-    assert outcome.again is None
-
-
 def test_a_screening_tells_which_reported_rows_are_still_there(world: World) -> None:
     world.deploy(base(), base("b", topology(Q)), rows=[TOPOLOGY, topology(Q)])
     assert world.reconciler.screen().reported == {}
@@ -520,26 +385,6 @@ def test_a_screening_tells_which_reported_rows_are_still_there(world: World) -> 
     assert world.reconciler.screen().reported == {P: pytest.approx(0.005)}
     world.pass_time(60.0)
     assert world.reconciler.screen().reported == {}
-
-
-def test_a_slow_answer_does_not_use_up_the_looks_to_come(world: World) -> None:
-    world.deploy(base())
-    world.reconciler.report(0, [TOPOLOGY])
-
-    def slowly(prefixes: Iterable[str]) -> Answer:
-        answer = world.database.ask(prefixes)
-        world.clock.now += 2.2
-        return answer
-
-    judge = Judge([(slowly, Evidence(30.0))])
-    judge.report(0, [TOPOLOGY], world.clock.now)
-    reconciler = Reconciler(
-        index=world.index,
-        judge=judge,
-        reap=world.reaper.reap,
-        clock=world.clock,
-    )
-    assert reconciler.reconcile(P).again == pytest.approx(0.005)
 
 
 def test_what_appears_after_its_deletion_was_reported_goes_without_a_grace(world: World) -> None:
@@ -551,10 +396,3 @@ def test_what_appears_after_its_deletion_was_reported_goes_without_a_grace(world
         world.index.put(resource)
     results = world.results(world.reconciler.reconcile(P))
     assert results == {"base": Result.REMOVED, "network": Result.REMOVED}
-
-
-def test_a_false_report_removes_nothing(world: World) -> None:
-    world.deploy(base(), network())
-    world.reconciler.report(0, [TOPOLOGY])
-    assert not world.reconciler.reconcile(P).removals
-    assert world.engine.calls == []

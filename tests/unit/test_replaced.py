@@ -7,9 +7,9 @@ import pytest
 from listener.evidence import Answer, Evidence, Memory, State, Verdict
 from listener.judge import Answers, Judge
 from listener.naming import Resource
+from tests.world.parts import TOPOLOGY, P, base, network, topology
 
 from .test_evidence import unasked
-from .world import TOPOLOGY, P, Q, base, network, topology
 
 LIVE = topology("11111111")
 NEIGHBOUR = base("neighbour", LIVE)
@@ -85,14 +85,6 @@ def test_a_doubt_ends_with_the_listing_that_leaves_nothing_in_doubt() -> None:
     court.look(base(), {TOPOLOGY}, set(), listed=True)
     assert court.memories()[1].former == frozenset()
     assert court.look(base(), set(), set()).state is State.ORPHAN
-
-
-def test_what_appears_later_is_still_in_doubt() -> None:
-    court = Court(None, None)
-    court.look(base(), {TOPOLOGY}, {TOPOLOGY})
-    court.identities[1] = "being restored"
-    court.look(base("other", topology(Q)), set(), set(), listed=True)
-    assert court.look(base(), set(), set()).state is State.HELD
 
 
 # An older state of the same table.

@@ -10,8 +10,7 @@ from listener.evidence import State, Verdict
 from listener.reaper import Removal, Result
 from listener.reconciler import Screening
 from listener.report import Report
-
-from .world import P, Q, base, network, service
+from tests.world.parts import P, Q, base, network, service
 
 WAITS = {"dddddddd": 3.0, "11111111": 7.4}
 HELD = {"prefix": "dddddddd", "reason": "nobody vouches", "token": "0123456789ab"}
@@ -61,13 +60,6 @@ def test_only_what_was_removed_by_us_is_reported_as_removed() -> None:
     assert report.networks_removed == [f"decnet_t_{P}_removed"]
 
 
-def test_what_has_no_name_is_reported_by_its_id() -> None:
-    nameless = type(base())(base().kind, "f" * 64, "", (P,), base().stage)
-    report = Report()
-    report.add([Removal(nameless, Result.REMOVED)])
-    assert report.containers_removed == ["f" * 12]
-
-
 @pytest.mark.parametrize(
     ("report", "complete"),
     [(Report(), True), (Report(errors=["stuck"]), False), (Report(held=[HELD]), False)],
@@ -76,23 +68,3 @@ def test_a_sweep_is_complete_when_nothing_failed_and_nothing_is_held(
     report: Report, complete: bool
 ) -> None:
     assert report.complete is complete
-
-
-def test_the_text_tells_everything_that_the_json_does() -> None:
-    report = Report.of(screening(), dry_run=True)
-    report.containers_removed = ["decky"]
-    report.networks_removed = ["lan"]
-    report.errors = ["container 'x': refused"]
-    report.duration_ms = 12.0
-    lines = report.to_text().splitlines()
-    assert lines[0] == "2 live, 2 orphaned and 2 held topologies on this host"
-    assert lines[-1] == "done in 12 ms"
-    for line in (
-        "would remove container 'shared-name'",
-        "removed container decky",
-        "removed network lan",
-        "held dddddddd: nobody vouches",
-        "  to remove it: topology-reaper sweep --confirm 0123456789ab",
-        "error: container 'x': refused",
-    ):
-        assert lines.count(line) == 1

@@ -6,8 +6,7 @@ import pytest
 
 from listener import reports
 from listener.reports import LOOK_AGAIN, MOST_REMEMBERED, REMEMBERED, Reports
-
-from .world import TOPOLOGY, P, Q, topology
+from tests.world.parts import TOPOLOGY, P, Q, topology
 
 
 def test_a_report_covers_the_id_and_its_prefix_and_nothing_else() -> None:
@@ -26,15 +25,6 @@ def test_a_report_is_forgotten_after_ten_minutes_unless_it_is_repeated() -> None
     assert known.cover(topology(Q), 300.0 + REMEMBERED)
 
 
-def test_what_is_forgotten_takes_no_room() -> None:
-    known = Reports()
-    known.add([TOPOLOGY], 0.0)
-    known.add([topology(Q)], REMEMBERED)
-    assert list(known._since) == [TOPOLOGY, P, topology(Q), Q]
-    known.add([], REMEMBERED + 0.001)
-    assert list(known._since) == [topology(Q), Q]
-
-
 def test_of_too_many_reports_the_oldest_go_first(monkeypatch: pytest.MonkeyPatch) -> None:
     assert MOST_REMEMBERED >= 20_000  # a statement that deletes thousands of rows fits
     monkeypatch.setattr(reports, "MOST_REMEMBERED", 4)
@@ -42,20 +32,6 @@ def test_of_too_many_reports_the_oldest_go_first(monkeypatch: pytest.MonkeyPatch
     ids = [topology(f"{number:08x}") for number in range(5)]
     known.add(ids, 0.0)
     assert [known.cover(id_, 0.0) for id_ in ids] == [False, False, False, True, True]
-
-
-def test_a_report_that_is_repeated_is_not_the_oldest_any_more(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(reports, "MOST_REMEMBERED", 4)
-    known = Reports()
-    known.add([TOPOLOGY, topology(Q)], 0.0)
-    known.add([TOPOLOGY], 1.0)
-    known.add([topology("cccccccc")], 2.0)
-    assert [known.cover(owner, 2.0) for owner in (TOPOLOGY, P, topology(Q), Q)] == [
-        *(True, True),
-        *(False, False),
-    ]
 
 
 @pytest.mark.parametrize("text", ["", "*", P, TOPOLOGY.upper(), TOPOLOGY + "0", "x" * 36, "é"])
@@ -96,12 +72,3 @@ def test_the_nearest_of_several_looks_counts() -> None:
     known.add([TOPOLOGY], 0.0)
     known.add([topology(tail=2)], 0.3)
     assert known.look_again({TOPOLOGY, topology(tail=2)}, 0.31) == pytest.approx(0.01)
-
-
-def test_of_two_rows_with_one_prefix_the_nearest_look_counts() -> None:
-    early, late = TOPOLOGY, topology(tail=2)
-    for first, second in ((early, late), (late, early)):
-        known = Reports()
-        known.add([first], 0.0)
-        known.add([second], 0.3)
-        assert known.still_there({early, late}, 0.31) == {P: pytest.approx(0.01)}

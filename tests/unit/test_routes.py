@@ -29,10 +29,6 @@ def test_a_listener_that_is_well_is_ok(path: str) -> None:
     assert told(path, WELL) == OK
 
 
-def test_it_lives_whatever_its_status_is() -> None:
-    assert told("/livez", {}) == OK
-
-
 def test_it_is_healthy_until_there_are_problems_whichever_side_is_down_just_now() -> None:
     status = WELL | {"docker": DOWN, "ready": False}
     assert told("/healthz", status) == OK
@@ -71,11 +67,3 @@ def test_the_metrics_are_as_they_are_rendered_and_say_their_form() -> None:
     response = routes(lambda: WELL, lambda: METRICS)["/metrics"]()
     assert (response.status, response.body) == (200, METRICS)
     assert response.content_type.startswith("text/plain; version=")
-
-
-def test_the_page_may_run_what_stands_in_it_and_nothing_else() -> None:
-    response = routes(lambda: WELL, lambda: METRICS)["/"]()
-    assert response.content_type.startswith("text/html")
-    assert response.body.startswith(b"<!doctype html>")
-    assert "script-src 'sha256-" in response.policy
-    assert "unsafe" not in response.policy

@@ -119,30 +119,6 @@ def test_a_flag_beats_a_variable_which_beats_the_file_which_beats_the_default(
     assert read({}, {}, None) == getattr(Settings(), name)
 
 
-@pytest.mark.parametrize(
-    ("text", "name", "value"),
-    [
-        ("workers = 3", "workers", 3),
-        ("grace = 1", "grace", 1.0),
-        ("grace = 1.5", "grace", 1.5),
-        ("keep_volumes = true", "keep_volumes", True),
-        ("keep_volumes = false", "keep_volumes", False),
-        (
-            'database_url = ["sqlite:////a b", "sqlite:////c"]',
-            "database_url",
-            ("sqlite:////a b", "sqlite:////c"),
-        ),
-        ("", "database_url", ()),
-    ],
-)
-def test_the_file_may_use_the_types_of_toml(
-    toml: MakeFile, text: str, name: str, value: object
-) -> None:
-    read = getattr(Settings.from_environment({}, config=toml(text)), name)
-    assert read == value
-    assert type(read) is type(value)
-
-
 def test_a_variable_separates_urls_by_white_space_and_a_flag_may_be_repeated() -> None:
     both = ("sqlite:////a", "sqlite:////b")
     environment = {"REAPER_DATABASE_URL": " sqlite:////a \n sqlite:////b "}
@@ -215,14 +191,6 @@ def test_the_variables_of_decnet_name_its_database(variables: dict[str, str], ur
     assert urls(Settings.from_environment(DECNET | variables | ours)) == ["sqlite:////a"]
 
 
-@pytest.mark.parametrize("type_", ["", "sqlite", "postgresql"])
-def test_the_variables_of_decnet_count_only_where_it_uses_mysql(type_: str) -> None:
-    environment = {"DECNET_DB_TYPE": type_, "DECNET_DB_URL": "mysql://u@h/d"}
-    assert "no database was given" in refusal(
-        lambda: Settings.from_environment(environment).databases
-    )
-
-
 def test_whoever_prints_settings_shows_no_password() -> None:
     url = "mysql://decnet:s3cret@db.example/decnet"
     settings = Settings.from_environment(
@@ -248,18 +216,6 @@ def test_a_variable_that_is_misspelt_is_refused_with_what_was_meant(
     said = refusal(lambda: Settings.from_environment({variable: "1"}))
     assert variable in said
     assert said.endswith(f"did you mean {meant}?")
-
-
-def test_variables_that_are_for_others_are_let_be() -> None:
-    others = (
-        "REAPER_SERVICE_HOST",
-        "REAPER_PORT_9464_TCP",
-        "REAPER_IMAGE",
-        "REAPER_USER",
-        "DRYRUN",
-    )
-    environment = dict.fromkeys(others, "1") | {"REAPER_CONFIG": "x", "REAPER_WORKERS": "2"}
-    assert Settings.from_environment(environment) == Settings(workers=2)
 
 
 def test_docker_host_counts_where_nothing_more_specific_does(toml: MakeFile) -> None:
@@ -345,17 +301,6 @@ def test_a_value_that_cannot_be_used_is_refused_by_the_name_of_its_place(
         assert said.startswith(f"{name} in {config}: ")
 
 
-@pytest.mark.parametrize("name", ["poll_interval", "sweep_interval", "grace", "timeout", "workers"])
-def test_true_is_no_number(name: str) -> None:
-    said = refusal(lambda: Settings(**{name: True}))  # type: ignore[arg-type]
-    assert said.startswith(flag_of(name))
-
-
-def test_the_variable_of_docker_is_named_when_its_value_cannot_be_used() -> None:
-    said = refusal(lambda: Settings.from_environment({"DOCKER_HOST": "nonsense://x"}))
-    assert said.startswith("the variable DOCKER_HOST: ")
-
-
 @pytest.mark.parametrize("value", [7, 1.5, True, None, {"u": "postgresql://u:s3cret@h/d"}, [1]])
 def test_the_text_of_a_url_is_never_repeated(value: object) -> None:
     said = refusal(lambda: Settings(database_url=value))  # type: ignore[arg-type]
@@ -392,13 +337,6 @@ def test_a_file_that_is_not_toml_is_refused(toml: MakeFile, text: str) -> None:
     config = toml(text)
     said = refusal(lambda: Settings.from_environment({}, config=config))
     assert said.startswith(f"--config: {config} is not TOML")
-
-
-def test_a_file_that_is_no_text_is_refused(tmp_path: Path) -> None:
-    config = tmp_path / "x"
-    config.write_bytes(b"\xff\xfe\x00")
-    said = refusal(lambda: Settings.from_environment({}, config=config))
-    assert said.startswith(f"--config: {config} is not ")
 
 
 @pytest.mark.parametrize("name", ["absent.toml", "."])

@@ -152,15 +152,6 @@ def test_what_is_held_is_told_with_the_command_that_releases_it(
 
 
 @pytest.mark.usefixtures("listening")
-def test_a_dry_run_and_one_that_is_not_ready_say_so(call: Call, told: dict[str, Any]) -> None:
-    told |= {"dry_run": True, "ready": False, "topologies": [], "reaps": []}
-    output = call("status").output
-    assert "not ready" in output
-    assert "dry run: nothing is removed" in output
-    assert "no topology has anything on this host" in output
-
-
-@pytest.mark.usefixtures("listening")
 def test_as_json_it_is_the_listeners_own_words(call: Call) -> None:
     assert json.loads(call("status", "--json").output) == LIVE
 
@@ -178,14 +169,6 @@ def test_watched_it_goes_on_until_the_listener_ends(
     result = call("status", "--json", "--watch")
     assert [json.loads(line) for line in result.output.splitlines()] == [LIVE] * 4
     assert isinstance(result.exception, NoListener)
-
-
-@pytest.mark.usefixtures("listening")
-def test_it_is_watched_on_a_terminal_or_as_json(call: Call) -> None:
-    error = call("status", "--watch").exception
-    assert isinstance(error, ConfigurationError)
-    assert "--watch" in str(error)
-    assert "--json" in str(error)
 
 
 def test_without_a_listener_it_says_where_it_looked(call: Call, tmp_path: Path) -> None:
@@ -256,13 +239,6 @@ def test_an_output_that_cannot_be_written_is_said_in_a_sentence(tmp_path: Path) 
 def test_the_history_of_one_topology_and_as_json(call: Call) -> None:
     (line,) = call("history", "--json", "--prefix", "bbbbbbbb").output.splitlines()
     assert json.loads(line) == json.loads(LINES[1])
-
-
-def test_where_nothing_was_removed_yet_it_says_so(call: Call, tmp_path: Path) -> None:
-    result = call("history")
-    assert result.output == f"nothing was removed yet, as far as {tmp_path} knows\n"
-    assert result.exception is None
-    assert call("history", "--json").output == ""
 
 
 def test_a_prefix_that_is_none_and_a_file_that_is_none_are_refused(

@@ -81,12 +81,6 @@ def test_the_socket_is_for_its_owner_alone_and_goes_with_the_listener(
     end.close()
 
 
-def test_one_that_never_listened_leaves_anothers_socket_alone(tmp_path: Path, serve: Serve) -> None:
-    serve()
-    StatusSocket(tmp_path, lambda: WELL).close()
-    assert read_status(tmp_path) == WELL
-
-
 @pytest.mark.parametrize("kind", ["socket", "file"])
 def test_what_a_listener_that_was_killed_left_there_is_replaced(
     tmp_path: Path, serve: Serve, kind: str
@@ -130,23 +124,6 @@ def test_a_reader_that_does_not_read_holds_nobody_up_for_long(
         hasty.connect(str(tmp_path / NAME))
         hasty.settimeout(probe.PATIENCE)
         assert b"ready" in hasty.recv(1000)
-
-
-def test_a_reader_that_leaves_early_ends_nothing(tmp_path: Path, serve: Serve) -> None:
-    asked = threading.Event()
-    gone = threading.Event()
-
-    def slow() -> Mapping[str, object]:
-        asked.set()
-        gone.wait()
-        return WELL
-
-    serve(slow)
-    with socket.socket(socket.AF_UNIX) as early:
-        early.connect(str(tmp_path / NAME))
-        asked.wait()
-    gone.set()
-    assert read_status(tmp_path) == WELL
 
 
 def test_a_status_that_fails_once_is_told_the_next_time(
@@ -208,12 +185,6 @@ def test_two_that_have_no_folder_in_one_container_are_one_too_many(
 # The probe.
 
 
-def test_the_probe_says_nothing_of_a_listener_that_is_well(tmp_path: Path, serve: Serve) -> None:
-    serve()
-    asked = ask(tmp_path)
-    assert (asked.returncode, asked.stdout, asked.stderr) == (0, "", "")
-
-
 def test_the_probe_says_each_problem_on_a_line(tmp_path: Path, serve: Serve) -> None:
     serve({"problems": ["Docker is down", "watch is stuck"]})
     asked = ask(tmp_path)
@@ -250,18 +221,6 @@ def test_a_listener_that_dies_while_it_answers_is_none(tmp_path: Path, words: by
         thread.join()
     assert (asked.returncode, asked.stderr) == (1, "")
     assert asked.stdout.startswith(f"no listener answers in {tmp_path}: ")
-
-
-def test_a_listener_that_does_not_answer_is_none(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr(probe, "PATIENCE", 0.05)
-    monkeypatch.setenv("REAPER_STATE_DIR", str(tmp_path))
-    with socket.socket(socket.AF_UNIX) as silent:
-        silent.bind(str(tmp_path / NAME))
-        silent.listen()
-        assert probe.main() == 1
-    assert "timed out" in capsys.readouterr().out
 
 
 def test_the_probe_loads_next_to_nothing() -> None:

@@ -119,13 +119,3 @@ def test_a_watchdog_that_is_not_asked_for_is_not_fed(manager: Manager) -> None:
     Notifier({"NOTIFY_SOCKET": address}).keep_alive(loops.stuck, loops.stop)
     assert heard(hearing) == []
     assert loops.limits == []
-
-
-@pytest.mark.parametrize("manager", ["path"], indirect=True)
-def test_once_it_stops_nothing_more_is_said(manager: Manager) -> None:
-    address, hearing = manager
-    loops = Loops([])
-    loops.stop.set()
-    notifier = Notifier({"NOTIFY_SOCKET": address, "WATCHDOG_USEC": "60000000"})
-    notifier.keep_alive(loops.stuck, loops.stop)
-    assert heard(hearing) == []

@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 
 from listener.unheard import Unheard
-
-from .world import P, Q
+from tests.world.parts import P, Q
 
 
 @pytest.fixture
@@ -59,11 +58,3 @@ def test_nothing_is_expected_before_the_first_hint() -> None:
     unheard.screened(1.0, {P}, set(), swept=True)
     unheard.screened(2.0, set(), {P}, swept=True)
     assert not unheard.removed(P, reported=False)
-
-
-def test_a_removal_that_fails_for_long_is_not_found_anew_by_each_sweep(listening: Unheard) -> None:
-    listening.heard(9.0)
-    listening.screened(10.0, {Q}, {P}, swept=False)
-    for at in (20.0, 30.0):
-        listening.screened(at, {Q}, {P}, swept=True)
-    assert not listening.removed(P, reported=False)

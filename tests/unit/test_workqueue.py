@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import random
-
 import hypothesis.strategies as st
 import pytest
 from hypothesis import settings
@@ -21,27 +19,6 @@ def taken(work: WorkQueue, now: float) -> list[str]:
     return list(iter(lambda: work.take(now), None))
 
 
-def test_a_key_is_taken_once_however_often_it_was_added() -> None:
-    work = queue()
-    for due in (5.0, 1.0, 9.0):
-        work.add("a", due)
-    assert len(work) == 1
-    assert taken(work, 0.9) == []
-    assert taken(work, 1.0) == ["a"]
-    assert taken(work, 100.0) == []
-
-
-def test_a_key_is_not_taken_before_it_is_due_and_the_earliest_goes_first() -> None:
-    work = queue()
-    for key, due in {"c": 3.0, "a": 1.0, "b": 2.0}.items():
-        work.add(key, due)
-    assert work.next_due() == 1.0
-    assert taken(work, 0.5) == []
-    assert taken(work, 2.0) == ["a", "b"]
-    assert taken(work, 3.0) == ["c"]
-    assert work.next_due() is None
-
-
 @pytest.mark.parametrize(
     ("failed", "hasten", "due"), [(False, False, 2.0), (True, False, 60.0), (True, True, 2.0)]
 )
@@ -56,22 +33,6 @@ def test_only_news_brings_a_key_forward_that_failed(failed: bool, hasten: bool, 
     work.add("a", 90.0, hasten=True)
     assert work.next_due() == due
     assert taken(work, 100.0) == ["a"]
-
-
-def test_a_key_in_work_is_never_taken_a_second_time_and_runs_once_more_afterwards() -> None:
-    work = queue()
-    work.add("a", 0.0)
-    assert taken(work, 0.0) == ["a"]
-    work.add("a", 7.0)
-    work.add("a", 3.0)
-    work.add("a", 9.0)
-    assert taken(work, 100.0) == []
-    work.done("a")
-    assert work.next_due() == 3.0
-    assert taken(work, 100.0) == ["a"]
-    work.done("a")
-    assert taken(work, 100.0) == []
-    assert len(work) == 0
 
 
 def test_the_delay_doubles_up_to_its_cap_and_begins_anew_after_a_success() -> None:
@@ -91,16 +52,6 @@ def test_the_delay_doubles_up_to_its_cap_and_begins_anew_after_a_success() -> No
     assert work.next_due() == 6.0
 
 
-def test_the_failures_of_one_key_do_not_delay_another() -> None:
-    work = queue()
-    for key in ("a", "b"):
-        work.add(key, 0.0)
-    assert taken(work, 0.0) == ["a", "b"]
-    work.retry("a", 0.0)
-    assert (work.retry("a", 0.0) if taken(work, 9.0) == ["a"] else 0.0) == 2.0
-    assert work.retry("b", 0.0) == 1.0
-
-
 @pytest.mark.parametrize(("jitter", "factor"), [(0.0, 1.0), (0.5, 0.75), (0.999, 0.5005)])
 def test_jitter_shortens_a_delay_by_half_of_it_at_most(jitter: float, factor: float) -> None:
     work = queue(jitter)
@@ -108,15 +59,6 @@ def test_jitter_shortens_a_delay_by_half_of_it_at_most(jitter: float, factor: fl
     for failures in range(12):
         assert taken(work, 1e9) == ["a"]
         assert work.retry("a", 0.0) == pytest.approx(factor * min(60.0, 2.0**failures))
-
-
-def test_jitter_spreads_the_retries_of_many_keys() -> None:
-    work = WorkQueue(jitter=random.Random(7).random)
-    for n in range(50):
-        work.add(str(n), 0.0)
-    delays = [work.retry(key, 0.0) for key in taken(work, 0.0)]
-    assert len(set(delays)) == 50
-    assert min(delays) >= max(delays) / 2
 
 
 def test_adding_a_key_that_backs_off_does_not_cut_that_short_but_news_does() -> None:
@@ -129,24 +71,6 @@ def test_adding_a_key_that_backs_off_does_not_cut_that_short_but_news_does() -> 
     work.add("a", 0.5, hasten=True)
     assert taken(work, 0.5) == ["a"]
     assert work.retry("a", 0.5) == 2.0  # and what failed before is not forgotten
-
-
-def test_a_reason_that_comes_during_work_that_fails_does_not_cut_the_delay_short() -> None:
-    work = queue()
-    work.add("a", 0.0)
-    assert taken(work, 0.0) == ["a"]
-    work.add("a", 0.0)
-    work.retry("a", 0.0)
-    assert work.next_due() == 1.0
-
-
-def test_news_that_comes_during_work_that_fails_hastens_the_retry() -> None:
-    work = queue()
-    work.add("a", 0.0)
-    assert taken(work, 0.0) == ["a"]
-    work.add("a", 0.25, hasten=True)
-    work.retry("a", 0.0)
-    assert work.next_due() == 0.25
 
 
 class QueueMachine(RuleBasedStateMachine):

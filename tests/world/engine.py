@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from queue import SimpleQueue
-from typing import Any, Protocol
+from typing import Any
 
 import docker.errors
 import requests
@@ -85,7 +85,7 @@ class Network:
 Thing = Container | Network
 
 
-class Watcher(Protocol):
+class Watcher:
     """Is told of everything that a caller is about to change, and of what changed."""
 
     def changed(self, thing: Thing) -> None:
@@ -105,16 +105,11 @@ class Watcher(Protocol):
 
 
 class Daemon:
-    """The engine's state, and what anybody but a listener does to it.
+    """The engine's state, and what anybody but a listener does to it."""
 
-    Args:
-        clock: the time.
-        watcher: is told.
-    """
-
-    def __init__(self, clock: Clock, watcher: Watcher) -> None:
+    def __init__(self, clock: Clock) -> None:
         self.clock = clock
-        self.watcher = watcher
+        self.watcher = Watcher()
         self.up = True
         self.containers: dict[str, Container] = {}
         self.networks: dict[str, Network] = {}
@@ -133,13 +128,14 @@ class Daemon:
         image: str = "plain",
         network: Network | None = None,
         state: str = "running",
+        id_: str = "",
     ) -> Container | None:
         """A new container; None where the name is taken."""
         if any(c.name == name for c in self.containers.values()):
             return None
         inherited = self.images[image]
         container = Container(
-            self._id(),
+            id_ or self._id(),
             name,
             {**inherited, **labels},
             image,
@@ -155,9 +151,12 @@ class Daemon:
         self._tell("container", "create", container.id, {**container.labels, "name": name})
         return container
 
-    def create_network(self, name: str, driver: str = "bridge", scope: str = "local") -> Network:
+    def create_network(
+        self, name: str, driver: str = "bridge", scope: str = "local", id_: str = ""
+    ) -> Network:
         """A new network; its name may be taken."""
-        network = Network(self._id(), name, driver, scope, self.clock.now, self.clock.tick())
+        id_ = id_ or self._id()
+        network = Network(id_, name, driver, scope, self.clock.now, self.clock.tick())
         self.networks[network.id] = network
         self.watcher.changed(network)
         self._tell("network", "create", network.id, {"name": name, "type": driver}, scope)
@@ -184,6 +183,11 @@ class Daemon:
             del self.networks[thing.id]
         self.watcher.removed(caller, thing)
         self._tell(kind, "destroy", thing.id, attributes)
+
+    def things(self) -> Iterator[Thing]:
+        """Everything on the host."""
+        yield from self.containers.values()
+        yield from self.networks.values()
 
     def on(self, network: Network) -> list[Container]:
         """Every container that refers to a network."""
@@ -307,11 +311,11 @@ class Api:
     def __init__(
         self,
         daemon: Daemon,
-        caller: object,
-        gate: Callable[[str], None],
-        sleep: Callable[[float], None],
+        caller: object = None,
+        gate: Callable[[str], None] = lambda _: None,
+        sleep: Callable[[float], None] = lambda _: None,
     ) -> None:
-        self._daemon = daemon
+        self.daemon = daemon
         self._caller = caller
         self._gate = gate
         self._sleep = sleep
@@ -323,7 +327,7 @@ class Api:
     def subscribe(self, since: float) -> Stream:
         """A new event stream."""
         self._begin("events")
-        stream = Stream(self._daemon, since)
+        stream = Stream(self.daemon, since)
         self._gate("events")
         return stream
 
@@ -337,14 +341,14 @@ class Api:
         self._begin("list containers")
         wanted = filters["network"] if filters else None
         found = []
-        for container in self._daemon.containers.values():
+        for container in self.daemon.containers.values():
             connected = {*container.networks, *container.networks.values()}
             if wanted is None or connected & set(wanted):
-                self._daemon.watcher.looked(self._caller, container, "list")
+                self.daemon.watcher.looked(self._caller, container, "list")
                 found.append(_summary(container))
         for id_ in wanted or ():
-            if network := self._daemon.networks.get(id_):
-                self._daemon.watcher.looked(self._caller, network, "attached")
+            if network := self.daemon.networks.get(id_):
+                self.daemon.watcher.looked(self._caller, network, "attached")
         self._gate("list containers")
         return found
 
@@ -352,8 +356,8 @@ class Api:
         """``GET /networks``."""
         self._begin("list networks")
         found = []
-        for network in self._daemon.networks.values():
-            self._daemon.watcher.looked(self._caller, network, "list")
+        for network in self.daemon.networks.values():
+            self.daemon.watcher.looked(self._caller, network, "list")
             found.append(_network(network))
         self._gate("list networks")
         return found
@@ -361,10 +365,10 @@ class Api:
     def inspect_container(self, id_: str) -> dict[str, Any]:
         """``GET /containers/ID/json``."""
         self._begin("inspect")
-        container = self._daemon.containers.get(id_)
+        container = self.daemon.containers.get(id_)
         if container is None:
             raise refusal(404)
-        self._daemon.watcher.looked(self._caller, container, "inspect")
+        self.daemon.watcher.looked(self._caller, container, "inspect")
         return {
             "Id": container.id,
             "Name": "/" + container.name,
@@ -376,13 +380,13 @@ class Api:
     def inspect_network(self, id_: str) -> dict[str, Any]:
         """``GET /networks/ID``."""
         self._begin("inspect")
-        network = self._daemon.networks.get(id_)
+        network = self.daemon.networks.get(id_)
         if network is None:
             raise refusal(404)
-        self._daemon.watcher.looked(self._caller, network, "inspect")
+        self.daemon.watcher.looked(self._caller, network, "inspect")
         running = {
             container.id: {"Name": container.name}
-            for container in self._daemon.on(network)
+            for container in self.daemon.on(network)
             if container.state == "running"
         }
         stale = {key: {"Name": name} for key, name in network.stale.items()}
@@ -391,38 +395,38 @@ class Api:
     def inspect_image(self, image: str) -> dict[str, Any]:
         """``GET /images/ID/json``."""
         self._begin("inspect image")
-        if image not in self._daemon.images:
+        if image not in self.daemon.images:
             raise refusal(404)
-        return {"Config": {"Labels": dict(self._daemon.images[image]) or None}}
+        return {"Config": {"Labels": dict(self.daemon.images[image]) or None}}
 
     def remove_container(self, id_: str, *, v: bool, force: bool) -> None:
         """``DELETE /containers/ID``."""
         assert v
         assert force
-        self._remove(self._daemon.containers.get(id_))
+        self._remove(self.daemon.containers.get(id_))
 
     def remove_network(self, id_: str) -> None:
         """``DELETE /networks/ID``."""
-        self._remove(self._daemon.networks.get(id_))
+        self._remove(self.daemon.networks.get(id_))
 
     def disconnect_container_from_network(
         self, container: str, network_id: str, *, force: bool
     ) -> None:
         """``POST /networks/ID/disconnect``."""
-        network = self._daemon.networks.get(network_id)
-        found = [one for one in self._daemon.containers.values() if container in (one.id, one.name)]
+        network = self.daemon.networks.get(network_id)
+        found = [one for one in self.daemon.containers.values() if container in (one.id, one.name)]
         if network is not None:
             for one in found:
-                self._daemon.watcher.disconnecting(self._caller, network, one)
+                self.daemon.watcher.disconnecting(self._caller, network, one)
         self._begin("disconnect", self._fault)
-        if network is None or network.id not in self._daemon.networks:
+        if network is None or network.id not in self.daemon.networks:
             raise refusal(404)
         stale = [key for key, name in network.stale.items() if name == container]
         if force and stale:
             del network.stale[stale[0]]
         elif not found:
             raise refusal(404)
-        elif found[0] not in self._daemon.on(network):
+        elif found[0] not in self.daemon.on(network):
             raise refusal(403)
         else:
             del found[0].networks[network.name]
@@ -430,11 +434,11 @@ class Api:
 
     def _remove(self, thing: Thing | None) -> None:
         if thing is not None:
-            self._daemon.watcher.removing(self._caller, thing)
+            self.daemon.watcher.removing(self._caller, thing)
         self._begin("remove")
         fault = self._fault()
         if fault == "404" and thing is not None and self._there(thing):
-            self._daemon.delete(thing)  # somebody else was faster
+            self.daemon.delete(thing)  # somebody else was faster
         if thing is None or not self._there(thing):
             raise refusal(404)
         if fault == "500":
@@ -447,33 +451,33 @@ class Api:
             if fault == "unfinished":
                 thing.removing = True
                 return
-        elif thing.stale or any(c.state == "running" for c in self._daemon.on(thing)):
+        elif thing.stale or any(c.state == "running" for c in self.daemon.on(thing)):
             raise refusal(403)
         if fault == "timeout":
             self._give_up()
-        self._daemon.delete(thing, self._caller)
+        self.daemon.delete(thing, self._caller)
         if fault == "late timeout":
             self._give_up()
         self._gate("remove")
 
     def _there(self, thing: Thing) -> bool:
-        return thing.id in self._daemon.containers or thing.id in self._daemon.networks
+        return thing.id in self.daemon.containers or thing.id in self.daemon.networks
 
     def _give_up(self) -> None:
         self._sleep(10.0)
         raise requests.exceptions.ReadTimeout("read timed out")
 
     def _fault(self) -> str:
-        return self._daemon.faults.pop(0) if self._daemon.faults else ""
+        return self.daemon.faults.pop(0) if self.daemon.faults else ""
 
     def _begin(self, what: str, fault: Callable[[], str] | None = None) -> None:
         self._gate(what)
-        if not self._daemon.up:
+        if not self.daemon.up:
             raise requests.exceptions.ConnectionError("connection refused")
         if what == "remove":
             return
-        if fault is None and self._daemon.read_faults:
-            failure = self._daemon.read_faults.pop(0)
+        if fault is None and self.daemon.read_faults:
+            failure = self.daemon.read_faults.pop(0)
         else:
             failure = fault() if fault else ""
         if "timeout" in failure:
@@ -516,9 +520,3 @@ def _network(network: Network) -> dict[str, Any]:
 
 def _rfc3339(at: float) -> str:
     return datetime.fromtimestamp(EPOCH + at, UTC).isoformat()
-
-
-def things(daemon: Daemon) -> Iterator[Thing]:
-    """Everything on the host."""
-    yield from daemon.containers.values()
-    yield from daemon.networks.values()

@@ -1,54 +1,29 @@
-"""A host, its databases and whoever works on them, moved by an adversary one move at a time.
+"""Everything that anybody but a listener can do on a host and to its databases.
 
-A move is a name and two numbers, which the world reads as what is possible just now; what is not
-possible does nothing. Moves are made between the listener's steps, and, by :meth:`World.plan`,
-inside of them: at each request to the engine and each question to a database, before it takes
-effect and after.
+A move says whether it was possible. The adversary has no plan of its own: chance picks its moves,
+and numbers for them.
 """
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from typing import Final
 
-from listener.errors import NoAnswer
-from listener.evidence import Answer
+from .engine import Container, Network
+from .listener import sweep_once
+from .oracle import plain
+from .world import DEEPEST, Config, World
 
-from .engine import Clock, Container, Daemon, Network, Thing, things
-from .oracle import (
-    Oracle,
-    Process,
-    Question,
-    Violation,
-    owners_of,
-    plain,
-    stays_connected,
-)
-from .process import Hint, Killed, Listener, Pauses, State, sweep_once
-
-Move = tuple[str, int, int]
-Token = tuple[str, frozenset[str], list[int]]
-"""A token, the prefixes that it was given for, and the incarnations of the tables at that time."""
-Plan = Sequence[tuple[int, Move]]
-"""Moves inside a step, each after so many occasions since the one before it."""
+Token = tuple[str, frozenset[str], list[str]]
+"""A token, the prefixes that it was given for, and the identities of the tables at that time."""
 
 PREFIXES: Final = ("aaaaaaaa", "bbbbbbb9", "cccccccc")
 TOPOLOGIES: Final = tuple(
     f"{PREFIXES[prefix]}-0000-4000-8000-{number:012x}"
     for number, prefix in enumerate((0, 1, 0, 2, 1))
 )
-PAUSES: Final = (0.01, 0.06, 0.3, 0.6, 1.1, 2.5, 5.0, 12.0, 31.0, 120.0, 700.0)
-REQUEST: Final = 0.0005
-"""Seconds that a request or a question takes, there and back each."""
-VISIBLE_STILL: Final = 0.4
+VISIBLE_STILL: Final = 0.375
 """Seconds for which a row can be seen after its deletion was reported."""
-AT_REST: Final = 200.0
-"""Seconds: longer than the longest grace, the delay and two of the longest back-offs together."""
-DEEPEST: Final = 3
-"""Pieces of work inside each other, as of several threads."""
-
 NUMBERS: Final = 22
 """The numbers of a move are below this: as many as there are kinds of strangers."""
 
@@ -79,175 +54,16 @@ MOVES: Final[dict[str, tuple[str, ...]]] = {
 }
 
 
-@dataclass(frozen=True)
-class Config:
-    """What does not change in one run."""
+class Adversary(World):
+    """Whoever works on the host, by chance at the worst moment."""
 
-    databases: int = 1
-    grace: float = 30.0
-    delay: float = 0.0
-    witnessed_only: bool = False
-
-
-@dataclass(eq=False)
-class Database:
-    """A table of topologies.
-
-    Attributes:
-        rows: committed.
-        fading: rows that are deleted and can still be seen, until when.
-        backup: what a restore will bring back; None while there is none under way.
-        aside: a table that was swapped for another: rows, identity.
-    """
-
-    name: str
-    rows: set[str] = field(default_factory=set)
-    fading: dict[str, float] = field(default_factory=dict)
-    incarnation: int = 1
-    generation: int = 0
-    failing: bool = False
-    backup: set[str] | None = None
-    aside: tuple[set[str], int] | None = None
-    made: int = 1
-
-    def visible(self, now: float) -> frozenset[str]:
-        """Every row that a question finds."""
-        self.fading = {row: until for row, until in self.fading.items() if until > now}
-        return frozenset(self.rows | self.fading.keys())
-
-    def replace(self, rows: set[str]) -> None:
-        """Another table is there now."""
-        self.made += 1
-        self.rows, self.incarnation = rows, self.made
-        self.fading.clear()
-
-
-class World:
-    """The whole of it.
-
-    Args:
-        config: what does not change.
-        counts: what happened is added to it.
-    """
-
-    def __init__(self, config: Config, counts: Counter[str]) -> None:
-        self.config = config
-        self.counts = counts
-        self.clock = Clock()
-        self.daemon = Daemon(self.clock, self)
-        self.databases = [Database(f"db{number}") for number in range(config.databases)]
-        self.oracle = Oracle(
-            self.clock,
-            counts,
-            lambda: things(self.daemon),
-            grace=config.grace,
-            delay=config.delay,
-            witnessed_only=config.witnessed_only,
-            databases=config.databases,
-        )
+    def __init__(self, config: Config) -> None:
+        super().__init__(config)
         self.pieces: dict[str, int] = {}
-        self.state = State(config.databases)
+        """By topology, how far its deploy has come."""
         self.tokens: list[Token] = []
-        self._plan: list[tuple[int, Move]] = []
-        self._asked: list[frozenset[str]] = []
         self._names = 0
-        self._doubtful: set[str] = set()
         self._operating = False
-        self.listeners: list[Listener] = []
-        Pauses.sleep = self.clock_forward
-        self.listeners.append(Listener(self, "one", self.state))
-
-    # Steps, and what happens inside of them.
-
-    def play(self, move: Move, plan: Plan = ()) -> None:
-        """One step of the adversary, or of a listener with moves inside of it."""
-        self.counts["steps"] += 1
-        self._plan = list(plan)
-        self.perform(move)
-        self._plan = []
-        if self.oracle.violations:  # should the code under test have swallowed it
-            raise Violation(self.oracle.violations[0])
-
-    def perform(self, move: Move) -> bool:
-        """Make a move; says whether it was possible."""
-        name, a, b = move
-        done: bool = getattr(self, f"do_{name}")(a, b)
-        if done:
-            self.counts[f"move {name}"] += 1
-        return done
-
-    def interleave(self, _what: str) -> None:
-        """Somebody waits for an answer: what else happens?"""
-        self.clock.now += REQUEST
-        for stream in self.daemon.streams:
-            stream.settle()
-        while self._plan and self._plan[0][0] <= 0:
-            _, move = self._plan.pop(0)
-            if self.perform(move):
-                self.counts["moves inside a step"] += 1
-        if self._plan:
-            skip, move = self._plan[0]
-            self._plan[0] = skip - 1, move
-
-    def clock_forward(self, seconds: float) -> None:
-        """Time passes."""
-        self.clock.now += seconds
-
-    def answer(
-        self,
-        process: Process,
-        number: int,
-        prefixes: Iterable[str],
-        gate: Callable[[str], None],
-        generations: Sequence[int],
-    ) -> Answer:
-        """A question to a database, as it is at the moment of reading."""
-        database, asked = self.databases[number], frozenset(prefixes)
-        at, tick = self.clock.now, self.clock.tick()
-        self.counts["questions"] += 1
-        self._asked.append(asked)
-        try:
-            gate("ask")
-            if database.failing:
-                self.counts["questions without an answer"] += 1
-                raise NoAnswer(f"{database.name} fails")
-            rows = database.visible(self.clock.now)
-            generation = database.generation - generations[number]
-            identity = f"{database.name}#{database.incarnation}"
-            gate("answer")
-        finally:
-            self._asked.pop()
-        question = Question(at, tick, rows, asked)
-        tables = {n: d.visible(self.clock.now) for n, d in enumerate(self.databases)}
-        self.oracle.answered(process, number, question, (identity, generation), tables)
-        ids = frozenset(row for row in rows if row[:8] in asked)
-        return Answer(asked, ids, at, identity, generation)
-
-    # The engine's watcher.
-
-    def changed(self, thing: Thing) -> None:
-        """A thing is new, or has a new name."""
-        self.oracle.changed(thing)
-
-    def looked(self, caller: object, thing: Thing, how: str) -> None:
-        """A caller is shown a thing."""
-        self.oracle.looked(caller, thing, how)
-
-    def removing(self, caller: object, thing: Thing) -> None:
-        """A caller asks for a removal."""
-        self.oracle.removing(caller, thing)
-        if isinstance(thing, Network):
-            self.oracle.left_connected(caller, thing, self.daemon.on(thing))
-
-    def removed(self, caller: object, thing: Thing) -> None:
-        """A removal happened."""
-        if caller is not None:
-            self.counts["removed"] += 1
-        self.oracle.removed(caller, thing)
-
-    def disconnecting(self, caller: object, network: Network, container: Container) -> None:
-        """A caller asks for a container to be taken off a network."""
-        self.oracle.disconnecting(caller, network, container)
 
     # Rows.
 
@@ -276,10 +92,8 @@ class World:
             case 3:
                 database.fading[row] = self.clock.now + VISIBLE_STILL
                 self._hint(database, (row,))
-                self.counts["reports before visibility"] += 1
             case _:
                 self._hint(database, None, heard=False)
-                self.counts["deletions that no feed tells of"] += 1
         return True
 
     def do_move(self, a: int, b: int) -> bool:
@@ -346,8 +160,6 @@ class World:
             return False
         id_ = begun[a % len(begun)]
         piece, self.pieces[id_] = self.pieces[id_], self.pieces[id_] + 1
-        if not self._has_row(id_):
-            self.counts["deploys that go on after the deletion"] += 1
         return self._deploy_piece(id_, piece, b)
 
     def do_deploy_all(self, a: int, b: int) -> bool:
@@ -367,7 +179,7 @@ class World:
 
         While a question is on its way, it is one of those that are asked about.
         """
-        asked = self._asked[-1] if self._asked else frozenset()
+        asked = self.asked[-1] if self.asked else frozenset()
         absent = [id_ for id_ in TOPOLOGIES if id_[:8] in asked and not self._has_row(id_)]
         id_ = absent[a % len(absent)] if absent else TOPOLOGIES[a % len(TOPOLOGIES)]
         if not self.do_insert(TOPOLOGIES.index(id_), b):
@@ -401,8 +213,6 @@ class World:
         if piece % 3 == 0:
             if not same_name:
                 self.daemon.create_network(lan)
-            else:
-                self.counts["networks used once more"] += 1
         elif piece % 3 == 1:
             labels["decnet.topology.role"] = "base"
             network = same_name[0] if same_name else None
@@ -436,55 +246,43 @@ class World:
         mine = f"s{self._names}"
         ours = f"decnet_t_{prefix}_{mine}"
         create = self.daemon.create_container
-        kinds: list[tuple[str, Callable[[], Container | Network | None]]] = [
-            ("foreign, running", lambda: create(mine, {}, network=on)),
-            ("foreign, stopped", lambda: create(mine, {}, network=on, state="exited")),
-            ("foreign, never started", lambda: create(mine, {}, network=on, state="created")),
-            (
-                "protected",
-                lambda: create(ours, {**label, "topology-reaper.protect": "true"}, network=on),
+        kinds: dict[str, Callable[[], Container | Network | None]] = {
+            "foreign, running": lambda: create(mine, {}, network=on),
+            "foreign, stopped": lambda: create(mine, {}, network=on, state="exited"),
+            "foreign, never started": lambda: create(mine, {}, network=on, state="created"),
+            "protected": lambda: create(
+                ours, {**label, "topology-reaper.protect": "true"}, network=on
             ),
-            (
-                "protected stranger",
-                lambda: create(
-                    mine, {"topology-reaper.protect": "true"}, network=on, state="exited"
-                ),
+            "protected stranger": lambda: create(
+                mine, {"topology-reaper.protect": "true"}, network=on, state="exited"
             ),
-            ("from any image", lambda: create(mine, {}, image=image, network=on)),
-            ("from an image, same label", lambda: create(mine, label, image=image, network=on)),
-            ("from an image, named", lambda: create(ours, {}, image=image)),
-            ("by name only", lambda: create(ours, {})),
-            ("by id label only", lambda: create(mine, label)),
-            ("by project only", lambda: create(mine, project)),
-            (
-                "two owners",
-                lambda: create(f"decnet_t_{other[:8]}_{mine}", {**label, **project}, network=on),
+            "from any image": lambda: create(mine, {}, image=image, network=on),
+            "from an image, same label": lambda: create(mine, label, image=image, network=on),
+            "from an image, named": lambda: create(ours, {}, image=image),
+            "by name only": lambda: create(ours, {}),
+            "by id label only": lambda: create(mine, label),
+            "by project only": lambda: create(mine, project),
+            "two owners": lambda: create(
+                f"decnet_t_{other[:8]}_{mine}", {**label, **project}, network=on
             ),
-            ("no id", lambda: create(ours, {"decnet.topology.id": "x" + id_}, network=on)),
-            (
-                "overlay",
-                lambda: self.daemon.create_network(f"decnet_t_{prefix}_{mine}", "overlay", "swarm"),
+            "no id": lambda: create(ours, {"decnet.topology.id": "x" + id_}, network=on),
+            "overlay": lambda: self.daemon.create_network(
+                f"decnet_t_{prefix}_{mine}", "overlay", "swarm"
             ),
-            ("same network name", lambda: on and self.daemon.create_network(on.name)),
-            ("like a network", lambda: self.daemon.create_network(_looks_like(prefix, b))),
-            ("like a container", lambda: create(_looks_like(prefix, b), {}, network=on)),
-            (
-                "forged attributes",
-                lambda: create(mine, {"name": ours, "oldName": f"/{ours}"}, network=on),
+            "same network name": lambda: on and self.daemon.create_network(on.name),
+            "like a network": lambda: self.daemon.create_network(_looks_like(prefix, b)),
+            "like a container": lambda: create(_looks_like(prefix, b), {}, network=on),
+            "forged attributes": lambda: create(
+                mine, {"name": ours, "oldName": f"/{ours}"}, network=on
             ),
-            ("linked", lambda: self._linked(create(mine, label), f"decnet_t_{other[:8]}_x")),
-            ("marked", lambda: create(mine, {"decnet.topology.decky": "d"}, network=on)),
-            (
-                "of one, on another's network",
-                lambda: create(mine, {"decnet.topology.id": other}, network=on, state="exited"),
+            "linked": lambda: self._linked(create(mine, label), f"decnet_t_{other[:8]}_x"),
+            "marked": lambda: create(mine, {"decnet.topology.decky": "d"}, network=on),
+            "of one, on another's network": lambda: create(
+                mine, {"decnet.topology.id": other}, network=on, state="exited"
             ),
-            ("stale endpoint", lambda: self._stale(on)),
-        ]
-        kind, make = kinds[a % len(kinds)]
-        if make() is None:
-            return False
-        self.counts[f"stranger: {kind}"] += 1
-        return True
+            "stale endpoint": lambda: self._stale(on),
+        }
+        return list(kinds.values())[a % len(kinds)]() is not None
 
     def _linked(self, container: Container | None, link: str) -> Container | None:
         if container is not None:
@@ -512,7 +310,7 @@ class World:
             return False
         del self.daemon.images[image]
         # A new build may make the same image again, and a listing then tells what they inherited.
-        self._doubtful |= {container.id for container in users}
+        self.doubtful |= {container.id for container in users}
         return True
 
     def do_rename(self, a: int, b: int) -> bool:
@@ -544,7 +342,7 @@ class World:
 
     def do_remove_otherwise(self, a: int, b: int) -> bool:
         """Somebody else removes something."""
-        found = list(things(self.daemon))
+        found = list(self.daemon.things())
         if not found:
             return False
         thing = found[a % len(found)]
@@ -557,16 +355,7 @@ class World:
         self.daemon.delete(thing)
         return True
 
-    # Events.
-
-    def do_pump(self, a: int, b: int) -> bool:
-        """Some events arrive."""
-        if (one := self._listener(a)) is None or one.stream is None or one.watched:
-            return False
-        one.stream.settle(now=True)
-        count = 1 + b % 4 if b < 90 else len(one.stream.pending)
-        lines, one.stream.pending = one.stream.pending[:count], one.stream.pending[count:]
-        return self._guarded(one, lambda: one.follow(lines)) and bool(lines)
+    # Events and hints that go astray.
 
     def do_double(self, a: int, b: int) -> bool:  # noqa: ARG002
         """An event comes twice."""
@@ -591,28 +380,6 @@ class World:
             self.do_pump(a, 99)
         self.daemon.streams = [s for s in self.daemon.streams if s is not one.stream]
         one.stream.open = False
-        return True
-
-    def do_connect(self, a: int, b: int) -> bool:  # noqa: ARG002
-        """A listener connects to the engine, and lists."""
-        one = self._listener(a)
-        return one is not None and self._guarded(one, one.connect)
-
-    def do_relist(self, a: int, b: int) -> bool:  # noqa: ARG002
-        """The timer asks for a listing."""
-        one = self._listener(a)
-        if one is None or not one.connected or one.watched:
-            return False
-        one.watch.relist()
-        return self._guarded(one, one.follow)
-
-    # Hints.
-
-    def do_hint(self, a: int, b: int, which: int = 0) -> bool:
-        """A hint arrives."""
-        if (one := self._listener(a)) is None or not (hints := one.hints[b % len(one.hints)]):
-            return False
-        self._give(one, b % len(one.hints), hints.pop(which))
         return True
 
     def do_hint_late(self, a: int, b: int) -> bool:
@@ -659,25 +426,6 @@ class World:
         self._give(one, b % len(one.hints), None)
         return True
 
-    def _hint(self, database: Database, hint: Hint, *, heard: bool | None = True) -> None:
-        """Every feed of a database gets a hint; or misses one, where it is not heard."""
-        number = self.databases.index(database)
-        for one in self.listeners:
-            if heard is False or (heard and not one.feed_up[number]):
-                one.deaf[number] = True
-            elif one.feed_up[number]:
-                one.hints[number].append(hint)
-
-    def _give(self, one: Listener, number: int, hint: Hint) -> None:
-        if hint is not None:
-            self.oracle.reported(one.run, number, hint)
-            fading = {row[:8] for row in self.databases[number].fading}
-            if fading and not (one.docker_up and fading <= one.index.prefixes()):
-                one.deaf[number] = True  # a sweep has to find it
-        elif not self.databases[number].fading:
-            one.deaf[number] = False
-        one.controller.hinted(number, hint)
-
     # Databases.
 
     def do_database_fails(self, a: int, b: int) -> bool:  # noqa: ARG002
@@ -722,7 +470,7 @@ class World:
         database = self._database(a)
         if database.aside is not None or database.backup is not None:
             return False
-        database.aside = set(database.rows), database.incarnation
+        database.aside = set(database.rows), database.identity
         database.replace({TOPOLOGIES[b % len(TOPOLOGIES)]} if b % 2 else set())
         self._hint(database, None, heard=False)
         return True
@@ -732,9 +480,9 @@ class World:
         database = self._database(a)
         if database.aside is None or database.backup is not None:
             return False
-        rows, incarnation = database.aside
+        rows, identity = database.aside
         database.replace(rows)
-        database.incarnation, database.aside = incarnation, None
+        database.identity, database.aside = identity, None
         self._hint(database, None, heard=False)
         return True
 
@@ -758,7 +506,6 @@ class World:
         """The next change is refused, or takes its time."""
         fault = ("409", "500", "404", "timeout", "late timeout", "unfinished")[a % 6]
         self.daemon.faults.append(fault)
-        self.counts[f"fault {fault}"] += 1
         return True
 
     def do_refuse_read(self, a: int, b: int) -> bool:  # noqa: ARG002
@@ -789,30 +536,6 @@ class World:
 
     # Processes.
 
-    def do_kill(self, a: int, b: int) -> bool:  # noqa: ARG002
-        """A listener is killed, whatever it is doing."""
-        if (one := self._listener(a)) is None:
-            return False
-        one.dead = True
-        self.listeners.remove(one)
-        self.daemon.streams = [s for s in self.daemon.streams if s is not one.stream]
-        return True
-
-    def do_start(self, a: int, b: int, *, afresh: bool = False) -> bool:  # noqa: ARG002
-        """A listener is started: the first with what its last run knew, the second with nothing."""
-        names = {one.name for one in self.listeners}
-        if "one" not in names:
-            if afresh:
-                self.state = State(self.config.databases)
-            self.listeners.insert(0, Listener(self, "one", self.state))
-            self.counts["restarts"] += 1
-        elif "two" not in names and a % 2:
-            self.listeners.append(Listener(self, "two"))
-            self.counts["second listeners"] += 1
-        else:
-            return False
-        return True
-
     def do_start_afresh(self, a: int, b: int) -> bool:
         """A listener is started after its memory was lost."""
         return self.do_start(a, b, afresh=True)
@@ -836,7 +559,7 @@ class World:
     def _sweep_once(self, b: int, token: Token, *, dry_run: bool) -> bool:
         if self._operating or len(self.oracle.frames) >= DEEPEST:
             return False
-        tables = [database.incarnation for database in self.databases]
+        tables = [database.identity for database in self.databases]
         confirm, held, of = token
         held = held if of == tables else frozenset()
         state = self.state if b % 4 else None
@@ -846,43 +569,14 @@ class World:
         finally:
             self._operating = False
         if report is None:
-            self.counts["sweeps that were refused"] += 1
             return True
-        self.counts["confirmed sweeps"] += bool(confirm)
         given = next((entry["token"] for entry in report.held if entry["token"]), "")
-        if given and tables == [database.incarnation for database in self.databases]:
+        if given and tables == [database.identity for database in self.databases]:
             prefixes = frozenset(entry["prefix"] for entry in report.held if entry["token"])
             self.tokens.append((given, prefixes, tables))
         return True
 
-    # Time, and work.
-
-    def do_pass_time(self, a: int, b: int) -> bool:  # noqa: ARG002
-        """Time passes."""
-        self.clock_forward(PAUSES[a % len(PAUSES)])
-        return True
-
-    def do_work(self, a: int, b: int) -> bool:
-        """A listener does one piece of work."""
-        if (one := self._listener(a)) is None or len(self.oracle.frames) >= DEEPEST:
-            return False
-        lanes = (one.controller.screening, one.controller.reconciling)
-        return self._guarded(one, lambda: one.work(lanes[b % 2]) or one.work(lanes[1 - b % 2]))
-
-    def do_settle(self, a: int, b: int) -> bool:
-        """A listener hears of everything, and does what there is to do now."""
-        if (one := self._listener(a)) is None or len(self.oracle.frames) >= DEEPEST - 1:
-            return False
-        if not one.connected:
-            self.do_connect(a, b)
-        for number in range(len(self.databases)):
-            while self._listener(a) is one and self.do_hint(a, number):
-                pass
-        self.do_pump(a, 99)
-        for _ in range(30):
-            if one.dead or not self.do_work(a, b):
-                break
-        return True
+    # The end.
 
     def do_mend(self, a: int, b: int) -> bool:
         """What is broken and needs no listener's help works again, and a listener settles."""
@@ -894,18 +588,6 @@ class World:
         if not self.listeners:
             self.do_start(a, b)
         return self.do_settle(a, b)
-
-    def _guarded(self, one: Listener, step: Callable[[], bool]) -> bool:
-        """A step of a listener, which may be its last."""
-        try:
-            return step()
-        except Killed:
-            if not one.dead:
-                raise  # it is another's end
-            self.counts["killed inside a step"] += 1
-            return True
-
-    # The end.
 
     def do_rest(self, a: int, b: int) -> bool:  # noqa: ARG002
         """All is well for a while, and what was witnessed and is gone goes without a sweep."""
@@ -932,7 +614,6 @@ class World:
         self.settle_all()
         for one in self.listeners:
             self._nothing_left(one, "after a sweep")
-        self.counts["worlds that came to rest"] += 1
 
     def _heal(self) -> None:
         self.daemon.up = True
@@ -952,66 +633,9 @@ class World:
             for feed in range(len(self.databases)):
                 self.do_feed_back(number, feed)
 
-    def settle_all(self) -> None:
-        """Everything is delivered, and all work is done, whenever it is due."""
-        for number, one in enumerate(self.listeners):
-            for feed in range(len(self.databases)):
-                while self.do_hint(number, feed):
-                    pass
-                if one.deaf[feed]:
-                    self._give(one, feed, None)
-            self.do_pump(number, 99)
-        until = self.clock.now + AT_REST
-        for _ in range(2000):
-            if any(self.do_work(n, 0) for n in range(len(self.listeners))):
-                continue
-            if any(self.do_pump(n, 99) for n in range(len(self.listeners))):
-                continue
-            due = [
-                at
-                for one in self.listeners
-                for lane in (one.controller.screening, one.controller.reconciling)
-                if (at := lane.next_due()) is not None
-            ]
-            if not due or min(due) > until:
-                return  # what is tried ever again then, has a reason to be still there
-            self.clock.now = max(self.clock.now, min(due))
-        stuck = [thing.name for thing in things(self.daemon) if owners_of(thing)]
-        raise Violation(f"the listeners do not come to rest over {stuck}")
-
-    def _nothing_left(
-        self,
-        one: Listener,
-        when: str,
-        *,
-        only: Callable[[Thing], bool] = lambda _: True,
-        witnessed_only: bool = False,
-    ) -> None:
-        tables = {n: d.visible(self.clock.now) for n, d in enumerate(self.databases)}
-        for thing in filter(only, things(self.daemon)):
-            if thing.id in self._doubtful:
-                continue  # what it inherited, nobody can tell any more
-            if isinstance(thing, Network) and any(map(stays_connected, self.daemon.on(thing))):
-                continue  # something is on it that nobody may take off
-            if owners_of(thing) and one.index.get(thing.id) is None:
-                raise Violation(f"{one.name} does not know of {thing.name!r} {when}")
-            if self.oracle.must_go(one.run, thing, tables, witnessed_only=witnessed_only):
-                raise Violation(f"{thing.name!r} is orphaned and still there {when}")
-
-    # Picking.
-
-    def _database(self, number: int) -> Database:
-        return self.databases[number % len(self.databases)]
-
-    def _listener(self, number: int) -> Listener | None:
-        return self.listeners[number % len(self.listeners)] if self.listeners else None
-
     def _container(self, number: int) -> Container | None:
         containers = list(self.daemon.containers.values())
         return containers[number % len(containers)] if containers else None
-
-    def _has_row(self, id_: str) -> bool:
-        return any(id_ in database.rows for database in self.databases)
 
 
 def _looks_like(prefix: str, variant: int) -> str:

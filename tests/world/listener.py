@@ -16,21 +16,21 @@ from tenacity import Retrying
 from listener import oneshot, reaper
 from listener.controller import Controller, Lane
 from listener.engine import watch as watching
-from listener.engine.client import QUIET, Engine, EventStream
 from listener.engine.watch import END, Watch
 from listener.errors import EngineError, ReaperError
 from listener.evidence import Answer, Evidence, Memory
 from listener.index import PrefixIndex
 from listener.judge import Judge
 from listener.naming import Resource
-from listener.observer import Observer
+from listener.observer import Observer, Observers
 from listener.reaper import Permit, Reaper, Removal, Result
 from listener.report import Report
 from listener.telemetry.logs import RemovalLog
-from tests.unit.world import Inline
 
 from . import oracle
+from .client import SimulatedEngine
 from .engine import EPOCH, Api, InertThread, Stream
+from .parts import Inline
 
 if TYPE_CHECKING:
     from .world import World
@@ -44,29 +44,6 @@ Hint = tuple[str, ...] | None
 """Ids that were reported deleted; None: any may be."""
 
 
-class SimulatedEngine(Engine):
-    """The real client, on the simulated API; only what it does below that is replaced."""
-
-    def __init__(self, api: Api, world: World) -> None:
-        super().__init__("unix:///simulated")
-        self._simulated = api
-        self._world = world
-        self._connected = api  # type: ignore[assignment]
-
-    def connect(self) -> None:
-        with self._errors():
-            self._simulated.ping()
-
-    def now(self) -> float:
-        with self._errors():
-            self._simulated.ping()
-        return float(int(EPOCH + self._world.clock.now))
-
-    def events(self, since: float, quiet: float = QUIET) -> EventStream:  # noqa: ARG002
-        with self._errors():
-            return self._simulated.subscribe(since)  # type: ignore[return-value]
-
-
 class Listener:
     """A running listener.
 
@@ -74,14 +51,22 @@ class Listener:
         world: where it runs.
         name: the same over restarts.
         state: what an earlier run left, by database; None: nothing.
+        observer: is told what it does.
     """
 
-    def __init__(self, world: World, name: str, state: State | None = None) -> None:
+    def __init__(
+        self,
+        world: World,
+        name: str,
+        state: State | None = None,
+        observer: Observer | None = None,
+    ) -> None:
         self.world = world
         self.name = name
         self.state = state
         self.dead = False
         self.docker_up = False
+        self.relists = 0
         self.stream: Stream | None = None
         self.watched = 0
         """How deep in the thread of the watch we are."""
@@ -107,9 +92,7 @@ class Listener:
             for number in range(len(world.databases))
         ]
         self.index = PrefixIndex()
-        self.engine = SimulatedEngine(
-            Api(world.daemon, self.run, self.gate, world.clock_forward), world
-        )
+        self.engine = SimulatedEngine(Api(world.daemon, self.run, self.gate, world.clock_forward))
         reaper_ = Reaper(self.engine, Inline(), 4)
         self.controller = Controller(
             index=self.index,
@@ -120,9 +103,9 @@ class Listener:
             reap=partial(self._reap, reaper_),
             clock=world.clock,
             docker_up=lambda: self.docker_up,
-            relist=lambda: self.watch.relist(),
+            relist=self._relist,
             feeds=len(world.databases),
-            observer=RemovalLog(),
+            observer=Observers(RemovalLog(), observer or Observer()),
         )
         self.watch = Watch(
             self.engine, self.index, appeared=self.controller.appeared, listed=self._listed
@@ -146,9 +129,15 @@ class Listener:
         self.docker_up = True
         self.controller.listed(cause, seconds)
 
+    def _relist(self) -> None:
+        self.relists += 1
+        self.watch.relist()
+
     def _reap(
         self, reaper_: Reaper, doomed: Iterable[Resource], permit: Permit
     ) -> Sequence[Removal]:
+        if self.world.config.dry_run:
+            return ()
         return checked(self.run, self.world.oracle, reaper_.reap(doomed, permit))
 
     # What it does.
@@ -200,10 +189,15 @@ class Listener:
         finally:
             self.watched -= 1
 
-    def work(self, lane: Lane) -> bool:
-        """One piece of work, if there is any."""
+    @property
+    def lanes(self) -> tuple[Lane, Lane]:
+        """Its two kinds of work."""
+        return self.controller.screening, self.controller.reconciling
+
+    def work(self, lane: Lane) -> str | None:
+        """One piece of work, if there is any; on which key."""
         if (key := lane.take()) is None:
-            return False
+            return None
         with self.world.oracle.frame(self.run):
             try:
                 lane.work(key)
@@ -211,7 +205,7 @@ class Listener:
             finally:
                 if not self.dead:
                     self._remember()
-        return True
+        return key
 
     def _remember(self) -> None:
         news = self.controller.news()
@@ -250,7 +244,7 @@ def sweep_once(
     run = oracle.Process("sweep", known, engine_now=float(int(EPOCH + world.clock.now)))
     run.confirmed = held if confirm else frozenset()
     gate = world.interleave
-    engine = SimulatedEngine(Api(world.daemon, run, gate, world.clock_forward), world)
+    engine = SimulatedEngine(Api(world.daemon, run, gate, world.clock_forward))
     generations = [database.generation for database in world.databases]
     memories = state.memories if state is not None else [None] * len(world.databases)
     databases = [

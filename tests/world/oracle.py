@@ -8,12 +8,11 @@ room it lets a listener hold, and does not let it remove.
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
-from .engine import EPOCH, Clock, Container, Network, Thing
+from .engine import EPOCH, Container, Daemon, Network, Thing, Watcher
 
 FRESH = 1.0
 REPORT_LASTS = 600.0
@@ -206,20 +205,17 @@ class Process:
     looked: dict[str, tuple[int, frozenset[str]]] = field(default_factory=dict)
 
 
-class Oracle:
+class Oracle(Watcher):
     """Is told of everything, and objects.
 
     Args:
-        clock: the time.
-        counts: what was checked.
-        here: everything on the host.
+        daemon: the engine, as it really is.
+        databases: how many there are.
     """
 
     def __init__(
         self,
-        clock: Clock,
-        counts: Counter[str],
-        here: Callable[[], Iterator[Thing]],
+        daemon: Daemon,
         *,
         grace: float,
         delay: float,
@@ -228,9 +224,8 @@ class Oracle:
     ) -> None:
         self.violations: list[str] = []
         self.frames: list[Frame] = []
-        self._clock = clock
-        self._counts = counts
-        self._here = here
+        self._daemon = daemon
+        self._clock = daemon.clock
         self._grace, self._delay, self._witnessed_only = grace, delay, witnessed_only
         self._databases = range(databases)
         self._ever: set[str] = set()  # owners of anything that ever was on this host
@@ -299,7 +294,7 @@ class Oracle:
         table: tuple[str, int],
         elsewhere: Mapping[int, Iterable[str]],
     ) -> None:
-        here = {owner for thing in self._here() for owner in owners_of(thing)}
+        here = {owner for thing in self._daemon.things() for owner in owners_of(thing)}
         known = process.known[number]
         if known.table != table:
             # What was concluded from the old one by now stands for as long as an answer is fresh.
@@ -308,7 +303,6 @@ class Oracle:
             process.known[number] = known
             if old.table is not None:
                 known.changed, known.doubtful = True, frozenset(here)
-                self._counts["tables that took another's place"] += 1
         known.questions.append(question)
         shown = {row for row in question.rows if row[:8] in question.prefixes}
         known.seen.update(dict.fromkeys(shown, question.at))
@@ -326,7 +320,6 @@ class Oracle:
     def removing(self, caller: object, thing: Thing) -> None:
         """A process asks for a removal."""
         assert isinstance(caller, Process)
-        self._counts[f"removals checked: {type(thing).__name__.lower()}"] += 1
         self._decided(caller, thing, f"removes {thing.name!r} ({type(thing).__name__})")
         labelled = isinstance(thing, Container) and any(
             label in own_labels(thing) for label in (f"{MARK}id", "com.docker.compose.project")
@@ -335,21 +328,17 @@ class Oracle:
             labelled or (thing.id, "inspect") in self.frames[-1].looked,
             f"{caller.name} removes {thing.name!r}, known by its name only, without a look by id",
         )
-
-    def left_connected(self, caller: object, network: Network, on_it: Iterable[Container]) -> None:
-        """A network goes while these still refer to it."""
-        assert isinstance(caller, Process)
-        looked = self.frames[-1].looked.get((network.id, "attached"), 0)
-        for container in on_it:
-            self._expect(
-                container.tick > looked,
-                f"{caller.name} removes {network.name!r} from under {container.name!r}",
-            )
+        if isinstance(thing, Network):
+            looked = self.frames[-1].looked.get((thing.id, "attached"), 0)
+            for container in self._daemon.on(thing):
+                self._expect(
+                    container.tick > looked,
+                    f"{caller.name} removes {thing.name!r} from under {container.name!r}",
+                )
 
     def disconnecting(self, caller: object, network: Network, container: Container) -> None:
         """A process asks for a container to be taken off a network."""
         assert isinstance(caller, Process)
-        self._counts["disconnects checked"] += 1
         what = f"takes {container.name!r} off {network.name!r}"
         self._decided(caller, network, what)
         self._expect(not stays_connected(container), f"{caller.name} {what}: it has DECNET's marks")
@@ -360,13 +349,13 @@ class Oracle:
 
     def told_removed(self, process: Process, id_: str) -> None:
         """A process reports a thing as removed by it."""
-        self._counts["reports of removals checked"] += 1
         self._expect(
             self._removed_by.get(id_) is process,
             f"{process.name} says that it removed {id_[:12]}, and it did not",
         )
         self._expect(
-            all(thing.id != id_ for thing in self._here()), f"{id_[:12]} was removed and is there"
+            all(thing.id != id_ for thing in self._daemon.things()),
+            f"{id_[:12]} was removed and is there",
         )
 
     def _decided(self, process: Process, thing: Thing, what: str) -> None:
@@ -390,11 +379,9 @@ class Oracle:
                 alive = _has_row(owner, question.rows)
                 self._expect(not alive, f"{what}: {owner} has a row in database {database}")
         if {owner[:8] for owner in owners} <= process.confirmed:
-            self._counts["removals on an operator's word"] += 1
             return
         for owner in owners:
             why = self._evidence(self.frames[-1], owner, thing)
-            self._counts[f"removals on the evidence: {why}"] += 1
             self._expect(bool(why), f"{what}: nothing says that {owner} was deleted")
             waited = min(
                 known.absent_for(owner, asked[database].at)
@@ -449,7 +436,7 @@ class Oracle:
         rows = {row for table in tables.values() for row in table}
         if not owners or any(_has_row(owner, rows) for owner in owners):
             return False
-        here = {owner for other in self._here() for owner in owners_of(other)}
+        here = {owner for other in self._daemon.things() for owner in owners_of(other)}
         lately = self._clock.now - 400.0
         for owner in owners:
             if any(known.lost(owner) for known in process.known):
