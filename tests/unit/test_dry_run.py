@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
-from listener.engine.client import Engine
 from listener.errors import EngineError
 from listener.naming import Resource
 from listener.service import DryRun
-from tests.world.parts import Q, SimulatedEngine, base, service, topology
+from tests.world.client import SimulatedEngine
+from tests.world.parts import Q, base, service, topology
 
 if TYPE_CHECKING:
     from loguru import Record
@@ -24,7 +24,7 @@ def told(log: list[Record]) -> list[Sequence[str]]:
 
 
 def test_each_is_told_of_once(log: list[Record]) -> None:
-    dry = DryRun(cast(Engine, SimulatedEngine()))
+    dry = DryRun(SimulatedEngine())
     for doomed in ([base(), service()], [base(), service()], [base(), service("late")]):
         assert dry.reap(doomed, permit) == ()
     assert told(log) == [["base", "service"], ["late"]]
@@ -33,7 +33,7 @@ def test_each_is_told_of_once(log: list[Record]) -> None:
 def test_what_turns_out_to_be_anothers_is_not_told_of(log: list[Record]) -> None:
     engine = SimulatedEngine()
     engine.put(base("it", topology(Q)))
-    dry = DryRun(cast(Engine, engine))
+    dry = DryRun(engine)
     for _ in "12":
         dry.reap([base("it", settled=False)], permit)
     assert told(log) == []
@@ -41,9 +41,10 @@ def test_what_turns_out_to_be_anothers_is_not_told_of(log: list[Record]) -> None
 
 
 def test_what_could_not_be_read_is_told_of_another_time(log: list[Record]) -> None:
-    engine = SimulatedEngine(faults={("read", "it"): [EngineError("busy")]})
+    engine = SimulatedEngine()
+    engine.faults["read", "it"] = [EngineError("busy")]
     (unsettled,) = engine.put(base("it", settled=False))
-    dry = DryRun(cast(Engine, engine))
+    dry = DryRun(engine)
     dry.reap([unsettled], permit)
     assert told(log) == []
     dry.reap([unsettled], permit)

@@ -10,7 +10,9 @@ from listener.errors import NoAnswer
 from listener.evidence import Evidence, Memory, State, Verdict
 from listener.judge import Judge
 from listener.naming import Resource
-from tests.world.parts import TOPOLOGY, Clock, Database, P, Q, base, network, topology
+from tests.world.database import Database
+from tests.world.engine import Clock
+from tests.world.parts import TOPOLOGY, P, Q, base, network, topology
 
 MINE, THEIRS = base("mine", topology("11111111")), base("theirs", topology("22222222"))
 """Alive all the time, in the first and the second database, so that both are vouched for."""

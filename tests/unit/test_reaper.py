@@ -11,8 +11,9 @@ import pytest
 
 from listener.errors import EngineError, InProgress, InUse, NoAnswer
 from listener.naming import Resource
-from listener.reaper import ATTEMPTS, Endpoint, Reaper, Removal, Result
-from tests.world.parts import TOPOLOGY, Inline, SimulatedEngine, base, network, service, topology
+from listener.reaper import ATTEMPTS, Reaper, Removal, Result
+from tests.world.client import SimulatedEngine
+from tests.world.parts import TOPOLOGY, Inline, base, network, service, topology
 
 pytestmark = pytest.mark.usefixtures("at_once")
 
@@ -53,14 +54,13 @@ def reap(
 # The order.
 
 
-@pytest.mark.parametrize("width", [1, 2])
-def test_bases_go_first_then_networks_then_services(width: int) -> None:
+def test_bases_go_first_then_networks_then_services() -> None:
     engine = SimulatedEngine()
     things = [service("s1"), network("n1"), base("b1"), service("s2"), base("b2"), network("n2")]
-    removals = reap(engine, *things, width=width)
+    removals = reap(engine, *things, width=2)
     assert engine.removed() == ["b1", "b2", "n1", "n2", "s1", "s2"]
     assert {removal.result for removal in removals.values()} == {Result.REMOVED}
-    assert engine.present == {}
+    assert not engine.present
 
 
 def in_threads(
@@ -127,14 +127,16 @@ def test_as_many_requests_as_the_width_are_under_way_and_never_more() -> None:
 
 
 def test_what_heals_is_tried_again_and_counts_as_removed() -> None:
-    engine = SimulatedEngine(faults={("remove", "base"): [EngineError(BUSY), EngineError(BUSY)]})
+    engine = SimulatedEngine()
+    engine.faults["remove", "base"] = [EngineError(BUSY), EngineError(BUSY)]
     removals = reap(engine, base())
     assert removals["base"].result is Result.REMOVED
     assert engine.removed() == ["base"] * 3
 
 
 def test_what_does_not_heal_fails_with_its_reason_after_a_few_attempts() -> None:
-    engine = SimulatedEngine(faults={("remove", "base"): [EngineError(BUSY)] * 99})
+    engine = SimulatedEngine()
+    engine.faults["remove", "base"] = [EngineError(BUSY)] * 99
     removals = reap(engine, base(), base("b2"), network(), service())
     assert removals.pop("base") == Removal(base(), Result.FAILED, BUSY)
     assert engine.removed().count("base") == ATTEMPTS
@@ -150,7 +152,8 @@ def test_what_somebody_else_removed_is_gone_and_not_removed(resource: Resource) 
 
 
 def test_a_removal_under_way_is_pending_and_not_removed() -> None:
-    engine = SimulatedEngine(faults={("remove", "base"): [InProgress("under way (409)")] * 99})
+    engine = SimulatedEngine()
+    engine.faults["remove", "base"] = [InProgress("under way (409)")] * 99
     assert reap(engine, base())["base"] == Removal(base(), Result.PENDING, "under way (409)")
 
 
@@ -221,29 +224,42 @@ def test_what_is_not_settled_is_read_again_by_id_before_it_is_removed() -> None:
     assert engine.calls[:2] == [("read", "base"), ("remove", "base")]
 
 
-@pytest.mark.parametrize(
-    "found", [base("base", topology(tail=2)), base("base", TOPOLOGY, "bbbbbbbb"), None]
-)
+@pytest.mark.parametrize("owners", [(topology(tail=2),), (TOPOLOGY, "bbbbbbbb"), ()])
 def test_what_has_other_owners_than_it_seemed_to_have_is_not_removed(
-    found: Resource | None,
+    owners: tuple[str, ...],
 ) -> None:
     engine = SimulatedEngine()
-    engine.put(found or replace(base(), owners=()))
-    removals = reap(engine, base(settled=False), present=False)
-    assert removals["base"] == Removal(base(settled=False), Result.MISTAKEN, found=found)
+    engine.put(replace(base(), owners=owners))
+    removal = reap(engine, base(settled=False), present=False)["base"]
+    assert removal.result is Result.MISTAKEN
+    assert (removal.found.owners if removal.found else ()) == owners
     assert engine.removed() == []
 
 
 # Networks and their endpoints.
 
-FOREIGN = Endpoint("tcpdump-id", "tcpdump", ours=False)
-STALE = Endpoint("web", "web", ours=False, stale=True)
-DECNETS = Endpoint("decky-id", "decky-001", ours=True)
+
+def attach(engine: SimulatedEngine, name: str, lan: str = "network", **labels: str) -> None:
+    """A running container on a network."""
+    network = engine.daemon.networks[lan]
+    engine.daemon.create_container(name, labels, id_=f"{name}-id", network=network)
 
 
-def test_foreign_and_stale_endpoints_are_disconnected_before_the_network_goes() -> None:
-    engine = SimulatedEngine(on_network={"network": [FOREIGN]}, listed={"network": [STALE]})
-    assert reap(engine, network())["network"].result is Result.REMOVED
+@pytest.fixture
+def engine() -> SimulatedEngine:
+    """One with a network on which there are a foreign container and a stale endpoint."""
+    engine = SimulatedEngine()
+    engine.put(network())
+    attach(engine, "tcpdump")
+    engine.daemon.networks["network"].stale["ep-0123"] = "web"
+    return engine
+
+
+def test_foreign_and_stale_endpoints_are_disconnected_before_the_network_goes(
+    engine: SimulatedEngine,
+) -> None:
+    removals = reap(engine, network(), present=False)
+    assert removals["network"].result is Result.REMOVED
     assert engine.verbs("disconnect", "remove") == [
         ("disconnect", "network tcpdump-id"),
         ("disconnect", "network web"),
@@ -251,37 +267,29 @@ def test_foreign_and_stale_endpoints_are_disconnected_before_the_network_goes() 
     ]
 
 
-@pytest.mark.parametrize("place", ["on_network", "listed"])
-def test_an_endpoint_with_decnets_marks_is_never_disconnected(place: str) -> None:
-    engine = SimulatedEngine()
-    getattr(engine, place)["network"] = [FOREIGN, DECNETS]
-    removals = reap(engine, network(), service())
+def test_an_endpoint_with_decnets_marks_is_never_disconnected(engine: SimulatedEngine) -> None:
+    attach(engine, "decky-001", **{"decnet.topology.decky": "decky-001"})
+    engine.put(service())
+    removals = reap(engine, network(), service(), present=False)
     assert removals["network"].result is Result.FAILED
     assert "decky-001" in removals["network"].error
     assert engine.verbs("disconnect") == []
     assert engine.removed() == ["service"]
 
 
-def test_what_the_list_says_of_an_endpoint_counts_more_than_what_the_network_says() -> None:
-    unknown = replace(FOREIGN, ours=True)  # an inspect of the network shows no labels
-    engine = SimulatedEngine(on_network={"network": [FOREIGN]}, listed={"network": [unknown]})
-    assert reap(engine, network())["network"].result is Result.REMOVED
-    assert engine.verbs("disconnect") == [("disconnect", "network tcpdump-id")]
-
-
-def test_a_network_whose_permit_is_withdrawn_keeps_its_endpoints() -> None:
-    engine = SimulatedEngine(on_network={"network": [FOREIGN]})
-    assert reap(engine, network(), permit=Permits("network"))["network"].result is Result.SPARED
+def test_a_network_whose_permit_is_withdrawn_keeps_its_endpoints(engine: SimulatedEngine) -> None:
+    removals = reap(engine, network(), permit=Permits("network"), present=False)
+    assert removals["network"].result is Result.SPARED
     assert engine.verbs("disconnect", "remove") == []
 
 
-def test_a_network_whose_permit_is_withdrawn_while_it_is_emptied_stays() -> None:
-    engine = SimulatedEngine(on_network={"network": [FOREIGN, STALE]})
+def test_a_network_whose_permit_is_withdrawn_while_it_is_emptied_stays(
+    engine: SimulatedEngine,
+) -> None:
     permit = Permits()
     engine.on["disconnect", "network tcpdump-id"] = lambda: permit.refused.add("network")
-    assert reap(engine, network(), permit=permit) == {
-        "network": Removal(network(), Result.SPARED),
-    }
+    removals = reap(engine, network(), permit=permit, present=False)
+    assert removals["network"].result is Result.SPARED
     assert engine.verbs("disconnect", "remove") == [("disconnect", "network tcpdump-id")]
     # By the answer at hand, if that is fresh.
     assert permit.asked == [("network", True), ("network", False)]
@@ -295,8 +303,9 @@ def test_who_is_attached_is_asked_once_a_reap_and_after_the_bases_are_gone() -> 
 
 
 def test_who_is_attached_is_asked_again_for_a_network_that_is_tried_again() -> None:
-    engine = SimulatedEngine(faults={("remove", "n1"): [InUse("in use (403)")]})
-    engine.on["remove", "n1"] = lambda: engine.on_network.update(n1=[FOREIGN])
+    engine = SimulatedEngine()
+    engine.faults["remove", "n1"] = [InUse("in use (403)")]
+    engine.on["remove", "n1"] = lambda: attach(engine, "tcpdump", "n1")
     removals = reap(engine, network("n1"), network("n2"))
     assert {removal.result for removal in removals.values()} == {Result.REMOVED}
     assert engine.verbs("attached") == [("attached", "n1 n2"), ("attached", "n1")]

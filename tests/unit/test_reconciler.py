@@ -11,21 +11,12 @@ from listener.evidence import Answer, Evidence, Memory
 from listener.index import PrefixIndex
 from listener.judge import Judge
 from listener.naming import Resource
-from listener.reaper import Endpoint, Permit, Reaper, Removal, Result
+from listener.reaper import Permit, Reaper, Removal, Result
 from listener.reconciler import FRESH, Outcome, Reconciler, Screening
-from tests.world.parts import (
-    TOPOLOGY,
-    Clock,
-    Database,
-    Inline,
-    P,
-    Q,
-    SimulatedEngine,
-    base,
-    network,
-    service,
-    topology,
-)
+from tests.world.client import SimulatedEngine
+from tests.world.database import Database
+from tests.world.engine import Api, Clock, Daemon
+from tests.world.parts import TOPOLOGY, Inline, P, Q, base, network, service, topology
 
 pytestmark = pytest.mark.usefixtures("at_once")
 
@@ -38,7 +29,7 @@ class World:
     def __init__(self, *, grace: float = 30.0, engine_now: float | None = None) -> None:
         self.clock = Clock()
         self.database = Database(self.clock)
-        self.engine = SimulatedEngine()
+        self.engine = SimulatedEngine(Api(Daemon(self.clock)))
         self.index = PrefixIndex()
         self.evidence = Evidence(grace)
         self.judge = Judge([(self.database.ask, self.evidence)])
@@ -86,7 +77,7 @@ def test_a_deleted_row_takes_everything_of_its_topology_along(world: World) -> N
     world.database.rows.clear()
     outcome = world.reconciler.reconcile(P)
     assert set(world.results(outcome).values()) == {Result.REMOVED}
-    assert world.engine.present == {}
+    assert not world.engine.present
     assert len(world.index) == 0
     assert not outcome.unfinished
     assert all("witnessed" in verdict.evidence for verdict in outcome.verdicts.values())
@@ -223,7 +214,8 @@ def test_a_row_that_comes_back_while_a_network_is_looked_at_saves_it_and_its_end
 ) -> None:
     world.deploy(network())
     world.database.rows.clear()
-    world.engine.on_network["network"] = [Endpoint("tcpdump-id", "tcpdump", ours=False)]
+    lan = world.engine.daemon.networks["network"]
+    world.engine.daemon.create_container("tcpdump", {}, network=lan)
 
     def comes_back() -> None:
         world.database.rows.add(TOPOLOGY)
@@ -273,13 +265,13 @@ def test_owners_that_were_mistaken_are_corrected_in_the_index(world: World) -> N
     foreign = base("foreign", settled=False)
     world.deploy(guessed, foreign, rows=[TOPOLOGY])
     world.engine.put(real)
-    world.engine.present["foreign"] = Resource(
-        foreign.kind, "foreign", "foreign", (), foreign.stage
-    )
+    world.engine.daemon.containers["foreign"].labels.clear()
     world.database.rows.clear()
     outcome = world.reconciler.reconcile(P)
     assert set(world.results(outcome).values()) == {Result.MISTAKEN}
-    assert world.index.get("base") == real
+    found = world.index.get("base")
+    assert found is not None
+    assert found.owners == real.owners
     assert world.index.get("foreign") is None
     assert world.index.prefixes() == {Q}
     assert outcome.pending
