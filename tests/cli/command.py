@@ -1,25 +1,32 @@
-"""The command, run as a user runs it: a process of its own with a clean environment."""
+"""The command in a clean environment: in this process, or in its own where that matters."""
 
 from __future__ import annotations
 
+import contextlib
+import gc
+import io
 import os
 import re
 import signal
 import subprocess
 import sys
 import threading
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
+from unittest.mock import patch
+
+from loguru import logger
+
+from listener.cli import main
 
 DEADLINE = 60.0
 """Seconds after which what was awaited has failed."""
 SECRET = "s3cret"
 """The password of every URL here; no output ever holds it."""
 
-_COMMAND = (sys.executable, "-m", "listener")
 _CONFINED = f"""
 import ctypes, os, sys
 prctl = ctypes.CDLL(None).prctl
@@ -92,22 +99,18 @@ class Command:
             "REAPER_STATE_DIR": str(cache / f"state-{folder.name}"),
         }
 
-    def __call__(
-        self, *args: object, env: Mapping[str, str] | None = None, within: float = DEADLINE
-    ) -> Result:
-        """Run it to its end."""
-        return self._run(call(*args, env=env), within)
-
-    def each(self, calls: Sequence[Call]) -> list[Result]:
-        """Run some side by side."""
-        with ThreadPoolExecutor(max(2, os.cpu_count() or 2)) as pool:
-            return list(pool.map(self._run, calls))
+    def __call__(self, *args: object, env: Mapping[str, str] | None = None) -> Result:
+        """Run it to its end, in this process."""
+        return self._here(call(*args, env=env))
 
     def refuse(self, status: int, *calls: Call, names: str | Sequence[str] = ()) -> list[str]:
         """Run some; each says one sentence with these words, and leaves nothing behind."""
         before = self.files()
         words = [names] if isinstance(names, str) else names
-        results = self.each(calls)
+        results = [
+            self._process(each) if each.confined or each.stranger else self._here(each)
+            for each in calls
+        ]
         flaws = [
             flaw
             for result in results
@@ -118,9 +121,10 @@ class Command:
         return [result.err for result in results]
 
     def start(self, *args: object) -> Running:
-        """Start it, to go on."""
+        """Start it as a process, to go on."""
         env = self._clean | {"REAPER_HTTP": "off"}
-        return Running([*_COMMAND, *map(str, args)], self.folder, env)
+        command = [sys.executable, "-m", "listener", *map(str, args)]
+        return Running(command, self.folder, env)
 
     def files(self) -> dict[str, int]:
         """Whatever is in the folder, with its size.
@@ -137,24 +141,36 @@ class Command:
             and not (path.removesuffix("-wal") in sizes.keys() - {path} and size == 0)
         }
 
-    def _run(self, what: Call, within: float = DEADLINE) -> Result:
-        command: tuple[str, ...] = _COMMAND
-        if what.confined or what.stranger:
-            command = (sys.executable, "-c", _CONFINED if what.confined else _STRANGER)
-        with subprocess.Popen(
-            [*command, *what.args],
+    def _here(self, what: Call) -> Result:
+        out, err, status = io.StringIO(), io.StringIO(), -1
+        with (
+            patch.dict(os.environ, {**self._clean, **what.env}, clear=True),
+            patch.object(sys, "argv", ["topology-reaper", *what.args]),
+            contextlib.chdir(self.folder),
+            contextlib.redirect_stdout(out),
+            contextlib.redirect_stderr(err),
+            warnings.catch_warnings(action="ignore", category=ResourceWarning),
+        ):
+            try:
+                main()
+            except SystemExit as ended:
+                status = int(ended.code or 0)
+            gc.collect()  # what a command leaves open would end with its process
+        logger.remove()
+        return Result(what, status, out.getvalue(), err.getvalue())
+
+    def _process(self, what: Call) -> Result:
+        script = _CONFINED if what.confined else _STRANGER
+        ended = subprocess.run(
+            [sys.executable, "-c", script, *what.args],
             cwd=self.folder,
             env={**self._clean, **what.env},
             stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            capture_output=True,
             text=True,
-        ) as process:
-            timer = threading.Timer(within, process.kill)
-            timer.start()
-            out, err = process.communicate()
-            timer.cancel()
-        return Result(what, process.returncode, out, err)
+            timeout=DEADLINE,
+        )
+        return Result(what, ended.returncode, ended.stdout, ended.stderr)
 
 
 def is_sentence(err: str) -> bool:

