@@ -101,16 +101,18 @@ class Command:
 
     def __call__(self, *args: object, env: Mapping[str, str] | None = None) -> Result:
         """Run it to its end, in this process."""
-        return self._here(call(*args, env=env))
+        with _left_open_is_closed():
+            return self._here(call(*args, env=env))
 
     def refuse(self, status: int, *calls: Call, names: str | Sequence[str] = ()) -> list[str]:
         """Run some; each says one sentence with these words, and leaves nothing behind."""
         before = self.files()
         words = [names] if isinstance(names, str) else names
-        results = [
-            self._process(each) if each.confined or each.stranger else self._here(each)
-            for each in calls
-        ]
+        with _left_open_is_closed():
+            results = [
+                self._process(each) if each.confined or each.stranger else self._here(each)
+                for each in calls
+            ]
         flaws = [
             flaw
             for result in results
@@ -149,13 +151,11 @@ class Command:
             contextlib.chdir(self.folder),
             contextlib.redirect_stdout(out),
             contextlib.redirect_stderr(err),
-            warnings.catch_warnings(action="ignore", category=ResourceWarning),
         ):
             try:
                 main()
             except SystemExit as ended:
                 status = int(ended.code or 0)
-            gc.collect()  # what a command leaves open would end with its process
         logger.remove()
         return Result(what, status, out.getvalue(), err.getvalue())
 
@@ -171,6 +171,14 @@ class Command:
             timeout=DEADLINE,
         )
         return Result(what, ended.returncode, ended.stdout, ended.stderr)
+
+
+@contextlib.contextmanager
+def _left_open_is_closed() -> Iterator[None]:
+    """Close what a command leaves open, as the end of its process would."""
+    with warnings.catch_warnings(action="ignore", category=ResourceWarning):
+        yield
+        gc.collect()
 
 
 def is_sentence(err: str) -> bool:

@@ -130,28 +130,3 @@ def test_in_what_the_program_says() -> None:
     }
     assert len(said) > len(known)
     assert wrong == set()
-
-
-@pytest.mark.parametrize(
-    ("line", "words"),
-    [
-        ("$ topology-reaper sweep --dry-run  # look", ["sweep", "--dry-run"]),
-        ("A=1 sudo /usr/bin/topology-reaper run | tee log", ["run"]),
-        ("docker exec -it topology-reaper topology-reaper nope", ["nope"]),
-        ("docker run --env A=b topology-reaper:dev sweep", ["sweep"]),
-        ("docker run topology-reaper:dev", None),
-        ("journalctl -u topology-reaper -p err", None),
-        ("topology-reaper sweep [--json] [--prefix P…]", ["sweep", "--json", "--prefix", "P…"]),
-    ],
-)
-def test_what_is_taken_for_a_command_line(line: str, words: list[str] | None) -> None:
-    (typed,) = lines(line)
-    assert arguments(typed) == words
-
-
-@pytest.mark.parametrize(
-    "line",
-    ["nope", "sweep --nope", "feed nope", "explain --grace 1", "run --json", "sweep --prefix"],
-)
-def test_what_cannot_be_typed_is_found(line: str) -> None:
-    assert len(refused([line.split()])) == 1

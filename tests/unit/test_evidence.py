@@ -212,12 +212,10 @@ def test_of_two_topologies_with_one_prefix_only_the_labelled_resources_of_the_de
     ("created", "state", "wait"),
     [
         (1000.0, State.ORPHAN, 0.0),
-        (1069.9, State.ORPHAN, 0.0),
         (1070.0, State.ORPHAN, 0.0),
-        (1080.0, State.WAITING, 10.0),
         (1099.0, State.WAITING, 29.0),
         (1100.0, State.WAITING, 30.0),
-        (1100.9, State.WAITING, 30.0),
+        (1100.5, State.WAITING, 30.0),
         (None, State.WAITING, 30.0),
     ],
 )
@@ -226,7 +224,7 @@ def test_in_a_single_look_the_resources_age_stands_for_the_absence(
 ) -> None:
     verdict = vouched.look(base(created=created), at=5.0, engine_now=1100.0)
     assert verdict.state is state
-    assert verdict.wait == pytest.approx(wait)
+    assert verdict.wait == wait
 
 
 def test_in_a_single_look_age_alone_does_not_vouch() -> None:

@@ -67,7 +67,7 @@ class IndexMachine(RuleBasedStateMachine):
 
 
 TestIndexAgainstAModel = IndexMachine.TestCase
-TestIndexAgainstAModel.settings = settings(max_examples=100, stateful_step_count=30, deadline=None)
+TestIndexAgainstAModel.settings = settings(max_examples=40, stateful_step_count=20)
 
 
 def test_a_listing_that_names_an_id_twice_keeps_the_last_and_nothing_of_the_first() -> None:

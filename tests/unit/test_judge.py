@@ -136,9 +136,9 @@ def test_the_nearest_look_at_a_reported_row_counts_whichever_database_it_is_in(
         court.clock.now += 0.3
         court.judge.report(later, [TOPOLOGY], court.clock.now)
         waits = court.judge.still_there(court.judge.ask([P]))
-        assert waits == {P: pytest.approx(0.005)}
+        assert round(waits[P], 3) == 0.005
         court.clock.now += 0.19
-        assert court.judge.still_there(court.judge.ask([P])) == {P: pytest.approx(0.01)}
+        assert round(court.judge.still_there(court.judge.ask([P]))[P], 3) == 0.01
 
 
 def test_the_time_of_an_answer_is_that_of_the_first_question(court: Court) -> None:

@@ -64,6 +64,7 @@ def test_every_signal_names_an_owner_and_a_full_id_supersedes_its_own_prefix(
     "name",
     [
         f"xdecnet_t_{P}_lan",
+        f"0123_decnet_t_{P}_lan",
         f"decnet_t_{P}x_lan",
         f"decnet_t_{P}_",
         f"decnet_t_{P}",
@@ -381,6 +382,3 @@ def test_what_carries_marks_is_wider_than_what_is_ours(
 )
 def test_a_containers_own_name_is_the_one_with_a_single_slash(names: object, expected: str) -> None:
     assert naming.own_name(names) == expected
-
-
-# The same rules, written a second time and without a regular expression.

@@ -56,8 +56,8 @@ def test_looks_for_another_reason_do_not_use_up_those_to_come() -> None:
     known = Reports()
     known.add([TOPOLOGY], 0.0)
     for _ in range(100):
-        assert known.look_again({TOPOLOGY}, 0.0001) is not None
-    assert known.look_again({TOPOLOGY}, 0.6) == pytest.approx(1.4)
+        assert known.look_again({TOPOLOGY}, 0.0) is not None
+    assert known.look_again({TOPOLOGY}, 0.75) == 1.25
 
 
 def test_nothing_is_looked_for_again_that_was_not_reported_or_is_gone() -> None:
@@ -70,5 +70,5 @@ def test_nothing_is_looked_for_again_that_was_not_reported_or_is_gone() -> None:
 def test_the_nearest_of_several_looks_counts() -> None:
     known = Reports()
     known.add([TOPOLOGY], 0.0)
-    known.add([topology(tail=2)], 0.3)
-    assert known.look_again({TOPOLOGY, topology(tail=2)}, 0.31) == pytest.approx(0.01)
+    known.add([topology(tail=2)], 0.25)
+    assert known.look_again({TOPOLOGY, topology(tail=2)}, 1.0) == 1.0

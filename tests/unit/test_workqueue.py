@@ -52,13 +52,13 @@ def test_the_delay_doubles_up_to_its_cap_and_begins_anew_after_a_success() -> No
     assert work.next_due() == 6.0
 
 
-@pytest.mark.parametrize(("jitter", "factor"), [(0.0, 1.0), (0.5, 0.75), (0.999, 0.5005)])
+@pytest.mark.parametrize(("jitter", "factor"), [(0.0, 1.0), (0.5, 0.75), (1 - 2**-9, 0.5 + 2**-10)])
 def test_jitter_shortens_a_delay_by_half_of_it_at_most(jitter: float, factor: float) -> None:
     work = queue(jitter)
     work.add("a", 0.0)
     for failures in range(12):
         assert taken(work, 1e9) == ["a"]
-        assert work.retry("a", 0.0) == pytest.approx(factor * min(60.0, 2.0**failures))
+        assert work.retry("a", 0.0) == factor * min(60.0, 2.0**failures)
 
 
 def test_adding_a_key_that_backs_off_does_not_cut_that_short_but_news_does() -> None:
@@ -144,7 +144,7 @@ class QueueMachine(RuleBasedStateMachine):
 
 
 TestQueueAgainstAModel = QueueMachine.TestCase
-TestQueueAgainstAModel.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
+TestQueueAgainstAModel.settings = settings(max_examples=40, stateful_step_count=30)
 
 
 @pytest.mark.parametrize("failed", [False, True])
