@@ -118,7 +118,7 @@ MUTANTS = (
         "naming.py",
         "    found = _NAME.fullmatch(name)\n",
         "    found = _NAME.search(name)\n",
-        "unit/test_naming.py::test_whatever_a_network_looks_like_its_owner_follows_the_rule",
+        "unit/test_naming.py::test_a_name_counts_only_when_it_matches_in_full",
     ),
     Mutant(
         "ignoring the label",
