@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from listener.engine.client import Subnet
 from listener.errors import EngineError
 from listener.observer import Observer, Observers, Reconciled, Sweep
 from listener.reconciler import Outcome, Screening
@@ -15,6 +14,8 @@ from listener.telemetry.board import REAPS, Board
 from listener.telemetry.metrics import STATES, Metrics
 from tests.world.host import Host
 from tests.world.parts import TOPOLOGY, P, Q, base, network, service, topology
+
+from .status import STATUS
 
 if TYPE_CHECKING:
     from loguru import Record
@@ -98,18 +99,6 @@ def test_what_is_being_removed_is_reaping_and_then_gone() -> None:
     assert shown(board, host) == {}
 
 
-def test_resources_are_told_with_their_ids_and_subnets() -> None:
-    board = Board()
-    host = known(board)
-    (told,) = board.topologies(host.index, [Subnet("network", "lan", "10.1.0.0/24", P)])
-    assert told["ids"] == [TOPOLOGY]
-    assert [(r["kind"], r["id"], r["subnets"]) for r in told["resources"]] == [
-        ("container", "base", []),
-        ("network", "network", ["10.1.0.0/24"]),
-        ("container", "service", []),
-    ]
-
-
 def test_a_reap_is_told_with_what_it_took() -> None:
     board = Board()
     host = known(board)
@@ -184,28 +173,13 @@ def happened(samples: dict[tuple[str, ...], float]) -> dict[tuple[str, ...], flo
 
 def document(board: Board, host: Host) -> dict[str, Any]:
     """A status as the listener tells it."""
+    database = {**STATUS["databases"][0], "name": 'the "db"\n', "up": False, "unheard": 2}
     return {
-        "version": "1.2.3",
-        "time": 1000.0,
-        "ready": True,
-        "dry_run": False,
-        "problems": [],
-        "docker": {"up": True, "proof_age_s": 2.5, "connections": 3},
-        "databases": [
-            {
-                "name": 'the "db"\n',
-                "feed": None,
-                "up": False,
-                "proof_age_s": None,
-                "connections": 0,
-                "answer_age_s": None,
-                "unheard": 2,
-            }
-        ],
+        **STATUS,
+        "databases": [database | {"answer_age_s": None, "proof_age_s": None}],
         "topologies": board.topologies(host.index, ()),
         "held": board.held(host.index),
-        "queue": {"depth": 1, "oldest_s": 0.5, "longest_work_s": 2.0, "retries": 4},
-        "subnets": [{}],
+        "queue": STATUS["queue"] | {"retries": 4},
         **board.status(),
     }
 
@@ -245,9 +219,9 @@ def test_gauges_say_what_the_status_says() -> None:
     assert found["topology_reaper_resources"]["container", "alive"] == 2
     assert found["topology_reaper_resources"]["network", "alive"] == 1
     assert found["topology_reaper_stream_up"] == {("docker",): 1, ('the "db"\n',): 0}
-    assert found["topology_reaper_last_proof_timestamp_seconds"] == {("docker",): 997.5}
+    assert found["topology_reaper_last_proof_timestamp_seconds"] == {("docker",): 9998.75}
     assert "topology_reaper_database_last_answer_timestamp_seconds" not in found
-    assert found["topology_reaper_connections_total"][("docker",)] == 3
+    assert found["topology_reaper_connections_total"][("docker",)] == 1
     assert found["topology_reaper_unheard_deletions_total"] == {('the "db"\n',): 2}
     assert found["topology_reaper_workqueue_retries_total"] == {(): 4}
     assert found["topology_reaper_build_info"] == {("1.2.3",): 1}

@@ -125,13 +125,6 @@ def test_a_database_that_never_owned_anything_here_is_not_believed() -> None:
 # The identity.
 
 
-def test_what_was_witnessed_in_one_table_counts_for_nothing_in_another(vouched: Book) -> None:
-    vouched.look(base(), [TOPOLOGY], at=1.0)
-    verdict = vouched.look(base(), at=2.0, identity="two")
-    assert verdict.state is State.HELD
-    assert "not the one" in verdict.evidence
-
-
 def test_a_table_that_comes_back_is_another_one_again(vouched: Book) -> None:
     vouched.look(base(), [TOPOLOGY])
     vouched.look(base(), [TOPOLOGY], identity="two")

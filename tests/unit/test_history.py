@@ -59,13 +59,6 @@ def test_what_was_not_removed_by_us_is_no_history(tmp_path: Path, result: Result
         list(read(tmp_path))
 
 
-def test_it_goes_on_after_a_restart_and_makes_the_folder(tmp_path: Path) -> None:
-    for id_ in ("a", "b", "c"):
-        History(tmp_path / "state").reconciled(removed(id_))
-    assert [entry["id"] for entry in read(tmp_path / "state")] == ["a", "b", "c"]
-    assert (tmp_path / "state" / NAME).stat().st_mode & 0o777 == 0o600
-
-
 def test_of_a_file_that_grew_too_large_the_newest_half_is_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -112,15 +105,6 @@ def test_a_history_that_cannot_be_written_is_said_once(tmp_path: Path, log: list
         writer.reconciled(removed())
     assert [record["extra"]["event"] for record in log] == ["state"]
     assert "--state-dir" in log[0]["message"]
-
-
-def test_a_link_in_its_place_is_not_followed(tmp_path: Path, log: list[Record]) -> None:
-    victim = tmp_path / "victim"
-    victim.write_text("precious")
-    (tmp_path / NAME).symlink_to(victim)
-    History(tmp_path).reconciled(removed())
-    assert victim.read_text() == "precious"
-    assert len(log) == 1
 
 
 def test_whoever_shows_it_slowly_holds_up_no_removal(tmp_path: Path) -> None:

@@ -105,19 +105,6 @@ def connect() -> Iterator[Connect]:
         yield connect
 
 
-class Slow:
-    """A page that takes until it may be done."""
-
-    def __init__(self) -> None:
-        self.asked = threading.Event()
-        self.done = threading.Event()
-
-    def __call__(self) -> Response:
-        self.asked.set()
-        self.done.wait()
-        return Response(b"late")
-
-
 def get(
     port: int, path: str = "/livez", method: str = "GET", host: str = "127.0.0.1", **headers: str
 ) -> tuple[int, dict[str, str], bytes]:
@@ -324,12 +311,6 @@ def test_what_is_no_request_is_refused(serve: Serve, connect: Connect, words: by
 # Who takes his time.
 
 
-@pytest.mark.parametrize("words", [b"", GET[:-3]])
-def test_silence_ends(serve: Serve, connect: Connect, limit: Patch, words: bytes) -> None:
-    limit(PATIENCE=0.1)
-    assert rest(connect(serve(), words)) == b""
-
-
 def trickles(client: socket.socket) -> Callable[[], bool]:
     """Has a client say one byte more; returns whether nobody hears it any longer."""
     client.setblocking(False)
@@ -382,19 +363,6 @@ def test_whoever_has_had_a_place_longest_makes_room(
     assert [is_open(client) for client in clients[:2]] == [False, True]
     assert get(port)[0] == 200, "the place that was left is free"
     assert is_open(clients[1])
-
-
-def test_nobody_makes_room_in_the_first_moments(
-    serve: Serve, connect: Connect, limit: Patch
-) -> None:
-    limit(PLACES=3, TENURE=LONG, PATIENCE=LONG)
-    port = serve()
-    clients = [connect(port) for _ in range(3)]
-    eventually(lambda: held() == 3, "they have a place each")
-    waiting = connect(port, GET)
-    clients.pop().close()
-    assert rest(waiting).endswith(b"ok\n")
-    assert all(is_open(client) for client in clients)
 
 
 # What it costs.
@@ -515,17 +483,3 @@ def test_it_ends_at_once_whoever_is_connected(
         connect(port)
     assert serve(port=port) == port, "a listener that is started again has the same port"
     assert get(port)[0] == 200
-
-
-def test_it_does_not_wait_for_a_page_that_takes_long(
-    serve: Serve, opened: list[Endpoint], connect: Connect
-) -> None:
-    slow = Slow()
-    connect(serve({"/slow": slow}), GET.replace(b"/livez", b"/slow"))
-    assert slow.asked.wait(PATIENCE)
-    thread = server()
-    opened[0].close()
-    assert thread.is_alive()
-    slow.done.set()
-    thread.join(PATIENCE)
-    assert not thread.is_alive()

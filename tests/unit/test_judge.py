@@ -256,16 +256,3 @@ def test_news_is_told_once(court: Court) -> None:
     assert set(news) == {1}
     assert isinstance(news[1], Memory)
     assert TOPOLOGY in news[1].witnessed
-
-
-def test_what_left_this_host_is_forgotten_after_ten_minutes_and_not_before(court: Court) -> None:
-    court.first.rows.add(TOPOLOGY)
-    court.look(base())
-    court.first.rows.remove(TOPOLOGY)
-    court.clock.now += 600.0
-    court.look(MINE, beside=[THEIRS])
-    assert court.evidence[0].witnessed(TOPOLOGY)  # a deploy may still go on
-    court.clock.now += 0.1
-    court.look(MINE, beside=[THEIRS])
-    assert not court.evidence[0].witnessed(TOPOLOGY)
-    assert court.evidence[0].witnessed(MINE.owners[0])

@@ -48,11 +48,6 @@ def test_what_is_saved_is_loaded(state: StateDirectory, memory: Memory) -> None:
     assert state.path.stat().st_mode & 0o777 == 0o700
 
 
-def test_each_database_has_its_own(state: StateDirectory) -> None:
-    state.ledger(NAME).save(MEMORY)
-    assert state.ledger(NAME + "2").load() is None
-
-
 def changed(change: Callable[[bytes], bytes]) -> Callable[[Path], object]:
     return lambda path: path.write_bytes(change(path.read_bytes()))
 
@@ -131,15 +126,6 @@ def test_the_ledger_of_another_database_is_never_believed(
     foreign.replace(other)
     assert state.ledger(NAME + "2").load() == UNBELIEVED
     assert "of another version or database" in log[0]["message"]
-
-
-def test_what_a_crash_left_half_written_is_written_anew(state: StateDirectory) -> None:
-    state.ledger(NAME).save(Memory("older"))
-    half_written = file_of(state).with_suffix(".new")
-    half_written.write_text("x" * 10_000)
-    state.ledger(NAME).save(MEMORY)
-    assert state.ledger(NAME).load() == MEMORY
-    assert not half_written.exists()
 
 
 def test_a_second_process_may_read_and_not_write(state: StateDirectory) -> None:

@@ -41,10 +41,8 @@ def mounted(id_: str, folder: str = "/var/lib/docker/containers") -> str:
 CASES = {
     "v1": (mounted(OWN), V1.format(group=f"/docker/{OWN}"), {OWN}),
     "v1, private namespace": (mounted(OWN), V1.format(group="/"), {OWN}),
-    "v1, another parent": (ROOT, V1.format(group=f"/decoys/{OWN}"), {OWN}),
     "v2": (mounted(OWN), PRIVATE, {OWN}),
     "v2, the host's namespace": (ROOT, f"0::/system.slice/docker-{OWN}.scope\n", {OWN}),
-    "v2, another slice": (ROOT, f"0::/decoys.slice/docker-{OWN}.scope\n", {OWN}),
     "another data root": (mounted(OWN, "/srv/docker/containers"), PRIVATE, {OWN}),
     "its own file over one of Docker's": (
         ROOT + FILES.format(id=OWN, folder="/var/lib/docker/containers").splitlines()[1] + "\n",
@@ -52,7 +50,6 @@ CASES = {
         {OWN},
     ),
     "another's network": (mounted(OTHER), V1.format(group=f"/docker/{OWN}"), {OWN, OTHER}),
-    "another's network, private namespace": (mounted(OTHER), PRIVATE, {OTHER}),
     "no container": (ROOT, HOST_GROUP, set()),
     # An engine keeps this mounted for each of its containers, and so the host shows it.
     "no container, beside an engine": (

@@ -95,19 +95,6 @@ def test_without_an_answer_nothing_is_removed_and_nothing_forgotten(world: World
     assert len(world.index) == 2
 
 
-def test_without_an_answer_nothing_is_learned_of_the_absence(world: World) -> None:
-    world.deploy(base("b", topology(Q)), rows=[topology(Q)])
-    world.engine.put(base())
-    world.index.put(base())
-    world.database.failing = True
-    for _ in range(5):
-        world.pass_time(100.0)
-        with pytest.raises(NoAnswer):
-            world.reconciler.screen()
-    world.database.failing = False
-    assert waits(world.reconciler.screen()) == {P: 30.0}
-
-
 def test_the_question_comes_after_the_resource_was_known(world: World) -> None:
     world.deploy(base())
     world.database.rows.clear()
@@ -182,19 +169,6 @@ def test_each_retry_and_each_network_asks_again(world: World) -> None:
     assert questions(world) == 1 + 1 + 2  # at first, for the retry, for each network
 
 
-def test_a_removal_that_starts_late_asks_again_even_where_reading_by_id_made_it_late(
-    world: World,
-) -> None:
-    world.deploy(base(settled=False))
-    world.database.rows.clear()
-    world.engine.on["read", "base"] = lambda: world.pass_time(5.0)
-    removed_at: list[float] = []
-    world.engine.on["remove", "base"] = lambda: removed_at.append(world.clock.now)
-    world.reconciler.reconcile(P)
-    assert len(removed_at) == 1
-    assert removed_at[0] - world.database.asked[-1][0] < FRESH
-
-
 @pytest.mark.parametrize("slow", ["attached", "endpoints"])
 def test_a_network_is_taken_apart_by_a_fresh_answer_even_where_looking_at_it_took_long(
     world: World, slow: str
@@ -241,22 +215,6 @@ def test_a_row_that_comes_back_between_two_removals_saves_the_rest(world: World)
     assert {"network", "service"} <= set(world.engine.present)
 
 
-def test_a_database_that_fails_between_two_removals_stops_what_needs_a_new_answer(
-    world: World,
-) -> None:
-    world.deploy(base(), network())
-    world.database.rows.clear()
-
-    def fail() -> None:
-        world.database.failing = True
-
-    world.engine.on["remove", "base"] = fail
-    outcome = world.reconciler.reconcile(P)
-    assert world.results(outcome) == {"base": Result.REMOVED, "network": Result.FAILED}
-    assert outcome.unfinished
-    assert world.engine.removed() == ["base"]
-
-
 # What the index learns from a reap.
 
 
@@ -284,15 +242,6 @@ def test_owners_that_were_mistaken_are_corrected_in_the_index(world: World) -> N
 
 
 # Evidence.
-
-
-def test_in_a_single_sweep_what_is_old_enough_goes_at_once() -> None:
-    world = World(engine_now=5000.0)
-    old, young = base("old", created=4000.0), base("young", created=4990.0)
-    world.deploy(old, young, base("b", topology(Q)), rows=[topology(Q)])
-    outcome = world.reconciler.reconcile(P)
-    assert world.results(outcome) == {"old": Result.REMOVED}
-    assert outcome.wait == 20.0
 
 
 # The screening.
@@ -338,13 +287,6 @@ def test_a_change_of_the_table_is_past_by_listings_only(world: World) -> None:
         assert world.evidence.memory.replaced is replaced
 
 
-def test_a_screening_of_some_prefixes_leaves_out_the_others_and_the_absent(world: World) -> None:
-    world.deploy(base(), base("b", topology(Q)), rows=[TOPOLOGY, topology(Q)])
-    assert world.reconciler.screen([P, "99999999"]).live == {P}
-    # The others are asked about as well: what is alive of them vouches for the database.
-    assert [prefixes for _, prefixes in world.database.asked] == [{P, Q}]
-
-
 # Reports.
 
 
@@ -368,15 +310,6 @@ def test_a_row_that_is_reported_deleted_and_still_there_is_asked_about_again(wor
     assert world.engine.calls == []
     world.database.rows.clear()
     assert world.results(world.reconciler.reconcile(P)) == {"base": Result.REMOVED}
-
-
-def test_a_screening_tells_which_reported_rows_are_still_there(world: World) -> None:
-    world.deploy(base(), base("b", topology(Q)), rows=[TOPOLOGY, topology(Q)])
-    assert world.reconciler.screen().reported == {}
-    world.reconciler.report(0, [TOPOLOGY])
-    assert set(world.reconciler.screen().reported) == {P}
-    world.pass_time(60.0)
-    assert world.reconciler.screen().reported == {}
 
 
 def test_what_appears_after_its_deletion_was_reported_goes_without_a_grace(world: World) -> None:

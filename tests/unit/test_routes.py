@@ -9,11 +9,11 @@ import pytest
 
 from listener.telemetry.routes import routes
 
-UP = {"name": "Docker", "up": True}
+from .status import STATUS
+
 DOWN = {"name": "Docker", "up": False}
-FIRST = {"name": "the database 'a'", "up": True}
 SECOND = {"name": "the database 'ß'", "up": False}
-WELL: dict[str, Any] = {"ready": True, "problems": [], "docker": UP, "databases": [FIRST]}
+WELL = dict(STATUS)
 OK = (200, "ok\n")
 METRICS = b"topology_reaper_ready 1\n"
 
@@ -41,7 +41,7 @@ def test_it_is_healthy_until_there_are_problems_whichever_side_is_down_just_now(
     [
         ({"ready": False}, "the first sweep is not done\n"),
         ({"docker": DOWN}, "Docker is down\n"),
-        ({"databases": [FIRST, SECOND]}, "the database 'ß' is down\n"),
+        ({"databases": [*STATUS["databases"], SECOND]}, "the database 'ß' is down\n"),
         (
             {"ready": False, "docker": DOWN, "databases": [SECOND]},
             "Docker is down\nthe database 'ß' is down\nthe first sweep is not done\n",

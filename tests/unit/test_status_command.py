@@ -7,7 +7,7 @@ import os
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,66 +23,7 @@ from listener.telemetry.local import StatusSocket
 from listener.telemetry.progress import sweep_progress
 from tests.support.process import command, environment
 
-LIVE: Mapping[str, Any] = {
-    "version": "1.2.3",
-    "host": "edge-7",
-    "time": 10_000.0,
-    "started": 2_000.0,
-    "ready": True,
-    "dry_run": False,
-    "problems": [],
-    "docker": {
-        "name": "Docker",
-        "address": "unix:///run/docker.sock",
-        "up": True,
-        "since": 9_000.0,
-        "reason": None,
-        "proof_age_s": 1.2,
-        "connections": 1,
-    },
-    "databases": [
-        {
-            "name": "the SQLite file /d.db",
-            "feed": "wal",
-            "up": True,
-            "since": 9_000.0,
-            "reason": None,
-            "proof_age_s": 1.0,
-            "connections": 1,
-            "answer_age_s": 1.0,
-            "unheard": 0,
-        }
-    ],
-    "topologies": [
-        {
-            "prefix": "aaaaaaaa",
-            "state": "alive",
-            "reason": "[bold]its row exists[/]",
-            "ids": [],
-            "resources": [{"kind": "container"}, {"kind": "container"}, {"kind": "network"}],
-        }
-    ],
-    "held": {"prefixes": [], "token": ""},
-    "queue": {"depth": 0, "oldest_s": 0.0, "longest_work_s": 0.0, "retries": 0},
-    "subnets": [],
-    "reaps": [
-        {
-            "time": 9_990.0,
-            "prefix": "bbbbbbbb",
-            "duration_ms": 705.0,
-            "hint_to_gone_ms": 712.0,
-            "containers": 6,
-            "networks": 2,
-            "evidence": "witnessed",
-            "errors": [],
-        }
-    ],
-    "sweeps": {
-        "count": 1,
-        "interval_s": 300.0,
-        "last": {"time": 9_940.0, "cause": "timer", "duration_ms": 12.3},
-    },
-}
+from .status import STATUS
 
 Call = Callable[..., Result]
 
@@ -90,7 +31,7 @@ Call = Callable[..., Result]
 @pytest.fixture
 def told() -> dict[str, Any]:
     """What the listener tells; a test may change it."""
-    return dict(LIVE)
+    return dict(STATUS)
 
 
 @pytest.fixture
@@ -132,7 +73,7 @@ def test_the_status_is_told_in_words(call: Call) -> None:
 
 @pytest.mark.usefixtures("listening")
 def test_what_is_wrong_is_told_and_is_the_exit_status(call: Call, told: dict[str, Any]) -> None:
-    down = {**LIVE["docker"], "up": False, "reason": "it refuses connections"}
+    down = {**STATUS["docker"], "up": False, "reason": "it refuses connections"}
     told |= {"problems": ["Docker is down"], "docker": down}
     result = call("status")
     assert "problem: Docker is down" in result.output
@@ -153,7 +94,7 @@ def test_what_is_held_is_told_with_the_command_that_releases_it(
 
 @pytest.mark.usefixtures("listening")
 def test_as_json_it_is_the_listeners_own_words(call: Call) -> None:
-    assert json.loads(call("status", "--json").output) == LIVE
+    assert json.loads(call("status", "--json").output) == STATUS
 
 
 def test_watched_it_goes_on_until_the_listener_ends(
@@ -167,7 +108,7 @@ def test_watched_it_goes_on_until_the_listener_ends(
 
     monkeypatch.setattr(time, "sleep", wait)
     result = call("status", "--json", "--watch")
-    assert [json.loads(line) for line in result.output.splitlines()] == [LIVE] * 4
+    assert [json.loads(line) for line in result.output.splitlines()] == [STATUS] * 4
     assert isinstance(result.exception, NoListener)
 
 

@@ -126,23 +126,6 @@ def test_a_reader_that_does_not_read_holds_nobody_up_for_long(
         assert b"ready" in hasty.recv(1000)
 
 
-def test_a_status_that_fails_once_is_told_the_next_time(
-    tmp_path: Path, serve: Serve, log: list[Record]
-) -> None:
-    defects = [KeyError("once")]
-
-    def status() -> Mapping[str, object]:
-        if defects:
-            raise defects.pop()
-        return WELL
-
-    serve(status)
-    with pytest.raises(ValueError, match="Expecting value"):  # nothing is said
-        read_status(tmp_path)
-    assert read_status(tmp_path) == WELL
-    assert [record["extra"]["event"] for record in log] == ["defect"]
-
-
 def test_one_that_has_no_folder_answers_for_itself_and_only_in_its_own_container(
     tmp_path: Path, serve: Serve
 ) -> None:
@@ -183,13 +166,6 @@ def test_two_that_have_no_folder_in_one_container_are_one_too_many(
 
 
 # The probe.
-
-
-def test_the_probe_says_each_problem_on_a_line(tmp_path: Path, serve: Serve) -> None:
-    serve({"problems": ["Docker is down", "watch is stuck"]})
-    asked = ask(tmp_path)
-    assert (asked.returncode, asked.stderr) == (1, "")
-    assert asked.stdout == "Docker is down\nwatch is stuck\n"
 
 
 @pytest.mark.parametrize("left", ["nothing", "a socket", "no folder", "too long"])
