@@ -141,3 +141,10 @@ def test_what_root_writes_belongs_to_the_owner_of_the_folder(tmp_path: Path) -> 
     os.chown(folder, 4321, 4321)
     History(folder).reconciled(removed())
     assert (folder / NAME).stat().st_uid == 4321
+
+
+def test_it_goes_on_after_a_restart_and_makes_the_folder(tmp_path: Path) -> None:
+    for id_ in ("a", "b", "c"):
+        History(tmp_path / "state").reconciled(removed(id_))
+    assert [entry["id"] for entry in read(tmp_path / "state")] == ["a", "b", "c"]
+    assert (tmp_path / "state" / NAME).stat().st_mode & 0o777 == 0o600

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 from loguru import logger
 
+from listener.errors import presentable
 from listener.evidence import State, Verdict
 from listener.naming import Resource
 from listener.reaper import Removal, Result
@@ -178,3 +179,7 @@ def test_colours_are_for_a_terminal_that_wants_them(
         logger.remove()
     assert "a line" in written.getvalue()
     assert ("\x1b[" in written.getvalue()) is coloured
+
+
+def test_what_the_engine_says_stays_one_line_and_commands_no_terminal() -> None:
+    assert presentable("a\nb\r\x1b[2Jc\u202ed\x00") == "a b \ufffd[2Jc\ufffdd\ufffd"

@@ -318,3 +318,14 @@ def test_what_carries_marks_is_wider_than_what_is_ours(
 )
 def test_a_containers_own_name_is_the_one_with_a_single_slash(names: object, expected: str) -> None:
     assert naming.own_name(names) == expected
+
+
+def test_a_protected_network_is_never_ours() -> None:
+    def of(labels: naming.Labels | None) -> Resource | None:
+        return naming.network(
+            "id", f"decnet_t_{P}_lan", driver="bridge", scope="local", labels=labels
+        )
+
+    assert of({PROTECT: "true"}) is None
+    assert of({PROTECT: "false"}) is not None
+    assert of(None) is not None
