@@ -1,20 +1,24 @@
-"""Private database servers for every test that asks for one, and a fresh database on each kind.
+"""Database servers for every test that asks for one, and a fresh database on each kind.
 
-A server is started once, when the first test wants it; each test gets a database of its own, which
-is dropped afterwards. A test may stop, kill or restart the server: the next finds it running.
+A server is started once a run, when the first test wants it, and is shared by all workers; each
+test gets a database of its own on it, which is dropped afterwards. A test that stops a server,
+changes a setting of it, or counts what is in MariaDB's binary log, where the statements of other
+tests come by, takes ``own_postgres`` or ``own_mariadb``: one a worker, used by one test at a time.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from tests.support.process import call
+from listener.database.urls import open_topologies
 from tests.support.rows import Rows
 from tests.support.servers import FOREIGN, PrivateMariaDB, PrivatePostgres
+from tests.support.shared import Owner, ready_database, shared_server
 
 Measured = Callable[[str, object], None]
 """What pytest calls `record_property`."""
@@ -30,6 +34,14 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         terminalreporter.write_line(f"{what}: {value}")
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Own the servers, in the first process of a run; no variable leads anybody to another one."""
+    for name in [name for name in os.environ if name.startswith(FOREIGN)]:
+        del os.environ[name]
+    if not hasattr(config, "workerinput"):
+        config.add_cleanup(Owner().close)
+
+
 @pytest.fixture(autouse=True)
 def _state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What a test's processes remember is that test's own."""
@@ -37,24 +49,29 @@ def _state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="session")
-def no_foreign_server() -> Iterator[None]:
-    """No variable leads a client, or a child of ours, to another server."""
-    with pytest.MonkeyPatch.context() as patch:
-        for name in [name for name in os.environ if name.startswith(FOREIGN)]:
-            patch.delenv(name)
-        yield
+def postgres() -> PrivatePostgres:
+    """The PostgreSQL that all tests share."""
+    server: PrivatePostgres = shared_server(PrivatePostgres.scheme)
+    return server
 
 
 @pytest.fixture(scope="session")
-def postgres(no_foreign_server: None) -> Iterator[PrivatePostgres]:  # noqa: ARG001
-    """A private PostgreSQL."""
+def mariadb() -> PrivateMariaDB:
+    """The MariaDB that all tests share."""
+    server: PrivateMariaDB = shared_server(PrivateMariaDB.scheme)
+    return server
+
+
+@pytest.fixture(scope="session")
+def own_postgres() -> Iterator[PrivatePostgres]:
+    """A PostgreSQL to be stopped, killed or changed."""
     with PrivatePostgres() as server:
         yield server
 
 
 @pytest.fixture(scope="session")
-def mariadb(no_foreign_server: None) -> Iterator[PrivateMariaDB]:  # noqa: ARG001
-    """A private MariaDB."""
+def own_mariadb() -> Iterator[PrivateMariaDB]:
+    """A MariaDB to be stopped, killed or changed, with nothing of others in its binary log."""
     with PrivateMariaDB() as server:
         yield server
 
@@ -73,9 +90,10 @@ def postgresql_url(postgres: PrivatePostgres) -> Iterator[str]:
 
 
 @pytest.fixture
-def mariadb_url(mariadb: PrivateMariaDB) -> Iterator[str]:
-    """The administrator's URL of a fresh database."""
-    with mariadb.fresh_database() as name:
+def mariadb_url(mariadb: PrivateMariaDB, request: pytest.FixtureRequest) -> Iterator[str]:
+    """The administrator's URL of a fresh database; its tables are there if the test wants any."""
+    ready = "table" in request.fixturenames and mariadb.is_shared
+    with ready_database(mariadb) if ready else mariadb.fresh_database() as name:
         yield mariadb.url(database=name)
 
 
@@ -98,5 +116,5 @@ def make_table(rows: Rows, url: str) -> None:
     """Create the table of topologies and what its database needs in order to push."""
     rows.create_table()
     if url.startswith("postgresql"):  # the others tell of deletions as they are
-        installed = call("feed", "install", "--database-url", url)
-        assert installed.returncode == 0, installed.stderr
+        with closing(open_topologies(url)) as topologies:
+            topologies.change_triggers("install")

@@ -261,7 +261,7 @@ MUTANTS = (
         "database/server.py",
         "                if looked.replica and not self._allow_replica:\n",
         "                if False:\n",
-        "servers/test_answers.py::test_a_standby_is_no_answer_until_it_is_promoted",
+        "servers/test_changed_servers.py::test_a_standby_is_no_answer_until_it_is_promoted",
     ),
     Mutant(
         "trusting a table with hidden rows",
@@ -277,7 +277,7 @@ MUTANTS = (
         "database/server.py",
         'isolation_level="READ COMMITTED"',
         'isolation_level="REPEATABLE READ"',
-        "servers/test_answers.py::test_no_default_of_the_account_or_server_makes_a_snapshot",
+        "servers/test_changed_servers.py::test_no_default_of_the_account_or_server_makes_a_snapshot",
     ),
     Mutant(
         "believing a file that was swapped meanwhile",

@@ -5,6 +5,7 @@ Each has an empty table of topologies and a writer, which is another process.
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,11 +20,12 @@ from listener.database.feeds import mysql as mysql_feed
 from listener.database.server import ServerTopologies
 from listener.database.sqlite import SqliteTopologies
 from listener.database.urls import open_topologies
-from listener.errors import PushUnavailable, ReaperError
+from listener.errors import NoAnswer, PushUnavailable, ReaperError
 from tests.support.decnet import new_id
 from tests.support.follower import Followed, Follower
 from tests.support.rows import OLD_ENOUGH, Rows
 from tests.support.servers import PrivateMariaDB, PrivatePostgres, PrivateServer
+from tests.support.shared import ready_database
 
 SECRET = "s3cret/w:th@s1gns%?#ü"
 READING = {
@@ -58,7 +60,7 @@ class Side:
         server: the server.
         name: the database.
         url: the administrator's URL of it.
-        rows: a writer; the table is not made yet.
+        rows: a writer.
     """
 
     server: PrivateServer
@@ -106,12 +108,17 @@ class Side:
 
 
 @contextmanager
-def fresh_side(request: pytest.FixtureRequest, kind: str, options: str = "") -> Iterator[Side]:
-    """A fresh database on the server that this fixture gives."""
+def fresh_side(
+    request: pytest.FixtureRequest, kind: str, options: str = "", id_type: str = "VARCHAR(36)"
+) -> Iterator[Side]:
+    """A fresh database with an empty table on the server that this fixture gives."""
     server: PrivateServer = request.getfixturevalue(kind)
-    with server.fresh_database(options) as name:
+    usual = not options and id_type == "VARCHAR(36)"
+    ready = usual and server.is_shared and isinstance(server, PrivateMariaDB)
+    with ready_database(server) if ready else server.fresh_database(options) as name:
         url = server.url(database=name)
         with Rows(url) as rows:
+            rows.create_table(id_type)
             yield Side(server, name, url, rows)
 
 
@@ -119,7 +126,6 @@ def fresh_side(request: pytest.FixtureRequest, kind: str, options: str = "") -> 
 def side(request: pytest.FixtureRequest) -> Iterator[Side]:
     """A fresh database with an empty table, on each server in turn."""
     with fresh_side(request, request.param) as side:
-        side.rows.create_table()
         yield side
 
 
@@ -127,7 +133,6 @@ def side(request: pytest.FixtureRequest) -> Iterator[Side]:
 def postgres_side(request: pytest.FixtureRequest) -> Iterator[Side]:
     """A fresh database with an empty table in PostgreSQL."""
     with fresh_side(request, "postgres") as side:
-        side.rows.create_table()
         yield side
 
 
@@ -135,7 +140,6 @@ def postgres_side(request: pytest.FixtureRequest) -> Iterator[Side]:
 def mariadb_side(request: pytest.FixtureRequest) -> Iterator[Side]:
     """A fresh database with an empty table in MariaDB."""
     with fresh_side(request, "mariadb") as side:
-        side.rows.create_table()
         yield side
 
 
@@ -153,6 +157,16 @@ def opened() -> Iterator[Open]:
     yield open_
     for topologies in made:
         topologies._engine.dispose()
+
+
+def refusal(topologies: Opened) -> str:
+    """What is said instead of an answer: one line, and never a password."""
+    with pytest.raises(NoAnswer) as caught:
+        topologies.ask(["aaaaaaaa"])
+    everything = "".join(traceback.format_exception(caught.value))
+    assert SECRET not in everything
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
 
 
 class Explain(sa.Executable, sa.ClauseElement):

@@ -29,10 +29,22 @@ from tests.support.decnet import new_id
 from tests.support.process import eventually
 from tests.support.proxy import Proxy
 from tests.support.rows import Rows
-from tests.support.servers import PrivateMariaDB
+from tests.support.servers import PrivateMariaDB, PrivatePostgres
 
 OFTEN = 0.2
 """Seconds between two checks."""
+
+
+@pytest.fixture
+def postgres(own_postgres: PrivatePostgres) -> PrivatePostgres:
+    """One that nobody else uses."""
+    return own_postgres
+
+
+@pytest.fixture
+def mariadb(own_mariadb: PrivateMariaDB) -> PrivateMariaDB:
+    """One that nobody else uses."""
+    return own_mariadb
 
 
 def restart(side: Side) -> None:

@@ -24,6 +24,12 @@ from tests.support.servers import PrivateMariaDB, PrivatePostgres
 KINDS = ["sqlite", "postgresql", "mariadb"]
 
 
+@pytest.fixture
+def mariadb(own_mariadb: PrivateMariaDB) -> PrivateMariaDB:
+    """One that nobody else uses."""
+    return own_mariadb
+
+
 def latencies(rows: Rows, push: Follower, poll: Follower) -> tuple[list[float], list[float]]:
     """The milliseconds from each of 200 commits to the hints of a push feed and a polling one."""
     ids, pause = [new_id() for _ in range(200)], random.Random(7)
@@ -66,7 +72,6 @@ def test_push_is_never_slower_than_polling(
         print("\n".join(lines))
 
 
-@pytest.mark.usefixtures("no_foreign_server")
 def test_an_idle_listener_costs_a_server_a_query_a_minute_at_most(
     opened: Open, ear: Ear, mariadb: PrivateMariaDB, capsys: pytest.CaptureFixture[str]
 ) -> None:

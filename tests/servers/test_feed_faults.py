@@ -34,6 +34,18 @@ OFTEN = 0.2
 """Seconds between two checks, for the tests in which one has to find something."""
 
 
+@pytest.fixture
+def postgres(own_postgres: PrivatePostgres) -> PrivatePostgres:
+    """One that nobody else uses."""
+    return own_postgres
+
+
+@pytest.fixture
+def mariadb(own_mariadb: PrivateMariaDB) -> PrivateMariaDB:
+    """One that nobody else uses."""
+    return own_mariadb
+
+
 # Push is not to be had.
 
 
@@ -110,7 +122,6 @@ LOGS = {
 
 
 @pytest.mark.parametrize("log", LOGS.values(), ids=list(LOGS))
-@pytest.mark.usefixtures("no_foreign_server")
 def test_a_server_that_logs_no_deletions_is_named(
     log: tuple[list[str], list[str], str], ear: Ear, opened: Open
 ) -> None:

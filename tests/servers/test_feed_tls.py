@@ -53,10 +53,7 @@ class TlsMariaDB(PrivateMariaDB):
 
 
 @pytest.fixture(params=[TlsPostgres, TlsMariaDB], ids=["postgres", "mariadb"])
-def tls_side(
-    request: pytest.FixtureRequest,
-    no_foreign_server: None,  # noqa: ARG001
-) -> Iterator[Side]:
+def tls_side(request: pytest.FixtureRequest) -> Iterator[Side]:
     """A fresh database with an empty table on each server in turn."""
     with (
         request.param() as server,

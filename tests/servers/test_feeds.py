@@ -18,6 +18,13 @@ from listener.errors import ReaperError
 from tests.servers.conftest import SECRET, Ear, Side, fresh_side, heard_of
 from tests.support.decnet import new_id
 from tests.support.rows import Rows
+from tests.support.servers import PrivateMariaDB
+
+
+@pytest.fixture
+def mariadb(own_mariadb: PrivateMariaDB) -> PrivateMariaDB:
+    """One that nobody else uses."""
+    return own_mariadb
 
 
 def ids_of(hints: list[list[str] | None]) -> list[str]:
@@ -263,8 +270,7 @@ def test_what_comes_while_the_triggers_are_looked_at_is_heard(
 
 
 def test_a_native_uuid_is_reported_as_text(request: pytest.FixtureRequest, ear: Ear) -> None:
-    with fresh_side(request, "postgres") as side:
-        side.rows.create_table("UUID")
+    with fresh_side(request, "postgres", id_type="UUID") as side:
         ids = sorted(new_id() for _ in range(200))
         side.rows.insert(*ids)
         follower = ear.listen(side)

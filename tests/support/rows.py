@@ -28,6 +28,11 @@ SERVERS = {
 }
 """By the scheme of a URL: the driver, and what it calls a database."""
 
+TABLES = (
+    "CREATE TABLE IF NOT EXISTS topologies (id {id} PRIMARY KEY, name TEXT, status TEXT)",
+    "CREATE TABLE IF NOT EXISTS attacks (id {attack} PRIMARY KEY, detail TEXT)",
+)
+"""The table that matters, and one for unrelated writes."""
 OLD_ENOUGH = """
     DO SLEEP(GREATEST(0, COALESCE((
         SELECT 1.2 + UNIX_TIMESTAMP(create_time) - UNIX_TIMESTAMP(SYSDATE(6))
@@ -70,14 +75,13 @@ class Rows(AbstractContextManager["Rows"]):
         )
 
     def create_table(self, id_type: str = "VARCHAR(36)") -> int:
-        """Create `topologies`, and `attacks` for unrelated writes; returns when both may be used.
+        """Create the tables, unless they are there; returns when they may be used.
 
         MariaDB tells the age of a table in seconds, so it is not to be asked in its first one.
         """
         statements: list[Statement] = [
             self._begin,
-            (f"CREATE TABLE topologies (id {id_type} PRIMARY KEY, name TEXT, status TEXT)", ()),
-            (f"CREATE TABLE attacks (id {self._attack_key} PRIMARY KEY, detail TEXT)", ()),
+            *((table.format(id=id_type, attack=self._attack_key), ()) for table in TABLES),
         ]
         if self._scheme in ("mysql", "mariadb"):
             statements.append((OLD_ENOUGH, ()))

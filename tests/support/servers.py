@@ -87,6 +87,11 @@ class PrivateServer(AbstractContextManager["PrivateServer"], ABC):
         self.password = secrets.token_hex(8)
         self._options = tuple(options)
         self._holder: subprocess.Popen[bytes] | None = None
+        self.is_shared = False
+
+    def __getstate__(self) -> dict[str, Any]:
+        """For another process, which may use the server and not stop it."""
+        return {**vars(self), "_holder": None, "is_shared": True}
 
     def __enter__(self) -> Self:
         """Start the server."""
@@ -136,6 +141,8 @@ class PrivateServer(AbstractContextManager["PrivateServer"], ABC):
 
     def send_signal(self, number: signal.Signals) -> None:
         """Send the server's main process a signal."""
+        if self.is_shared:
+            raise ServerError("others use this server too; take one of your own")
         if self._holder is not None and self._holder.stdin is not None:
             with suppress(BrokenPipeError):
                 self._holder.stdin.write(bytes([number]))
@@ -143,7 +150,7 @@ class PrivateServer(AbstractContextManager["PrivateServer"], ABC):
     @property
     def is_running(self) -> bool:
         """Whether the server runs."""
-        return self._holder is not None and self._holder.poll() is None
+        return self.is_shared or (self._holder is not None and self._holder.poll() is None)
 
     def url(
         self, *, user: str | None = None, password: str | None = None, database: str | None = None
@@ -172,13 +179,18 @@ class PrivateServer(AbstractContextManager["PrivateServer"], ABC):
         Args:
             options: SQL that follows its name.
         """
-        name = f"decnet_{secrets.token_hex(4)}"
-        self.execute(f"CREATE DATABASE {name} {options}")
+        name = self.create_database(options)
         try:
             yield name
         finally:
             self.start()
-            self._drop(name)
+            self.drop_database(name)
+
+    def create_database(self, options: str = "") -> str:
+        """Create an empty database; returns its name."""
+        name = f"decnet_{secrets.token_hex(4)}"
+        self.execute(f"CREATE DATABASE {name} {options}")
+        return name
 
     @abstractmethod
     def _initialise(self) -> Sequence[str]:
@@ -189,7 +201,7 @@ class PrivateServer(AbstractContextManager["PrivateServer"], ABC):
         """The command that serves it, without the caller's options."""
 
     @abstractmethod
-    def _drop(self, database: str) -> None:
+    def drop_database(self, name: str) -> None:
         """Drop a database that may be in use."""
 
     def _url(
@@ -317,12 +329,13 @@ class PrivatePostgres(PrivateServer):
             "unix_socket_directories": self.directory,
             "fsync": "off",
             "full_page_writes": "off",
+            "max_connections": 300,
         }
         options = (option for item in settings.items() for option in ("-c", "{}={}".format(*item)))
         return (_program("postgres"), "-D", str(self.data), *options)
 
-    def _drop(self, database: str) -> None:
-        self.execute(f"DROP DATABASE {database} WITH (FORCE)")
+    def drop_database(self, name: str) -> None:
+        self.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
 
 class PrivateMariaDB(PrivateServer):
@@ -362,8 +375,8 @@ class PrivateMariaDB(PrivateServer):
             "--innodb-buffer-pool-size=64M",
         )
 
-    def _drop(self, database: str) -> None:
-        self.execute(f"DROP DATABASE {database}")
+    def drop_database(self, name: str) -> None:
+        self.execute(f"DROP DATABASE {name}")
 
 
 def _program(name: str) -> str:

@@ -21,6 +21,7 @@ from listener.settings import Settings, flag_of
 from tests.servers.conftest import SECRET, Side
 from tests.support.process import call
 from tests.support.rows import Rows
+from tests.support.servers import PrivateMariaDB
 from tests.support.user import call_as
 
 OWNER, GROUP = 27017, 27018
@@ -29,6 +30,12 @@ AS_ROOT = {"process.user", "database.rights"}
 """What there is to warn of in a test that is root, and an administrator of the database."""
 
 Look = Callable[..., Diagnosis]
+
+
+@pytest.fixture
+def mariadb(own_mariadb: PrivateMariaDB) -> PrivateMariaDB:
+    """One that nobody else uses."""
+    return own_mariadb
 
 
 @pytest.fixture
@@ -62,8 +69,7 @@ def socket_group(engine: PrivateEngine) -> Iterator[None]:
 
 
 def make_able(side: Side) -> None:
-    """Make the table of a database on a server, and have it tell of deletions."""
-    side.rows.create_table()
+    """Have a database on a server tell of deletions."""
     if side.on_postgres:
         with closing(open_topologies(side.url)) as topologies:
             topologies.change_triggers("install")

@@ -15,7 +15,7 @@ from tests.engine.conftest import Run, exists
 from tests.support.decnet import new_id
 from tests.support.process import ListenerProcess, eventually
 from tests.support.rows import Rows
-from tests.support.servers import PrivatePostgres, PrivateServer
+from tests.support.servers import PrivateMariaDB, PrivatePostgres, PrivateServer
 
 PUSH = {"postgresql": "notify", "mariadb": "binlog"}
 """By the kind of server: the feed that it pushes by."""
@@ -26,6 +26,18 @@ HEARD = 30.0
 anew, and that is a sweep too."""
 
 Start = Callable[..., ListenerProcess]
+
+
+@pytest.fixture
+def postgres(own_postgres: PrivatePostgres) -> PrivatePostgres:
+    """One that nobody else uses."""
+    return own_postgres
+
+
+@pytest.fixture
+def mariadb(own_mariadb: PrivateMariaDB) -> PrivateMariaDB:
+    """One that nobody else uses."""
+    return own_mariadb
 
 
 @pytest.fixture(params=["postgresql", "mariadb"])

@@ -1,0 +1,109 @@
+"""Servers that are stopped, set otherwise or promoted tell the truth, or give no answer."""
+
+from __future__ import annotations
+
+import pytest
+import sqlalchemy as sa
+
+from listener.database.topologies import rows_with
+from tests.servers.conftest import READING, Open, Side, refusal
+from tests.support.decnet import new_id
+from tests.support.rows import Rows
+from tests.support.servers import PrivateMariaDB, PrivatePostgres
+
+
+@pytest.fixture
+def postgres(own_postgres: PrivatePostgres) -> PrivatePostgres:
+    """One that nobody else uses."""
+    return own_postgres
+
+
+@pytest.fixture
+def mariadb(own_mariadb: PrivateMariaDB) -> PrivateMariaDB:
+    """One that nobody else uses."""
+    return own_mariadb
+
+
+@pytest.mark.parametrize("default", ["REPEATABLE READ", "SERIALIZABLE"])
+def test_no_default_of_the_account_or_server_makes_a_snapshot(
+    side: Side, opened: Open, default: str
+) -> None:
+    url = side.reader(*READING[type(side.server)])
+    if isinstance(side.server, PrivatePostgres):
+        role = sa.make_url(url).username
+        side.execute(f"ALTER ROLE {role} SET default_transaction_isolation = '{default.lower()}'")
+    else:
+        side.execute(f"SET GLOBAL TRANSACTION ISOLATION LEVEL {default}")
+    try:
+        topologies, row = opened(url), new_id("aaaaaaaa")
+        assert topologies.ask(["aaaaaaaa"]).ids == set()
+        side.rows.insert(row)
+        assert topologies.ask(["aaaaaaaa"]).ids == {row}
+        with topologies.reading() as reading:
+            question = rows_with(["aaaaaaaa"], reading.table)
+            assert reading.connection.scalars(*question).all() == [row]
+            side.rows.delete(row)
+            assert reading.connection.scalars(*question).all() == []
+    finally:
+        if not isinstance(side.server, PrivatePostgres):
+            side.execute("SET GLOBAL TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+
+
+def test_a_standby_is_no_answer_until_it_is_promoted(
+    postgres_side: Side, postgres: PrivatePostgres, opened: Open
+) -> None:
+    row = new_id("aaaaaaaa")
+    postgres_side.rows.insert(row)
+    with PrivatePostgres(primary=postgres) as standby:
+        topologies = opened(standby.url(database=postgres_side.name))
+        assert "replica" in refusal(topologies)
+        standby.execute("SELECT pg_promote()")
+        answer = topologies.ask(["aaaaaaaa"])
+        assert answer.ids == {row}
+        standby.execute("CHECKPOINT")
+        assert topologies.ask([]).identity == answer.identity
+        topologies._engine.dispose()
+
+
+def test_a_server_that_is_read_only_is_no_answer(mariadb_url: str, opened: Open) -> None:
+    with Rows(mariadb_url) as rows:
+        rows.create_table()
+        topologies = opened(mariadb_url)
+        topologies.ask([])
+        rows.execute("SET GLOBAL read_only = 1")
+        try:
+            assert "replica" in refusal(topologies)
+        finally:
+            rows.execute("SET GLOBAL read_only = 0")
+        assert topologies.ask(["aaaaaaaa"]).ids == set()
+
+
+def test_a_server_that_is_stopped_is_no_answer_and_answers_again(side: Side, opened: Open) -> None:
+    url = side.reader(*READING[type(side.server)])
+    side.rows.insert(row := new_id("aaaaaaaa"))
+    topologies = opened(url)
+    before = topologies.ask(["aaaaaaaa"])
+    side.server.kill()
+    assert str(side.server.port) in refusal(topologies)
+    assert str(side.server.port) in refusal(opened(url))
+    side.server.start()
+    after = topologies.ask(["aaaaaaaa"])
+    assert after.ids == {row}
+    assert after.identity == before.identity
+    side.server.restart()  # unnoticed: only the pooled connection is lost
+    assert topologies.ask(["aaaaaaaa"]).identity == before.identity
+
+
+def test_the_identity_of_a_table_is_not_bent_by_a_time_zone(
+    mariadb: PrivateMariaDB, mariadb_url: str, opened: Open
+) -> None:
+    with Rows(mariadb_url) as rows:
+        rows.create_table()
+    topologies = opened(mariadb_url)
+    before = topologies.ask([]).identity
+    mariadb.execute("SET GLOBAL time_zone = '+05:00'")
+    try:
+        topologies._engine.dispose()
+        assert topologies.ask([]).identity == before
+    finally:
+        mariadb.execute("SET GLOBAL time_zone = 'SYSTEM'")
