@@ -44,24 +44,21 @@ def live(database: SqliteTopologies, *prefixes: str) -> set[str]:
 # Ranges.
 
 
-@pytest.mark.parametrize("digit", DIGITS)
-@pytest.mark.parametrize("stem", ["1234567", "fffffff", "9999999", "0000000", "abcdef9", "12399f9"])
 def test_a_prefix_ending_in_any_digit_is_judged_rightly(
-    database: SqliteTopologies, rows: Rows, stem: str, digit: str
+    database: SqliteTopologies, rows: Rows
 ) -> None:
-    prefix = stem + digit
-    first = f"{prefix}-0000-0000-0000-000000000000"
-    last = f"{prefix}-ffff-ffff-ffff-ffffffffffff"
-    number = int(prefix, 16)
-    neighbours = {f"{n:08x}" for n in (number - 1, number + 1) if 0 <= n < 16**8}
-    rows.insert(*(new_id(neighbour) for neighbour in neighbours))
-    assert database.ask([prefix]).ids == set()
-    assert live(database, prefix, *neighbours) == neighbours
-    rows.insert(first)
-    assert database.ask([prefix]).ids == {first}
-    rows.insert(last)
-    rows.delete(first)
-    assert database.ask([prefix]).ids == {last}
+    for prefix in [*(f"1234567{digit}" for digit in DIGITS), "00000000", "ffffffff", "fffffff9"]:
+        first = f"{prefix}-0000-0000-0000-000000000000"
+        last = f"{prefix}-ffff-ffff-ffff-ffffffffffff"
+        number = int(prefix, 16)
+        neighbours = {f"{n:08x}" for n in (number - 1, number + 1) if 0 <= n < 16**8}
+        rows.execute("DELETE FROM topologies")
+        rows.insert(*(new_id(neighbour) for neighbour in neighbours))
+        assert live(database, prefix, *neighbours) == neighbours
+        for id_ in (first, last):
+            rows.insert(id_)
+            assert database.ask([prefix]).ids == {id_}
+            rows.delete(id_)
 
 
 @given(st.integers(0, 16**8 - 1))
@@ -96,16 +93,7 @@ def test_two_topologies_with_one_prefix_are_both_answered(
     assert [answer.live(owner) for owner in (one, two, "aaaaaaaa")] == [False, True, True]
 
 
-def test_rows_that_nobody_asked_about_are_not_answered(
-    database: SqliteTopologies, rows: Rows
-) -> None:
-    rows.insert(*(new_id(f"{n:08x}") for n in range(50)))
-    assert live(database, "00000007") == {"00000007"}
-    assert len(database.ask(["00000007"]).ids) == 1
-    assert database.ask([]).ids == set()
-
-
-@pytest.mark.parametrize("status", ["active", "torn_down", "failed", "", None])
+@pytest.mark.parametrize("status", ["torn_down", None])
 def test_a_row_of_any_status_is_life(database: SqliteTopologies, rows: Rows, status: str) -> None:
     rows.insert(new_id("aaaaaaaa"), status=status)
     assert live(database, "aaaaaaaa") == {"aaaaaaaa"}
@@ -125,15 +113,13 @@ def test_a_row_in_capitals_is_life_wherever_the_database_finds_it(
     assert database.ask([prefix]).live(row)
 
 
-@pytest.mark.parametrize("count", [1, 2, 17, BATCH])
-@pytest.mark.parametrize("analyzed", [False, True])
+@pytest.mark.parametrize("count", [1, BATCH])
 def test_a_question_searches_the_primary_key_and_never_scans(
-    rows: Rows, database: SqliteTopologies, count: int, analyzed: bool
+    rows: Rows, database: SqliteTopologies, count: int
 ) -> None:
     generator = random.Random(count)
     rows.insert(*(new_id() for _ in range(1000)))
-    if analyzed:
-        rows.execute("ANALYZE")
+    rows.execute("ANALYZE")
     prefixes = [f"{generator.getrandbits(32):08x}" for _ in range(count)]
     statement, parameters = rows_with(prefixes, table())
     with database.reading() as reading:
@@ -189,17 +175,6 @@ def test_an_answer_is_no_younger_than_what_it_was_read_from(
     assert SqliteTopologies(path, clock=lambda: now[0]).ask(["aaaaaaaa"]).at == 100.0
 
 
-def test_each_question_sees_what_was_committed_before_it(
-    database: SqliteTopologies, rows: Rows
-) -> None:
-    row = new_id("aaaaaaaa")
-    for _ in range(5):
-        rows.insert(row)
-        assert live(database, "aaaaaaaa") == {"aaaaaaaa"}
-        rows.delete(row)
-        assert live(database, "aaaaaaaa") == set()
-
-
 def test_an_answer_says_nothing_of_a_transaction_that_is_not_committed(
     database: SqliteTopologies, rows: Rows, path: Path
 ) -> None:
@@ -230,16 +205,16 @@ def test_questions_may_be_asked_from_many_threads(database: SqliteTopologies, ro
 # Journal modes, and the owner's writes.
 
 
-@pytest.mark.parametrize("mode", ["WAL", "DELETE", "TRUNCATE", "PERSIST"])
+@pytest.mark.parametrize("mode", ["WAL", "DELETE"])
 def test_every_journal_mode_is_answered_while_its_owner_goes_on_writing(
     open_rows: MakeRows, path: Path, database: SqliteTopologies, mode: str
 ) -> None:
     writer = open_rows(path)
     writer.execute(f"PRAGMA journal_mode = {mode}")
     writer.create_table()
-    for n in range(1, 20):
+    for n in range(1, 6):
         writer.insert(new_id(f"{n:08x}"))
-        assert len(live(database, *(f"{m:08x}" for m in range(30)))) == n
+        assert len(live(database, *(f"{m:08x}" for m in range(9)))) == n
     assert writer.execute("DELETE FROM topologies") > 0
     assert live(database, "00000001") == set()
 
@@ -315,7 +290,6 @@ def test_a_file_that_vanishes_right_before_it_is_opened_is_not_created(
         (lambda path: path.mkdir(), "is a folder"),
         (lambda path: os.mkfifo(path), "is a device"),
         (lambda path: path.symlink_to(path.with_name("nowhere")), "does not exist"),
-        (lambda path: path.symlink_to(path), ""),
     ],
 )
 def test_what_is_no_database_is_no_answer_and_stays_as_it_is(
@@ -345,11 +319,6 @@ def test_a_file_that_is_mounted_without_its_folder_is_no_answer(path: Path, link
     assert (done.returncode, done.stdout) == (1, "")
     assert "NoAnswer" in done.stderr
     assert "mount the folder" in done.stderr
-
-
-def test_a_path_through_a_file_is_no_answer(tmp_path: Path) -> None:
-    (tmp_path / "file").touch()
-    assert "does not exist" in refusal(SqliteTopologies(tmp_path / "file" / "decnet.db"))
 
 
 @pytest.mark.parametrize(
@@ -399,6 +368,27 @@ def test_a_table_that_goes_is_no_answer_and_one_that_is_made_again_is_another(
     assert database.ask(["aaaaaaaa"]).identity != before
 
 
+def test_a_table_that_is_emptied_is_the_same_and_one_that_was_restored_over_it_another(
+    database: SqliteTopologies, rows: Rows, path: Path
+) -> None:
+    """What the command .restore of SQLite's shell does: the file stays, its content does not."""
+    rows.insert(new_id("aaaaaaaa"))
+    with (
+        closing(sqlite3.connect(path)) as source,
+        closing(sqlite3.connect(path.with_name("backup.db"))) as backup,
+    ):
+        source.backup(backup)
+        before = database.ask(["aaaaaaaa"])
+        rows.execute("DELETE FROM topologies")
+        emptied = database.ask(["aaaaaaaa"])
+        assert (emptied.ids, emptied.identity) == (frozenset(), before.identity)
+        assert emptied.generation == before.generation
+        backup.backup(source)
+    restored = database.ask(["aaaaaaaa"])
+    assert restored.ids == before.ids
+    assert restored.identity != before.identity
+
+
 # Files that move.
 
 
@@ -443,16 +433,6 @@ def test_another_file_in_its_place_is_no_answer_however_often_it_is_opened(
     assert answer.identity == identity
 
 
-def test_a_copy_in_its_place_is_another_file(
-    database: SqliteTopologies, rows: Rows, path: Path
-) -> None:
-    rows.insert(new_id("aaaaaaaa"))
-    assert live(database, "aaaaaaaa") == {"aaaaaaaa"}
-    shutil.copy(path, path.with_name("copy"))
-    path.with_name("copy").replace(path)
-    assert "is not the file that it was" in refusal(database)
-
-
 def test_a_file_that_is_swapped_during_a_question_is_no_answer(
     database: SqliteTopologies, rows: Rows, path: Path
 ) -> None:
@@ -469,7 +449,7 @@ def test_a_file_that_is_swapped_during_a_question_is_no_answer(
         ask_and_swap()
 
 
-@pytest.mark.parametrize("name", ["a b.db", "100%.db", "%41.db", "q?mode=memory", "x#y.db", "ü.db"])
+@pytest.mark.parametrize("name", ["%41 ü#y.db", "q?mode=memory"])
 def test_a_file_of_any_name_is_the_one_that_is_asked(
     tmp_path: Path, open_rows: MakeRows, name: str
 ) -> None:
@@ -537,8 +517,7 @@ def test_what_was_deleted_beside_the_database_gives_no_old_answers(
     assert database.ask(["bbbbbbbb"]).generation == answer.generation
 
 
-@pytest.mark.parametrize("first", ["copied", "deleted"])
-@pytest.mark.parametrize("followed", [False, True], ids=["asked", "asked-and-followed"])
+@pytest.mark.parametrize(("first", "followed"), [("copied", True), ("deleted", False)])
 def test_a_backup_that_is_copied_over_the_database_is_read_and_stays_as_it_is(
     path: Path, open_rows: MakeRows, follow: Follow, followed: bool, first: str
 ) -> None:

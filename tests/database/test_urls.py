@@ -16,7 +16,7 @@ from listener.database.mysql import MysqlTopologies
 from listener.database.postgres import PostgresTopologies
 from listener.database.sqlite import SqliteTopologies
 from listener.database.urls import open_topologies
-from listener.errors import ConfigurationError
+from listener.errors import ConfigurationError, NoAnswer
 
 SECRETS = ("s3cret", "alice", "db.internal", "topsecretname")
 
@@ -31,9 +31,9 @@ def refusal(url: str) -> str:
     return text
 
 
-@pytest.mark.parametrize("driver", ["sqlite", "sqlite+aiosqlite", "sqlite+pysqlite"])
-@pytest.mark.parametrize("path", ["/var/lib/decnet/decnet.db", "/a folder/x.db", "/ünï.db"])
-def test_any_driver_of_sqlite_leads_to_the_file_itself(driver: str, path: str) -> None:
+@pytest.mark.parametrize("driver", ["sqlite", "sqlite+aiosqlite"])
+def test_any_driver_of_sqlite_leads_to_the_file_itself(driver: str) -> None:
+    path = "/a folder/ünï.db"
     topologies = open_topologies(f"{driver}:///{path}")
     assert isinstance(topologies, SqliteTopologies)
     assert topologies.path == Path(path)
@@ -57,7 +57,7 @@ def test_nothing_is_reached_or_made_yet(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "url",
     [
-        *("", "nonsense", "/var/lib/decnet.db", "://", "s3cret", "sqlite", "sqlite:"),
+        *("", "s3cret", "/var/lib/decnet.db", "://", "sqlite:"),
         "alice:s3cret@db.internal/topsecretname",
         "sqlite://alice:s3cret@db.internal:port/topsecretname",
     ],
@@ -67,14 +67,12 @@ def test_what_is_no_url_is_refused(url: str) -> None:
     assert not any(secret in text for secret in SECRETS)
 
 
-@pytest.mark.parametrize(
-    "url", ["sqlite://", "sqlite:///", "sqlite:///:memory:", "sqlite:///file:x?mode=ro"]
-)
+@pytest.mark.parametrize("url", ["sqlite://", "sqlite:///:memory:", "sqlite:///file:x?mode=ro"])
 def test_a_sqlite_url_without_a_path_is_refused(url: str) -> None:
     assert "needs a path" in refusal(url)
 
 
-@pytest.mark.parametrize("scheme", ["oracle", "http", "mssql+pyodbc", "nonsense"])
+@pytest.mark.parametrize("scheme", ["oracle", "mssql+pyodbc"])
 def test_an_unknown_scheme_is_named_and_nothing_else_of_the_url(scheme: str) -> None:
     text = refusal(f"{scheme}://alice:s3cret@db.internal/topsecretname")
     assert scheme.split("+")[0] in text
@@ -84,9 +82,8 @@ def test_an_unknown_scheme_is_named_and_nothing_else_of_the_url(scheme: str) -> 
 @pytest.mark.parametrize(
     ("scheme", "kind"),
     [
-        *((f"postgresql{driver}", PostgresTopologies) for driver in ("", "+asyncpg", "+psycopg2")),
-        *((f"mysql{driver}", MysqlTopologies) for driver in ("", "+asyncmy", "+aiomysql")),
-        *((f"mariadb{driver}", MysqlTopologies) for driver in ("", "+asyncmy")),
+        *((f"postgresql{driver}", PostgresTopologies) for driver in ("", "+asyncpg")),
+        *((scheme, MysqlTopologies) for scheme in ("mysql", "mysql+asyncmy", "mariadb")),
     ],
 )
 def test_any_driver_of_a_server_leads_to_it_and_its_name_tells_no_password(
@@ -103,7 +100,6 @@ def test_any_driver_of_a_server_leads_to_it_and_its_name_tells_no_password(
     ("scheme", "module", "extra"),
     [
         ("postgresql", "psycopg", "postgres"),
-        ("mysql+asyncmy", "pymysql", "mysql"),
         ("mariadb", "pymysqlreplication", "mysql"),
     ],
 )
@@ -138,3 +134,11 @@ def test_whatever_the_text_is_it_is_opened_or_refused(url: str) -> None:
 def test_a_parameter_of_an_async_driver_is_refused_with_ours(url: str, instead: str) -> None:
     with pytest.raises(ConfigurationError, match=re.escape(instead)):
         open_topologies(url)
+
+
+@pytest.mark.parametrize("before", list("/#?@[%"))
+def test_a_password_that_nobody_quoted_is_not_repeated(before: str) -> None:
+    url = f"mysql://administrator:a{before}secret@127.0.0.1:1/decnet"
+    with pytest.raises((ConfigurationError, NoAnswer)) as caught:
+        open_topologies(url).ask([])
+    assert "secret" not in str(caught.value)

@@ -261,7 +261,8 @@ MUTANTS = (
         "database/server.py",
         "                if looked.replica and not self._allow_replica:\n",
         "                if False:\n",
-        "servers/test_changed_servers.py::test_a_standby_is_no_answer_until_it_is_promoted",
+        "servers/test_changed_servers.py::"
+        "test_a_standby_gives_no_answer_and_notifies_nobody_until_it_is_promoted",
     ),
     Mutant(
         "trusting a table with hidden rows",

@@ -15,15 +15,17 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.ext.compiler import compiles
 
+from listener.database import mysql as mysql_database
 from listener.database.feeds import Feed
 from listener.database.feeds import mysql as mysql_feed
 from listener.database.server import ServerTopologies
 from listener.database.sqlite import SqliteTopologies
 from listener.database.urls import open_topologies
 from listener.errors import NoAnswer, PushUnavailable, ReaperError
+from tests.support import rows
 from tests.support.decnet import new_id
 from tests.support.follower import Followed, Follower
-from tests.support.rows import OLD_ENOUGH, Rows
+from tests.support.rows import Rows
 from tests.support.servers import PrivateMariaDB, PrivatePostgres, PrivateServer
 from tests.support.shared import ready_database
 
@@ -75,10 +77,10 @@ class Side:
 
     def execute(self, sql: str) -> list[Any]:
         """Execute one statement in the database; when it returns the table may be asked."""
-        rows = self.server.execute(sql, database=self.name)
+        found = self.server.execute(sql, database=self.name)
         if not self.on_postgres and sql.startswith(("ALTER", "CREATE", "RENAME")):
-            self.server.execute(OLD_ENOUGH, database=self.name)
-        return rows
+            self.server.execute(rows.OLD_ENOUGH, database=self.name)
+        return found
 
     def reader(self, *grants: str) -> str:
         """The URL of a new role with these grants and no other right; ``{}`` is its name."""
@@ -117,9 +119,9 @@ def fresh_side(
     ready = usual and server.is_shared and isinstance(server, PrivateMariaDB)
     with ready_database(server) if ready else server.fresh_database(options) as name:
         url = server.url(database=name)
-        with Rows(url) as rows:
-            rows.create_table(id_type)
-            yield Side(server, name, url, rows)
+        with Rows(url) as writer:
+            writer.create_table(id_type)
+            yield Side(server, name, url, writer)
 
 
 @pytest.fixture(params=["postgres", "mariadb"])
@@ -184,6 +186,13 @@ def _(element: Explain, compiler: Any, **options: Any) -> str:
     return explain + str(compiler.process(element.statement, **options))
 
 
+@pytest.fixture
+def tables_of_any_age(monkeypatch: pytest.MonkeyPatch) -> None:
+    """MariaDB's tables are asked at once; for who does not ask which table it is."""
+    monkeypatch.setattr(mysql_database, "YOUNG", -1)
+    monkeypatch.setattr(rows, "OLD_ENOUGH", "DO 0")
+
+
 class Ear:
     """Makes databases tell, and listens."""
 
@@ -228,12 +237,12 @@ def ear(opened: Open, monkeypatch: pytest.MonkeyPatch) -> Iterator[Ear]:
     ear.end()
 
 
-def heard_of(follower: Follower, rows: Rows, act: Callable[[], object]) -> list[list[str] | None]:
+def heard_of(follower: Follower, writer: Rows, act: Callable[[], object]) -> list[list[str] | None]:
     """What is said of an act; that there is no more is known once a later deletion is reported."""
     before, marker = follower.hints, new_id("ffffffff")
     act()
-    rows.insert(marker)
-    rows.delete(marker)
+    writer.insert(marker)
+    writer.delete(marker)
     follower.await_deleted(marker)
     hints = [heard.ids for heard in follower.heard[before:]]
     assert hints.pop() == [marker]
@@ -248,9 +257,9 @@ def one_line(error: ReaperError) -> str:
     return text
 
 
-def hears(follower: Follower, rows: Rows) -> None:
+def hears(follower: Follower, writer: Rows) -> None:
     """See that it hears."""
-    assert heard_of(follower, rows, lambda: None) == []
+    assert heard_of(follower, writer, lambda: None) == []
 
 
 def unavailable(feed: Followed) -> str:

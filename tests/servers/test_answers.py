@@ -6,8 +6,6 @@ and written by another process. A *kind* is a server with a type and a collation
 
 from __future__ import annotations
 
-import sqlite3
-import time
 from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any
@@ -24,20 +22,15 @@ from tests.support.process import eventually
 from tests.support.rows import Rows
 from tests.support.servers import PrivatePostgres
 
-PREFIXES = [f"1234567{digit}" for digit in "0123456789abcdef"]
-PREFIXES += ["99999999", "ffffffff", "00000000", "fffffff9", "9fffffff", "a9999999"]
+PREFIXES = ["12345679", "1234567a", "1234567f", "12345670", "00000000", "ffffffff", "fffffff9"]
 ICU = "TEMPLATE template0 LOCALE_PROVIDER icu ICU_LOCALE"
 KINDS = {
     "postgresql-C": ("postgres", "", "VARCHAR(36)"),
-    "postgresql-text": ("postgres", "", "TEXT"),
     "postgresql-char": ("postgres", "", "CHAR(36)"),
     "postgresql-uuid": ("postgres", "", "UUID"),
-    "postgresql-icu-column-und": ("postgres", "", 'VARCHAR(36) COLLATE "und-x-icu"'),
-    "postgresql-icu-column-en": ("postgres", "", 'VARCHAR(36) COLLATE "en-x-icu"'),
+    "postgresql-icu-column": ("postgres", "", 'TEXT COLLATE "en-x-icu"'),
     "postgresql-icu-database": ("postgres", f"{ICU} 'en-US'", "VARCHAR(36)"),
     "mariadb-unicode": ("mariadb", "", "VARCHAR(36) COLLATE utf8mb4_unicode_ci"),
-    "mariadb-uca1400": ("mariadb", "", "VARCHAR(36) COLLATE utf8mb4_uca1400_ai_ci"),
-    "mariadb-bin": ("mariadb", "", "VARCHAR(36) COLLATE utf8mb4_bin"),
     "mariadb-char": ("mariadb", "", "CHAR(36) CHARACTER SET ascii"),
 }
 BENT = {
@@ -103,12 +96,16 @@ def test_a_key_that_no_range_fits_is_judged_rightly_or_not_at_all(
 
 
 def test_a_question_uses_the_primary_key(any_kind: Side, opened: Open) -> None:
-    ids = [new_id() for _ in range(10_000)]
-    any_kind.rows.insert(*ids)
-    on_postgres = isinstance(any_kind.server, PrivatePostgres)
+    on_postgres = any_kind.on_postgres
+    if on_postgres:
+        new_ids = "SELECT gen_random_uuid() FROM generate_series(1, 10000)"
+    else:
+        new_ids = "SELECT UUID() FROM seq_1_to_10000"
+    any_kind.execute(f"INSERT INTO topologies (id) {new_ids}")
     any_kind.execute("ANALYZE topologies" if on_postgres else "ANALYZE TABLE topologies")
+    ids = [str(id_) for (id_,) in any_kind.execute("SELECT id FROM topologies")]
     topologies = opened(any_kind.url)
-    for count in (1, 10, BATCH):
+    for count in (1, BATCH):
         prefixes = sorted({id_[:8] for id_ in ids[:count]})
         assert topologies.ask(prefixes).ids >= set(ids[:count])
         with topologies.reading() as reading:
@@ -123,35 +120,7 @@ def test_a_question_uses_the_primary_key(any_kind: Side, opened: Open) -> None:
             assert (table, kind, key) == ("topologies", "range", "PRIMARY")
 
 
-def test_every_kind_of_database_is_written_and_read_alike(
-    database_url: str, table: Rows, opened: Open
-) -> None:
-    topologies = opened(database_url)
-    one, two = new_id("aaaaaaaa"), new_id("aaaaaaaa")
-    times = [time.monotonic_ns(), table.insert(one, two), table.noise(3), table.delete(one)]
-    times.append(time.monotonic_ns())
-    assert times == sorted(times)
-    assert topologies.ask(["aaaaaaaa"]).ids == {two}
-    table.execute("UPDATE topologies SET id = ?, name = '100%' WHERE id = ?", one, two)
-    with pytest.raises(sqlite3.IntegrityError):
-        table.insert(new_id("bbbbbbbb"), one)
-    assert topologies.ask(["aaaaaaaa", "bbbbbbbb"]).ids == {one}
-    table.execute("DROP TABLE topologies")
-    with pytest.raises(NoAnswer, match="has no table 'topologies'"):
-        topologies.ask([])
-
-
 # Every question is a new transaction.
-
-
-def test_a_commit_between_two_questions_is_seen(side: Side, opened: Open) -> None:
-    topologies = opened(side.url)
-    row = new_id("aaaaaaaa")
-    for _ in range(3):
-        assert topologies.ask(["aaaaaaaa"]).ids == set()
-        side.rows.insert(row)
-        assert topologies.ask(["aaaaaaaa"]).ids == {row}
-        side.rows.delete(row)
 
 
 def test_what_is_not_committed_is_not_seen(side: Side, opened: Open) -> None:
@@ -202,7 +171,7 @@ def test_a_table_without_the_column_is_no_answer(side: Side, opened: Open) -> No
 def test_a_wrong_password_is_no_answer(side: Side, opened: Open) -> None:
     side.reader(*READING[type(side.server)])
     role = f"reader_of_{side.name}"
-    for password in (f"{SECRET}2", "", "x" * 200):
+    for password in (f"{SECRET}2", ""):
         url = side.server.url(user=role, password=password, database=side.name)
         text = refusal(opened(url))
         assert not password or password not in text

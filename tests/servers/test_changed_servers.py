@@ -6,10 +6,11 @@ import pytest
 import sqlalchemy as sa
 
 from listener.database.topologies import rows_with
-from tests.servers.conftest import READING, Open, Side, refusal
+from tests.servers.conftest import READING, Ear, Open, Side, refusal, unavailable
 from tests.support.decnet import new_id
 from tests.support.rows import Rows
 from tests.support.servers import PrivateMariaDB, PrivatePostgres
+from tests.support.shared import shared_server
 
 
 @pytest.fixture
@@ -24,10 +25,8 @@ def mariadb(own_mariadb: PrivateMariaDB) -> PrivateMariaDB:
     return own_mariadb
 
 
-@pytest.mark.parametrize("default", ["REPEATABLE READ", "SERIALIZABLE"])
-def test_no_default_of_the_account_or_server_makes_a_snapshot(
-    side: Side, opened: Open, default: str
-) -> None:
+def test_no_default_of_the_account_or_server_makes_a_snapshot(side: Side, opened: Open) -> None:
+    default = "SERIALIZABLE"
     url = side.reader(*READING[type(side.server)])
     if isinstance(side.server, PrivatePostgres):
         role = sa.make_url(url).username
@@ -49,17 +48,21 @@ def test_no_default_of_the_account_or_server_makes_a_snapshot(
             side.execute("SET GLOBAL TRANSACTION ISOLATION LEVEL REPEATABLE READ")
 
 
-def test_a_standby_is_no_answer_until_it_is_promoted(
-    postgres_side: Side, postgres: PrivatePostgres, opened: Open
+def test_a_standby_gives_no_answer_and_notifies_nobody_until_it_is_promoted(
+    postgres_side: Side, postgres: PrivatePostgres, opened: Open, ear: Ear
 ) -> None:
+    ear.install(postgres_side)
     row = new_id("aaaaaaaa")
     postgres_side.rows.insert(row)
     with PrivatePostgres(primary=postgres) as standby:
-        topologies = opened(standby.url(database=postgres_side.name))
+        url = standby.url(database=postgres_side.name)
+        topologies, feed = opened(url), ear.feed(url, allow_replica=True)
         assert "replica" in refusal(topologies)
+        assert "replica" in unavailable(feed)
         standby.execute("SELECT pg_promote()")
         answer = topologies.ask(["aaaaaaaa"])
         assert answer.ids == {row}
+        assert answer.identity != opened(postgres_side.url).ask([]).identity
         standby.execute("CHECKPOINT")
         assert topologies.ask([]).identity == answer.identity
         topologies._engine.dispose()
@@ -107,3 +110,21 @@ def test_the_identity_of_a_table_is_not_bent_by_a_time_zone(
         assert topologies.ask([]).identity == before
     finally:
         mariadb.execute("SET GLOBAL time_zone = 'SYSTEM'")
+
+
+def test_the_same_name_on_another_server_is_another_table(
+    postgres: PrivatePostgres, mariadb: PrivateMariaDB, opened: Open
+) -> None:
+    """As where another server took the port of ours."""
+    for ours in (postgres, mariadb):
+        identities = set()
+        for server in (ours, shared_server(ours.scheme)):
+            server.execute("CREATE DATABASE taken")
+            url = server.url(database="taken")
+            with Rows(url) as rows:
+                rows.create_table()
+            topologies = opened(url)
+            identities.add(topologies.ask([]).identity.replace(f":{server.port}/", ":PORT/"))
+            topologies._engine.dispose()
+            server.drop_database("taken")
+        assert len(identities) == 2

@@ -30,14 +30,10 @@ from tests.support.process import eventually
 from tests.support.rows import Rows
 from tests.support.servers import PrivateMariaDB, PrivatePostgres
 
+pytestmark = pytest.mark.usefixtures("tables_of_any_age")
+
 OFTEN = 0.2
 """Seconds between two checks, for the tests in which one has to find something."""
-
-
-@pytest.fixture
-def postgres(own_postgres: PrivatePostgres) -> PrivatePostgres:
-    """One that nobody else uses."""
-    return own_postgres
 
 
 @pytest.fixture
@@ -92,7 +88,6 @@ def test_a_partitioned_table_is_polled(postgres_side: Side, ear: Ear) -> None:
 
 VARIABLES = {
     "binlog_format": ("MIXED", "ROW", "set binlog_format = ROW"),
-    "binlog_format ": ("STATEMENT", "ROW", "set binlog_format = ROW"),
     "log_bin_compress": ("ON", "OFF", "set log_bin_compress = OFF"),
     "read_only": ("ON", "OFF", "replica"),
 }
@@ -112,36 +107,30 @@ def test_the_setting_that_is_named_is_what_is_wrong(
     hears(ear.follow(feed), mariadb_side.rows)
 
 
-LEFT_OUT = "leaves b out of its log; change its binlog_do_db and binlog_ignore_db"
-LOGS = {
-    "none": (["--skip-log-bin"], ["b", "c"], "start it with --log-bin"),
-    "only of others": (["--binlog-do-db=a", "--binlog-do-db=c"], ["b"], LEFT_OUT),
-    "of all but some": (["--binlog-ignore-db=a", "--binlog-ignore-db=b"], ["b"], LEFT_OUT),
-}
-"""Options of a server, which of two databases are not in its log, and what is said of these."""
-
-
-@pytest.mark.parametrize("log", LOGS.values(), ids=list(LOGS))
-def test_a_server_that_logs_no_deletions_is_named(
-    log: tuple[list[str], list[str], str], ear: Ear, opened: Open
-) -> None:
-    options, left_out, words = log
-    with PrivateMariaDB(options=options) as server:
-        for name in ("b", "c"):
-            server.execute(f"CREATE DATABASE {name}")
-            url = server.url(database=name)
-            with Rows(url) as rows:
-                rows.create_table()
-                feed = ear.feed(Side(server, name, url, rows).listener())
-                if name in left_out:
-                    assert words in unavailable(feed)
-                    *_, found = examine(opened(url), Settings(feed="push", timeout=0))
-                    assert (found.id, found.status) == ("feed.push", Status.FAULT)
-                    assert words in f"{found.message}; {found.remedy}"
-                else:
-                    follower = ear.follow(feed)
-                    hears(follower, rows)
-                    follower.end()
+def test_a_server_that_logs_no_deletions_is_named(ear: Ear, opened: Open) -> None:
+    log_bin = "start it with --log-bin"
+    left_out = "leaves {} out of its log; change its binlog_do_db and binlog_ignore_db"
+    only_b = ("--binlog-do-db=b", "--binlog-do-db=c", "--binlog-ignore-db=c")
+    for options, said in (
+        (["--skip-log-bin"], {"b": log_bin}),
+        (only_b, {"a": left_out.format("a"), "b": "", "c": left_out.format("c")}),
+    ):
+        with PrivateMariaDB(options=options) as server:
+            for name, words in said.items():
+                server.execute(f"CREATE DATABASE {name}")
+                url = server.url(database=name)
+                with Rows(url) as rows:
+                    rows.create_table()
+                    feed = ear.feed(Side(server, name, url, rows).listener())
+                    if words:
+                        assert words in unavailable(feed)
+                        *_, found = examine(opened(url), Settings(feed="push", timeout=0))
+                        assert (found.id, found.status) == ("feed.push", Status.FAULT)
+                        assert words in f"{found.message}; {found.remedy}"
+                    else:
+                        follower = ear.follow(feed)
+                        hears(follower, rows)
+                        follower.end()
 
 
 def test_without_its_triggers_postgresql_says_how_to_install_them(
@@ -157,17 +146,6 @@ def test_without_its_triggers_postgresql_says_how_to_install_them(
         assert "run topology-reaper feed install" in unavailable(feed)
         postgres_side.execute(f"ALTER TABLE topologies ENABLE ALWAYS TRIGGER {trigger}")
     hears(ear.follow(feed), postgres_side.rows)
-
-
-def test_a_standby_notifies_nobody(
-    postgres_side: Side, postgres: PrivatePostgres, ear: Ear
-) -> None:
-    ear.install(postgres_side)
-    with PrivatePostgres(primary=postgres) as standby:
-        url = standby.url(database=postgres_side.name)
-        with pytest.raises(NoAnswer, match="replica"):
-            ear.feed(url).connect()
-        assert "replica" in unavailable(ear.feed(url, allow_replica=True))
 
 
 def test_row_level_security_is_said_as_it_is_of_every_question(
@@ -199,17 +177,15 @@ def test_a_pooler_that_loses_notifications_is_named(
     ear.install(postgres_side)
     with pooled(postgres_side, "transaction") as pooler:
         url = through(pooler, postgres_side)
-        for _ in range(3):
-            said = unavailable(ear.feed(url))
-            assert "pooler" in said
-            assert "give the server's own address" in said
-        topologies = opened(url)
+        said = unavailable(ear.feed(url))
+        assert "pooler" in said
+        assert "give the server's own address" in said
+        topologies = opened(url)  # and it can be polled
         row = new_id("aaaaaaaa")
-        for _ in range(10):  # and it can be polled
-            postgres_side.rows.insert(row)
-            assert topologies.ask(["aaaaaaaa"]).ids == {row}
-            postgres_side.rows.delete(row)
-            assert topologies.ask(["aaaaaaaa"]).ids == set()
+        postgres_side.rows.insert(row)
+        assert topologies.ask(["aaaaaaaa"]).ids == {row}
+        postgres_side.rows.delete(row)
+        assert topologies.ask(["aaaaaaaa"]).ids == set()
         topologies._engine.dispose()
 
 
@@ -227,10 +203,11 @@ def test_a_pooler_that_pools_sessions_is_none_that_matters(postgres_side: Side, 
 
 @pytest.mark.parametrize(
     "change",
-    [f"DROP TRIGGER {name} ON topologies" for name in sorted(postgres_feed.TRIGGERS)]
-    + ["DROP FUNCTION topology_reaper_notify() CASCADE"]
-    + ["ALTER TABLE topologies DISABLE TRIGGER topology_reaper_truncate"]
-    + ["DROP TABLE topologies; CREATE TABLE topologies (id VARCHAR(36) PRIMARY KEY)"],
+    [
+        "ALTER TABLE topologies DISABLE TRIGGER topology_reaper_truncate",
+        "DROP FUNCTION topology_reaper_notify() CASCADE",
+        "DROP TABLE topologies; CREATE TABLE topologies (id VARCHAR(36) PRIMARY KEY)",
+    ],
 )
 def test_a_trigger_that_is_lost_is_noticed(postgres_side: Side, ear: Ear, change: str) -> None:
     follower = ear.listen(postgres_side, check_every=OFTEN)
@@ -275,7 +252,6 @@ def test_a_table_that_is_gone_is_noticed_at_once(mariadb_side: Side, ear: Ear) -
     ("name", "value", "usual"),
     [
         ("binlog_checksum", "NONE", "CRC32"),
-        ("binlog_checksum", "CRC32", "NONE"),
         ("binlog_row_metadata", "FULL", "NO_LOG"),
     ],
 )
@@ -291,9 +267,7 @@ def test_a_setting_of_the_log_that_changes_is_survived_or_noticed(
         mariadb_side.rows.insert(*rows)
         for row in rows:
             mariadb_side.rows.delete(row)
-        eventually(
-            lambda: bool(follower.error) or set(rows) <= set(follower.deleted), "any word", 10.0
-        )
+        eventually(lambda: bool(follower.error) or set(rows) <= set(follower.deleted), "any word")
         if follower.error is not None:
             one_line(follower.await_end(ReaperError))
             follower = ear.follow(follower.feed)
@@ -306,7 +280,7 @@ def test_a_setting_of_the_log_that_changes_is_survived_or_noticed(
 def talkative(monkeypatch: pytest.MonkeyPatch) -> None:
     """A server that has nothing to write gives signs of life all the time, or is given up."""
     monkeypatch.setattr(mysql_feed, "HEARTBEAT", OFTEN)
-    monkeypatch.setattr(mysql_feed, "SILENCE", 10 * OFTEN)
+    monkeypatch.setattr(mysql_feed, "SILENCE", 25 * OFTEN)
 
 
 @pytest.mark.usefixtures("talkative")
@@ -318,24 +292,19 @@ def test_a_log_that_is_compressed_from_now_on_is_noticed(mariadb_side: Side, ear
     mariadb_side.execute("SET GLOBAL log_bin_compress = ON")
     try:
         mariadb_side.rows.execute("DELETE FROM topologies")
-        eventually(
-            lambda: bool(follower.error) or set(ids) <= set(follower.deleted), "any word", 5.0
-        )
+        eventually(lambda: bool(follower.error) or set(ids) <= set(follower.deleted), "any word")
         if follower.error is not None:
             assert "set log_bin_compress = OFF" in one_line(follower.await_end(PushUnavailable))
     finally:
         mariadb_side.execute("SET GLOBAL log_bin_compress = OFF")
 
 
-@pytest.mark.parametrize("written", [0, 100], ids=["a short log", "a long log"])
 @pytest.mark.usefixtures("talkative")
-def test_a_log_that_is_begun_anew_is_survived_or_noticed(
-    mariadb_side: Side, ear: Ear, written: int
-) -> None:
+def test_a_log_that_is_begun_anew_is_survived_or_noticed(mariadb_side: Side, ear: Ear) -> None:
     """Where the new file is shorter than the old one was, the server sends nothing at all."""
     rows = mariadb_side.rows
     mariadb_side.execute("RESET MASTER")
-    for _ in range(written):
+    for _ in range(100):
         rows.execute("INSERT INTO attacks (detail) VALUES (REPEAT('x', 9999))")
     follower = ear.listen(mariadb_side, check_every=OFTEN)
     hears(follower, rows)
@@ -346,20 +315,11 @@ def test_a_log_that_is_begun_anew_is_survived_or_noticed(
         rows.delete(row)
         return bool(follower.error) or row in follower.deleted
 
-    eventually(noticed, "any word", 20.0)
+    eventually(noticed, "any word")
     if follower.error is not None:
         one_line(follower.await_end(NoAnswer))
         follower = ear.follow(follower.feed)
     hears(follower, rows)
-
-
-def test_log_files_that_are_purged_are_not_missed(mariadb_side: Side, ear: Ear) -> None:
-    follower = ear.listen(mariadb_side)
-    for _ in range(3):
-        mariadb_side.execute("FLUSH BINARY LOGS")
-        ((file, *_),) = mariadb_side.execute("SHOW MASTER STATUS")
-        mariadb_side.execute(f"PURGE BINARY LOGS TO '{file}'")
-        hears(follower, mariadb_side.rows)
 
 
 def test_a_file_that_is_purged_before_it_was_read_is_said(mariadb_side: Side, ear: Ear) -> None:

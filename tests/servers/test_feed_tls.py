@@ -82,7 +82,7 @@ def test_what_a_url_says_of_tls_holds_for_questions_and_feeds(tls_side: Side, ea
         ear.listen(side, untold.render_as_string(hide_password=False))
     assert SECRET not in str(caught.value)
     follower = ear.listen(side, trusted.render_as_string(hide_password=False), check_every=0.2)
-    ids = [new_id() for _ in range(200)]
+    ids = [new_id() for _ in range(20)]
     side.rows.insert(*ids)
     assert heard_of(follower, side.rows, lambda: [side.rows.delete(id_) for id_ in ids]) == [
         [id_] for id_ in ids

@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
-PATIENCE = 10.0
+PATIENCE = 60.0
 """Seconds after which a condition that is awaited is taken to fail."""
 
 Error = TypeVar("Error", bound=BaseException)
