@@ -83,11 +83,6 @@ def test_without_push_it_polls_and_says_why_once(said: list[str]) -> None:
     assert said == [f"polling every 0.001 s: {NO_TRIGGER}"]
 
 
-def test_another_reason_is_said_too(said: list[str]) -> None:
-    lead(choice(NO_TRIGGER, NO_RIGHT), 2)
-    assert [text.rpartition(": ")[2] for text in said] == [str(NO_TRIGGER), str(NO_RIGHT)]
-
-
 def test_push_is_tried_again_and_a_relapse_is_said_again(said: list[str]) -> None:
     assert lead(choice(NO_TRIGGER, None, None, NO_TRIGGER), 3) == ["poll", "push", "poll"]
     assert len(said) == 2
@@ -131,15 +126,6 @@ def test_push_that_is_distrusted_is_left_for_a_while(said: list[str]) -> None:
     assert lead(feed, 3) == ["push", "poll", "push"]
     assert push.closed == 2
     assert not said
-
-
-def test_polling_cannot_be_distrusted() -> None:
-    push = Push(NO_TRIGGER)
-    feed = PushOrPoll(push, PollFeed(0.001, lasting=0.001), required=False)
-    feed.connect()
-    feed.distrust()
-    assert push.closed == 0
-    assert lead(feed, 1) == ["push"]
 
 
 def test_closing_it_closes_push() -> None:

@@ -52,11 +52,3 @@ def test_stop_ends_it_in_the_middle_of_an_interval() -> None:
     stop.set()
     thread.join(30.0)
     assert not thread.is_alive()
-
-
-def test_stopped_before_it_starts_it_says_nothing() -> None:
-    stop = threading.Event()
-    stop.set()
-    hints: list[None] = []
-    PollFeed(0.0).follow(lambda _=None: hints.append(None), stop)
-    assert hints == []

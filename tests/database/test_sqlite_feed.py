@@ -67,19 +67,6 @@ def test_a_commit_of_another_process_wakes_it(
     only_woken(follower)
 
 
-def test_every_commit_is_followed_by_a_hint_that_sees_it(
-    database: Looked, rows: Rows, follow: Follow
-) -> None:
-    follower = follow(SqliteFeed(database, SOON))
-    for _ in range(10):
-        row = new_id()
-        rows.insert(row)
-        before = follower.hints
-        rows.delete(row)
-        follower.await_hints(before + 1)
-        assert database.ask([row[:8]]).ids == set()
-
-
 @pytest.mark.parametrize("place", ["beside", "elsewhere"])
 def test_a_file_behind_a_link_wakes_it_too(
     tmp_path: Path,
@@ -156,22 +143,6 @@ def test_a_topology_that_has_come_to_this_host_is_looked_for_with_the_next_commi
     host.add(OURS[:8])
     rows.noise(1)
     follower.await_hints(2)
-
-
-def test_a_transaction_that_is_rolled_back_does_no_harm(
-    database: Looked, rows: Rows, follow: Follow
-) -> None:
-    row = new_id()
-    rows.insert(row)
-    follower = follow(SqliteFeed(database, SOON))
-    for _ in range(5):
-        with pytest.raises(Exception, match="UNIQUE"):
-            rows.insert(new_id(), row)
-    database.await_looks(20)
-    before = follower.hints
-    assert before <= 6
-    rows.delete(row)
-    follower.await_hints(before + 1)
 
 
 def test_a_commit_that_shows_later_than_its_write_is_not_missed(

@@ -18,12 +18,10 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
-from hypothesis import given
-from hypothesis import strategies as st
 
 from listener.database.feeds.sqlite import SqliteFeed
 from listener.database.sqlite import SqliteTopologies, create
-from listener.database.topologies import BATCH, rows_with, table, upper_bound
+from listener.database.topologies import BATCH, rows_with, table
 from listener.errors import ConfigurationError, NoAnswer
 from tests.support.decnet import new_id
 from tests.support.follower import Follower
@@ -59,15 +57,6 @@ def test_a_prefix_ending_in_any_digit_is_judged_rightly(
             rows.insert(id_)
             assert database.ask([prefix]).ids == {id_}
             rows.delete(id_)
-
-
-@given(st.integers(0, 16**8 - 1))
-def test_the_bound_is_the_next_number_and_no_digit_less(number: int) -> None:
-    prefix = f"{number:08x}"
-    bound = upper_bound(prefix)
-    assert bound > f"{prefix}-ffff-ffff-ffff-ffffffffffff"
-    assert bound == (f"{number + 1:08x}" if number + 1 < 16**8 else "g")
-    assert bound.isalnum()
 
 
 def test_many_prefixes_are_asked_for_in_batches_and_every_one_is_answered(
@@ -175,18 +164,6 @@ def test_an_answer_is_no_younger_than_what_it_was_read_from(
     assert SqliteTopologies(path, clock=lambda: now[0]).ask(["aaaaaaaa"]).at == 100.0
 
 
-def test_an_answer_says_nothing_of_a_transaction_that_is_not_committed(
-    database: SqliteTopologies, rows: Rows, path: Path
-) -> None:
-    rows.insert(new_id("aaaaaaaa"))
-    with closing(sqlite3.connect(path, isolation_level=None)) as other:
-        other.execute("BEGIN IMMEDIATE")
-        other.execute("DELETE FROM topologies")
-        assert live(database, "aaaaaaaa") == {"aaaaaaaa"}
-        other.execute("ROLLBACK")
-    assert live(database, "aaaaaaaa") == {"aaaaaaaa"}
-
-
 def test_questions_may_be_asked_from_many_threads(database: SqliteTopologies, rows: Rows) -> None:
     rows.insert(new_id("aaaaaaaa"))
     right: list[bool] = []
@@ -217,19 +194,6 @@ def test_every_journal_mode_is_answered_while_its_owner_goes_on_writing(
         assert len(live(database, *(f"{m:08x}" for m in range(9)))) == n
     assert writer.execute("DELETE FROM topologies") > 0
     assert live(database, "00000001") == set()
-
-
-def test_the_owner_can_write_and_check_point_while_it_is_being_asked(
-    database: SqliteTopologies, rows: Rows
-) -> None:
-    rows.insert(new_id("aaaaaaaa"))
-    with database.reading() as reading:
-        reading.connection.scalars(*rows_with(["aaaaaaaa"], table())).all()
-        rows.insert(new_id("bbbbbbbb"))
-        rows.execute("PRAGMA wal_checkpoint(PASSIVE)")
-        rows.noise(50)
-        assert reading.connection.scalars(*rows_with(["bbbbbbbb"], table())).all() == []
-    assert live(database, "aaaaaaaa", "bbbbbbbb") == {"aaaaaaaa", "bbbbbbbb"}
 
 
 def test_we_write_nothing_ourselves(database: SqliteTopologies, rows: Rows) -> None:
@@ -459,14 +423,6 @@ def test_a_file_of_any_name_is_the_one_that_is_asked(
     assert live(SqliteTopologies(tmp_path / name), "aaaaaaaa", "bbbbbbbb") == {"aaaaaaaa"}
 
 
-def test_two_files_with_the_same_content_have_different_identities(tmp_path: Path) -> None:
-    identities = set()
-    for name in "ab":
-        create(tmp_path / name)
-        identities.add(SqliteTopologies(tmp_path / name).ask([]).identity)
-    assert len(identities) == 2
-
-
 # Making one.
 
 
@@ -484,11 +440,6 @@ def test_a_file_that_exists_is_left_as_it_is(path: Path, content: bytes) -> None
     with pytest.raises(ConfigurationError, match="exists already"):
         create(path)
     assert path.read_bytes() == content
-
-
-def test_a_database_that_cannot_be_made_says_why(path: Path) -> None:
-    with pytest.raises(ConfigurationError, match="cannot be made: No such file or directory"):
-        create(path / "in" / "nowhere")
 
 
 @pytest.mark.parametrize("followed", [False, True], ids=["asked", "asked-and-followed"])

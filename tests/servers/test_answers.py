@@ -123,19 +123,6 @@ def test_a_question_uses_the_primary_key(any_kind: Side, opened: Open) -> None:
 # Every question is a new transaction.
 
 
-def test_what_is_not_committed_is_not_seen(side: Side, opened: Open) -> None:
-    row = new_id("aaaaaaaa")
-    side.rows.insert(row)
-    topologies = opened(side.url)
-    engine = sa.create_engine(topologies._engine.url)
-    with engine.connect() as connection:
-        connection.execute(sa.text("DELETE FROM topologies"))
-        assert topologies.ask(["aaaaaaaa"]).ids == {row}
-        connection.rollback()
-    engine.dispose()
-    assert topologies.ask(["aaaaaaaa"]).ids == {row}
-
-
 # What is no answer.
 
 

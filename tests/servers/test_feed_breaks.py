@@ -137,18 +137,6 @@ def test_a_connection_that_passes_nothing_is_given_up(side: Side, ear: Ear, prox
     hears(ear.follow(follower.feed), side.rows)
 
 
-def test_a_connection_that_is_cut_or_refused_is_said(side: Side, ear: Ear, proxy: Proxy) -> None:
-    follower = ear.listen(side, through(proxy, side))
-    proxy.refuse()
-    proxy.cut_all()
-    one_line(follower.await_end(NoAnswer))
-    with pytest.raises(NoAnswer) as caught:
-        follower.feed.connect()
-    one_line(caught.value)
-    proxy.accept()
-    hears(ear.follow(follower.feed), side.rows)
-
-
 # Its end.
 
 

@@ -7,8 +7,8 @@ import socket
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +20,9 @@ from listener.engine import client
 from listener.findings import Status
 from tests.cli.fake import HTML, Answers, FakeServer
 from tests.engine.doctor.conftest import Look, assert_fault, assert_warning, diagnose
-from tests.sidecar.haproxy import API_CALLS, HAProxy
+from tests.sidecar.haproxy import API_CALLS
 from tests.sidecar.test_tls import Authority
-from tests.support.process import command, environment, eventually
+from tests.support.process import command, environment
 from tests.support.proxy import FaultProxy, Proxy, Request, answer, stall
 
 CALLS = {
@@ -51,40 +51,23 @@ def lines() -> list[str]:
     return [line for line in API_CALLS.read_text().splitlines() if not line.startswith("#")]
 
 
-@contextmanager
-def through_haproxy(engine: PrivateEngine, folder: Path, *, without: str) -> Iterator[str]:
-    """The address of one that enforces the list of calls without one line."""
-    kept = [line for line in lines() if without not in line]
-    assert len(kept) == len(lines()) - 1
-    calls, listens, log = folder / "calls", folder / "haproxy.sock", folder / "haproxy.log"
-    calls.write_text("\n".join(kept) + "\n")
-    with HAProxy(engine.socket, f"unix@{listens}", calls=calls, log=log) as proxy:
-        eventually(lambda: listens.exists() or not proxy.is_running, "HAProxy listens")
-        assert proxy.is_running, log.read_text()
-        yield f"unix://{listens}"
+def test_each_call_that_a_proxy_refuses_is_named(look: Look, proxy: FaultProxy) -> None:
+    for refused, part in CALLS.items():
+        (line,) = [line for line in lines() if part in line]
 
+        def hook(request: Request, line: str = line) -> Any:
+            called = f"{request.method} {request.path.split('?')[0]}"
+            return answer(403, "Forbidden") if re.search(line, called) else None
 
-@pytest.mark.parametrize("refused", CALLS)
-def test_each_call_that_a_proxy_refuses_is_named(
-    engine: PrivateEngine, look: Look, tmp_path: Path, refused: str
-) -> None:
-    with through_haproxy(engine, tmp_path, without=CALLS[refused]) as host:
-        found = look(docker_host=host)
-    faults = {f.id: f for f in found.findings if f.status is Status.FAULT}
-    assert list(faults) == [refused]
-    assert re.search(r"(GET|POST|DELETE) /\S+ was answered with 403", faults[refused].message)
-    assert "contrib/compose/api-calls.txt" in str(faults[refused].remedy)
-    untried = {f.id for f in found.findings if "was not tried" in f.message}
-    assert untried == DEPENDING.get(refused, set())
-    assert found.exit_status == 1
-
-
-def test_a_proxy_that_does_not_even_tell_the_version_is_no_engine(
-    engine: PrivateEngine, look: Look, tmp_path: Path
-) -> None:
-    with through_haproxy(engine, tmp_path, without="version") as host:
-        found = look(docker_host=host)
-    assert_fault(found, 3, "docker.reachable", "answered 403", "the address of a Docker Engine")
+        proxy.hook = hook
+        found = look(docker_host=proxy.host)
+        faults = {f.id: f for f in found.findings if f.status is Status.FAULT}
+        assert list(faults) == [refused]
+        assert re.search(r"(GET|POST|DELETE) /\S+ was answered with 403", faults[refused].message)
+        assert "contrib/compose/api-calls.txt" in str(faults[refused].remedy)
+        untried = {f.id for f in found.findings if "was not tried" in f.message}
+        assert untried == DEPENDING.get(refused, set())
+        assert found.exit_status == 1
 
 
 def test_each_call_of_the_list_is_tried_and_no_other(look: Look, proxy: FaultProxy) -> None:
@@ -97,26 +80,20 @@ def test_each_call_of_the_list_is_tried_and_no_other(look: Look, proxy: FaultPro
 def test_what_would_change_something_is_asked_of_an_id_that_was_seen_not_to_exist(
     look: Look, proxy: FaultProxy
 ) -> None:
-    ids = set()
-    for _ in range(2):
-        proxy.clear()
-        look(docker_host=proxy.host)
-        read: set[str] = set()
-        changing = []
-        for request in proxy.requests:
-            if request.method == "GET":
-                read |= set(ID.findall(request.path))
-            else:
-                changing.append(request)
-                (id_,) = ID.findall(request.path)
-                assert id_ in read
-                ids.add(id_)
-        assert len(changing) == 3
-    assert len(ids) == 2, "random"
+    look(docker_host=proxy.host)
+    read: set[str] = set()
+    changing = []
+    for request in proxy.requests:
+        if request.method == "GET":
+            read |= set(ID.findall(request.path))
+        else:
+            changing.append(request)
+            assert set(ID.findall(request.path)) <= read
+    assert len(changing) == 3
 
 
 @pytest.mark.parametrize("kind", ["containers", "networks"])
-@pytest.mark.parametrize("status", [200, 404, 500])
+@pytest.mark.parametrize("status", [200, 404])
 def test_nothing_is_tried_on_an_id_that_may_exist(
     look: Look, proxy: FaultProxy, kind: str, status: int
 ) -> None:
@@ -128,14 +105,6 @@ def test_nothing_is_tried_on_an_id_that_may_exist(
     found = look(docker_host=proxy.host)
     assert found.exit_status == 1
     assert not [r for r in proxy.requests if r.method != "GET" and f"/{kind}/" in r.path]
-
-
-@pytest.mark.parametrize("status", [404, 405, 500])
-def test_a_refusal_by_another_status_is_one(look: Look, proxy: FaultProxy, status: int) -> None:
-    proxy.hook = lambda r: answer(status, "not here") if r.method == "DELETE" else None
-    found = look(docker_host=proxy.host)
-    faults = [f.id for f in found.findings if f.status is Status.FAULT]
-    assert faults == ["docker.networks.remove", "docker.containers.remove"]
 
 
 def test_an_engine_that_is_silent_is_not_waited_for_again_and_again(
@@ -171,26 +140,25 @@ SOCKETS: dict[str, tuple[Callable[[Path], object], str, str]] = {
 
 
 @pytest.mark.parametrize("case", SOCKETS)
-def test_a_socket_that_is_none(healthy: dict[str, Any], tmp_path: Path, case: str) -> None:
+def test_a_socket_that_is_none(look: Look, tmp_path: Path, case: str) -> None:
     prepare, message, remedy = SOCKETS[case]
     path = tmp_path / "docker.sock"
     prepare(path)
-    found = diagnose({**healthy, "docker_host": f"unix://{path}"})
+    found = look(docker_host=f"unix://{path}")
     assert_fault(found, 3, "docker.reachable", f"--docker-host: unix://{path} {message}", remedy)
 
 
 STRANGERS: dict[str, Answers] = {
     "noise": b"\x00\xff noise\r\n\r\n",
-    "silent": None,
     "HTML": {"/version": HTML, "/_ping": HTML},
 }
 
 
 @pytest.mark.parametrize("case", STRANGERS)
-def test_who_is_no_engine(healthy: dict[str, Any], tmp_path: Path, case: str) -> None:
+def test_who_is_no_engine(look: Look, tmp_path: Path, case: str) -> None:
     path = tmp_path / "docker.sock"
     with FakeServer(path, STRANGERS[case]):
-        found = diagnose({**healthy, "docker_host": f"unix://{path}"})
+        found = look(docker_host=f"unix://{path}")
     assert_fault(found, 3, "docker.reachable", str(path), "the address of a Docker Engine")
 
 

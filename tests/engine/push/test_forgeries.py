@@ -61,7 +61,7 @@ def test_a_forged_notification_of_what_is_alive_removes_nothing(
 ) -> None:
     ((doomed, container),) = planted(api, rows, 1).items()
     listener = start()
-    for payload in (live, f"{live} {doomed}", live[:8], "*", "", "'; DROP TABLE x; --", live * 200):
+    for payload in (live, f"{live} {doomed}", "*", "'; DROP TABLE x; --"):
         forge(payload)
     rows.delete(doomed)
     removed(api, container)
@@ -77,7 +77,7 @@ def test_a_forged_notification_of_what_is_held_releases_nothing(
     listener = start()
     (held,) = listener.await_log("held")
     assert held["prefix"] == topology_id[:8]
-    for payload in (topology_id, "*", topology_id, topology_id):  # each is judged before the next
+    for payload in (topology_id, "*", topology_id):  # each is judged before the next
         forge(payload)
     assert exists(api, container)
     assert len(listener.logged("held")) == 1
