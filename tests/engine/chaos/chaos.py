@@ -28,6 +28,7 @@ from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack, closing
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
@@ -42,7 +43,7 @@ from tests.engine.chaos.storm import storm
 from tests.engine.chaos.traffic import Traffic, listed
 from tests.engine.chaos.truth import Truth
 from tests.support.decnet import new_id
-from tests.support.process import call, eventually
+from tests.support.process import PATIENCE, call, eventually
 from tests.support.proxy import FaultProxy, Proxy
 from tests.support.rows import Rows
 from tests.support.servers import PrivateServer
@@ -146,6 +147,11 @@ class World(AbstractContextManager["World"]):
             except BaseException as error:
                 error.add_note(f"in the round of {', '.join(fault.kind for fault in hand)}")
                 raise
+
+    def play_one(self, *kinds: str) -> None:
+        """Play one round of these kinds of fault, with sweeps and however long it takes."""
+        hand = [fault for fault in self.kinds if fault.kind in kinds]
+        self._round([replace(fault, heals=False, patience=PATIENCE) for fault in hand])
 
     def finish(self) -> None:
         """Nothing vouches for the database any more: what is left is held until it is confirmed."""

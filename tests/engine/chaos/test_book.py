@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import docker
+import pytest
 from private_engine import PrivateEngine
 
 from tests.engine.chaos import book
 from tests.support.decnet import new_id
 
 
+@pytest.mark.deep
 def test_an_engine_is_killed_with_every_network_in_its_book_and_whole(
     engine: PrivateEngine, api: docker.APIClient
 ) -> None:
