@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import random
 import signal
-import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -18,24 +17,17 @@ import docker
 import pytest
 from private_engine import PrivateEngine
 
-from listener import Settings, sweep
+from listener import Settings
 from listener.errors import ConfigurationError
 from listener.explain import explain
-from tests.engine.conftest import Run, exists
+from tests.engine.conftest import Run, exists, gone
 from tests.support.decnet import Topology, deploy, new_id
-from tests.support.process import (
-    PATIENCE,
-    ListenerProcess,
-    command,
-    environment,
-    eventually,
-)
+from tests.support.process import ListenerProcess, eventually
 from tests.support.proxy import Action, FaultProxy, Request, answer, stream
 from tests.support.rows import Rows
 
 ID = "decnet.topology.id"
 PROJECT = "com.docker.compose.project"
-NO_TOPOLOGY = "belongs to no topology: it is never touched"
 A_MEGABYTE = "x" * 2**20
 
 
@@ -61,139 +53,101 @@ def network(api: docker.APIClient, name: str, **how: Any) -> str:
     return id_
 
 
-def odd_labels(doomed: str) -> Iterator[dict[str, str]]:
+def odd_labels(doomed: str) -> list[dict[str, str]]:
     """Labels that make nothing a part of a topology."""
     prefix = doomed[:8]
-    forged = ("name", "oldName", "image", "container", "execID", "signal", "type", "Actor")
-    yield dict.fromkeys(forged, f"decnet_t_{prefix}_decky-001")
-    yield {
-        "": doomed,
-        "a\nb": doomed,
-        "=": "=",
-        "\x00": "\x00",
-        '"': "'\\",
-        "é😀\u202e\u2028": "😀",
-    }
-    yield {"big": A_MEGABYTE, A_MEGABYTE: ""}
-    for value in (
-        *(doomed.upper(), doomed[:-1], prefix, f"{doomed}\n", f" {doomed}", f"{doomed}\x00", ""),
-        *(
-            f"{{{doomed}}}",
-            doomed.replace("-", ""),
-            f"{doomed},{doomed}",
-            "😀",
-            doomed + A_MEGABYTE,
-        ),
-    ):
-        yield {ID: value, PROJECT: f"decnet-topo-{prefix}"}
-    for value in (f"decnet-topo-{prefix}\n", f"decnet-topo-{prefix}-1", f"DECNET-TOPO-{prefix}"):
-        yield {PROJECT: value}
-    yield {f"{ID}\n": doomed, f" {ID}": doomed, ID.upper(): doomed, "decnet.topology": doomed}
+    forged = ("name", "oldName", "image", "container", "type", "Actor")
+    return [
+        dict.fromkeys(forged, f"decnet_t_{prefix}_decky-001"),
+        {"": doomed, "a\nb": doomed, "\x00": "\x00", "é😀\u202e\u2028": "😀"},
+        {"big": A_MEGABYTE, A_MEGABYTE: ""},
+        {ID: doomed.upper(), PROJECT: f"decnet-topo-{prefix}"},
+        {ID: f"{doomed}\n", PROJECT: f"decnet-topo-{prefix}"},
+        {ID: doomed + A_MEGABYTE},
+        {PROJECT: f"decnet-topo-{prefix}\n"},
+        {f"{ID}\n": doomed, ID.upper(): doomed},
+    ]
 
 
-def odd_names(prefix: str) -> Iterator[str]:
-    """Names of containers that look like a topology's."""
-    yield from (f"xdecnet_t_{prefix}_a", f"decnet_t_{prefix}", f"decnet_t_{prefix}_")
-    yield from (
-        f"decnet_t_{prefix.upper()}F_a",
-        f"decnet_t_{prefix}0_a",
-        f"decnet_t_{prefix[:7]}_a",
-    )
-    yield from (f"0123456789ab_decnet_t_{prefix}_decky-001", f"decnet-t-{prefix}_a", prefix)
-    yield f"DECNET_T_{prefix}_a"
+def odd_names(prefix: str) -> list[str]:
+    """Names that look like a topology's, of containers or networks."""
+    return [f"xdecnet_t_{prefix}_a", f"decnet_t_{prefix}_", f"decnet_t_{prefix}0_a", prefix]
 
 
-def odd_network_names(prefix: str) -> Iterator[str]:
-    """The same of networks, which may be called anything."""
-    yield from odd_names(prefix)
+def odd_network_names(prefix: str) -> list[str]:
+    """Names that only networks may have."""
     name = f"decnet_t_{prefix}_lan1"
-    yield from (
-        f"{name}\n",
-        f"\n{name}",
-        f"{name} ",
-        f"{name}\x00",
-        f"{name}😀",
-        f"decnet_t_{prefix}_a b",
-    )
-    yield from (
-        f"{name}\nx",
-        f"/{name}",
-        f"../{name}",
-        f"{name}?x=1#y",
-        f"{name}/../x",
-        "😀",
-        "'\"",
-    )
+    return [f"{name}\n", f"\n{name}", f"{name}\x00", f"{name}\nx", f"../{name}", "😀", "'\""]
 
 
 def foreign_things(api: docker.APIClient, doomed: Topology) -> list[str]:
     """Containers and networks that are not the topology's, in every form; their ids."""
     prefix = doomed.prefix
-    made = [container(api, f"odd-{n}", labels=of) for n, of in enumerate(odd_labels(doomed.id))]
+    made = [container(api, labels=labels) for labels in odd_labels(doomed.id)]
     made += [container(api, name) for name in odd_names(prefix)]
-    made += [network(api, name) for name in odd_network_names(prefix)]
+    made += [network(api, name) for name in (*odd_names(prefix), *odd_network_names(prefix))]
     made.append(network(api, "mine", labels={"name": f"decnet_t_{prefix}_lan1", ID: doomed.id}))
     kept = {"topology-reaper.protect": "true"}
     made.append(container(api, f"decnet_t_{prefix}_kept", labels={ID: doomed.id, **kept}))
     made.append(network(api, f"decnet_t_{prefix}_kept", labels=kept))
-    # Images that carry the labels: by a commit, and by a build.
     api.commit(next(iter(doomed.services.values())), "evidence")
-    conf = {"Labels": {ID: doomed.id, PROJECT: f"decnet-topo-{prefix}", "big": A_MEGABYTE}}
-    api.commit(made[0], "built", conf=conf)
-    made += [container(api, f"from-{image}", image=image) for image in ("evidence", "built")]
-    # Links give the target more names, which begin with the linking container's.
+    made.append(container(api, image="evidence"))
+    # A link gives its target another name, which begins with the linking container's.
     target = container(api, "target")
     api.start(target)
-    aliases = [(target, f"decnet_t_{prefix}_alias"), (target, "decky-001-ssh")]
-    for number, link in enumerate(aliases):
-        config = api.create_host_config(links=[link])
-        made.append(container(api, f"linking-{number}", host_config=config))
-        api.start(made[-1])
-    (listed,) = api.containers(filters={"id": target})
-    assert len(listed["Names"]) == 3
+    link = api.create_host_config(links=[(target, f"decnet_t_{prefix}_alias")])
+    made.append(container(api, "linking", host_config=link))
+    api.start(made[-1])
     return [*made, target]
 
 
 def true_things(api: docker.APIClient, doomed: Topology) -> list[str]:
     """More that is the topology's, however it looks; their ids."""
     prefix = doomed.prefix
-    forged = {"name": "mine", "oldName": "mine", "image": "mine", "type": "overlay", "signal": "9"}
+    forged = {"name": "mine", "oldName": "mine", "image": "mine", "type": "overlay"}
     marks = {ID: doomed.id}
-    made = [
+    return [
         container(api, f"decnet_t_{prefix}_{'long' * 1000}"),
-        container(api, f"decnet_t_{prefix}_-._"),
-        container(api, labels={**marks, **forged}),
-        container(api, labels={**marks, "big": A_MEGABYTE, "a\nb": "\x00", "😀": "😀"}),
+        container(api, labels={**marks, **forged, "big": A_MEGABYTE, "a\nb": "\x00"}),
         container(api, f"0123456789ab_decnet_t_{prefix}_decky-009", labels=marks),
         network(api, f"decnet_t_{prefix}_twice"),
         network(api, f"decnet_t_{prefix}_twice"),
         network(api, f"decnet_t_{prefix}_-._", labels={"a\nb": A_MEGABYTE, "type": "overlay"}),
     ]
-    renamed = container(api, labels={"oldName": f"/decnet_t_{prefix}_z", "name": "mine"})
-    api.rename(renamed, f"decnet_t_{prefix}_renamed")
-    return [*made, renamed]
 
 
 def test_only_what_is_the_topologys_goes_whatever_else_is_called_like_it(
-    api: docker.APIClient, rows: Rows, run: Run, topologies: tuple[Topology, Topology]
+    api: docker.APIClient,
+    engine: PrivateEngine,
+    rows: Rows,
+    url: str,
+    run: Run,
+    tmp_path: Path,
+    topologies: tuple[Topology, Topology],
 ) -> None:
     doomed, live = topologies
-    before = foreign_things(api, doomed), true_things(api, doomed)
+    foreign, true = foreign_things(api, doomed), true_things(api, doomed)
     listener = run("--sweep-interval", "100000")
     listener.start()  # these are listed; what follows, events tell of
-    with_events = [
-        *(container(api, labels=labels) for labels in odd_labels(doomed.id)),
-        *(network(api, name) for name in odd_network_names(doomed.prefix)),
-        container(api, image="evidence"),
-    ]
-    true = [*before[1], network(api, f"decnet_t_{doomed.prefix}_twice")]
+    foreign += [container(api, labels=labels) for labels in odd_labels(doomed.id)]
+    foreign += [network(api, name) for name in odd_network_names(doomed.prefix)]
+    true.append(network(api, f"decnet_t_{doomed.prefix}_twice"))
     true.append(container(api, labels={ID: doomed.id, "name": "mine", "big": A_MEGABYTE}))
     renamed = container(api, f"decnet_t_{doomed.prefix}_out")
     api.rename(renamed, "out-of-the-topology")
+
+    settings = Settings(
+        database_url=url, docker_host=engine.host, grace=0, state_dir=str(tmp_path / "other")
+    )
+    said = explain(settings, doomed.prefix)
+    assert all(id_[:12] in said for id_ in true)
+    assert not any(id_[:12] in said for id_ in foreign)
+    assert "belongs to no topology: it is never touched" in explain(settings, foreign[0])
+
     rows.delete(doomed.id)
-    eventually(lambda: not doomed.remaining(api), "the topology is gone")
+    gone(api, doomed)
     eventually(lambda: not any(exists(api, id_) for id_ in true), "and what was added to it")
-    assert exists(api, *before[0], *with_events, renamed)
+    assert exists(api, *foreign, renamed)
     live.assert_intact(api)
     assert not listener.logged("failed")
     assert_unharmed(listener)
@@ -209,7 +163,7 @@ def test_a_container_called_by_the_id_of_another_stays_when_that_goes(
     listener = run()
     listener.start()
     rows.delete(doomed.id)
-    eventually(lambda: not doomed.remaining(api), "the topology is gone")
+    gone(api, doomed)
     late = container(api, f"decnet_t_{doomed.prefix}_late")
     eventually(lambda: not exists(api, late), "the topology was looked at again")
     assert exists(api, *namesakes)
@@ -231,7 +185,7 @@ def test_an_answer_that_is_no_image_is_not_an_image_without_labels(
     listener.start()
     proxy.hook = None
     rows.delete(doomed)
-    eventually(lambda: not orphan.remaining(api), "the orphan is gone")
+    gone(api, orphan)
     listed = len(listener.logged("listed"))
     listener.signal(signal.SIGUSR1)
     listener.await_log("listed", count=listed + 1)
@@ -240,61 +194,15 @@ def test_an_answer_that_is_no_image_is_not_an_image_without_labels(
     api.remove_image("seized")
 
 
-def test_everything_of_odd_names_and_labels_is_explained(
-    api: docker.APIClient,
-    engine: PrivateEngine,
-    rows: Rows,
-    url: str,
-    tmp_path: Path,
-    topologies: tuple[Topology, Topology],
-) -> None:
-    doomed, live = topologies
-    foreign, true = foreign_things(api, doomed), true_things(api, doomed)
-    rows.delete(doomed.id)
-
-    settings = Settings(
-        database_url=url, docker_host=engine.host, grace=0, state_dir=str(tmp_path / "state")
-    )
-    for id_ in foreign:
-        said = explain(settings, id_)
-        assert NO_TOPOLOGY in said, said[:2000]
-        assert len(said.splitlines()) < 10, "each signal is one line"
-    for id_ in true:
-        said = explain(settings, id_)
-        assert f"belongs to {doomed.prefix}" in said, said[:2000]
-        assert "a sweep removes it now" in said, said[:2000]
-    said = explain(settings, doomed.prefix)
-    assert all(id_[:12] in said for id_ in true)
-    assert not any(id_[:12] in said for id_ in foreign)
-    report = sweep(settings)
-    assert report.errors == []
-    assert report.orphan_prefixes == [doomed.prefix]
-    assert not doomed.remaining(api)
-    assert not any(exists(api, id_) for id_ in true)
-    assert exists(api, *foreign)
-    live.assert_intact(api)
-
-
 @pytest.mark.usefixtures("rows")
 def test_what_cannot_be_a_name_is_said_to_be_nothing(
     api: docker.APIClient, engine: PrivateEngine, url: str
 ) -> None:
     container(api, "web")
     settings = Settings(database_url=url, docker_host=engine.host, timeout=1)
-    for what in ("", "/", ".", "../images", "x/../web", "a\nb", "%", "?", "😀", "\x00", "x" * 9999):
+    for what in ("", "../images", "x/../web", "a\nb", "😀", "\x00", "x" * 9999):
         with pytest.raises(ConfigurationError, match="there is no container or network"):
             explain(settings, what)
-    # As a person meets it, whatever the terminal can show.
-    options = ["--docker-host", engine.host, "--database-url", url, "--timeout", "5"]
-    network(api, "decnet_t_😀")
-    result = subprocess.run(
-        command("explain", *options, "decnet_t_😀"),
-        env=environment() | {"PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"},
-        capture_output=True,
-        timeout=PATIENCE,
-    )
-    assert result.returncode == 0, result.stderr[-2000:]
-    assert NO_TOPOLOGY.encode() in result.stdout
 
 
 # A stream that lies.
@@ -371,14 +279,8 @@ def test_a_stream_that_lies_costs_nothing_but_a_look(
     listener.start()
     eventually(lambda: lies.told > 2_000, "the first lies are told")
     rows.delete(doomed.id)
-    eventually(lambda: not doomed.remaining(api), "the topology is gone, for all the lies")
-    before, until = resident(listener), 3 * lies.told
-    eventually(lambda: lies.told > until, "many more lies are told")
-    after = resident(listener)
-    print(f"\n{lies.told:,} false events on {lies.connections} streams", end="; ")
-    print(f"{before / 1024:.1f} MiB resident, later {after / 1024:.1f} MiB")
-    assert after < 1.5 * before, "nothing piles up"
-    assert lies.connections > 5
+    gone(api, doomed)
+    eventually(lambda: lies.connections > 3, "more lies are told")
     assert exists(api, *foreign)
     live.assert_intact(api)
     assert_unharmed(listener)
@@ -388,16 +290,9 @@ def test_a_stream_that_lies_costs_nothing_but_a_look(
     rows.insert(second)
     orphan = deploy(api, second, decky_numbers=(7,))
     rows.delete(second)
-    eventually(lambda: not orphan.remaining(api), "the next one goes as ever")
+    gone(api, orphan)
     live.assert_intact(api)
     assert listener.stop() == 0
-
-
-def resident(listener: ListenerProcess) -> int:
-    """The memory that a listener holds, in KiB."""
-    assert listener.process is not None
-    status = Path(f"/proc/{listener.process.pid}/status").read_text().splitlines()
-    return next(int(line.split()[1]) for line in status if line.startswith("VmRSS:"))
 
 
 def assert_unharmed(listener: ListenerProcess) -> None:

@@ -137,7 +137,7 @@ def test_health_checks_are_filtered_by_the_engine(
 
 
 def test_the_stream_is_read_while_all_else_waits(api: docker.APIClient, proxy: FaultProxy) -> None:
-    # More than the 1,024 events that the engine keeps for a reader, and then makes its callers wait.
+    # More than the 1,024 events that the engine keeps for a reader before it drops any.
     busy, go_on = threading.Event(), threading.Event()
 
     def wait(_: object) -> None:
