@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import docker
-import pytest
 from private_engine import PrivateEngine
 
 from tests.support.process import call
@@ -29,15 +28,12 @@ def test_the_demo_shows_what_went_and_what_stayed_and_leaves_nothing(
     assert left(api) == [foreign]
 
 
-@pytest.mark.parametrize(
-    ("image", "said"), [("sleepless", "demo: "), ("no-such-image:1", "--image: ")]
-)
 def test_a_demo_that_cannot_be_leaves_nothing_either(
-    engine: PrivateEngine, api: docker.APIClient, image: str, said: str
+    engine: PrivateEngine, api: docker.APIClient
 ) -> None:
     api.import_image_from_data(b"\0" * 1024, repository="sleepless")
-    result = call("demo", "--docker-host", engine.host, "--image", image)
+    result = call("demo", "--docker-host", engine.host, "--image", "sleepless")
     assert result.returncode == 3
-    assert result.stderr.startswith(f"topology-reaper: {said}")
+    assert result.stderr.startswith("topology-reaper: demo: ")
     assert result.stderr.count("\n") == 1
     assert left(api) == []

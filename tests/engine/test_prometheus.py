@@ -6,7 +6,6 @@ import json
 import re
 import signal
 import subprocess
-import time
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -41,11 +40,6 @@ def promtool(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         ["promtool", *arguments], cwd=ALERTS.parent, capture_output=True, text=True
     )
-
-
-def test_the_alerts_are_rules() -> None:
-    done = promtool("check", "rules", "alerts.yaml")
-    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_the_alerts_pass_their_unit_tests() -> None:
@@ -161,7 +155,7 @@ def test_what_is_exposed_is_documented_scraped_and_shown(
     assert asked - samples == set()
 
     missing = list(queries())
-    assert len(missing) > 30
+    assert missing
 
     def answered() -> bool:
         missing[:] = [
@@ -173,7 +167,4 @@ def test_what_is_exposed_is_documented_scraped_and_shown(
         ]
         return not missing
 
-    deadline = time.monotonic() + 60
-    while not answered():
-        assert time.monotonic() < deadline, missing
-        time.sleep(0.5)  # the next scrape
+    eventually(answered, "each query finds data")

@@ -5,15 +5,17 @@ from __future__ import annotations
 import json
 import signal
 from pathlib import Path
+from typing import Any
 
 import docker
 import pytest
 from private_engine import PrivateEngine
 
 from listener import Listener, Settings
-from tests.engine.conftest import Run, connect
+from tests.engine.conftest import Run, exists, gone
+from tests.engine.push.conftest import plant, removed
 from tests.support.decnet import Topology, deploy, new_id
-from tests.support.process import PATIENCE, call, eventually
+from tests.support.process import PATIENCE, call
 from tests.support.proxy import Action, FaultProxy
 from tests.support.rows import Rows
 
@@ -52,12 +54,6 @@ def options(engine: PrivateEngine | FaultProxy, database: Path) -> list[str]:
     ]
 
 
-def use_up(api: docker.APIClient) -> None:
-    """Create orphaned networks until the engine has no address left."""
-    for number in range(10):
-        api.create_network(f"decnet_t_{new_id()[:8]}_lan{number}")
-
-
 def everything(topology: Topology) -> tuple[list[str], list[str]]:
     """The names of its containers and of its networks, sorted."""
     return sorted([*topology.bases, *topology.services]), sorted(topology.networks)
@@ -67,7 +63,7 @@ def test_orphans_from_before_are_gone_after_the_start_up_sweep(
     api: docker.APIClient, live: Topology, orphan: Topology, run: Run
 ) -> None:
     run("--sweep-interval", "100000").start()
-    eventually(lambda: not orphan.remaining(api), "the orphan is gone")
+    gone(api, orphan)
     live.assert_intact(api)
 
 
@@ -98,104 +94,72 @@ def test_a_sweep_reports_and_a_dry_run_only_says_what_it_would(
     assert not orphan.remaining(api)
     live.assert_intact(api)
 
-    again = json.loads(call("sweep", "--json", *options(engine, database)).stdout)
-    assert again["orphan_prefixes"] == again["containers_removed"] == []
-
 
 def test_a_sweep_of_one_prefix_leaves_the_others(
-    api: docker.APIClient, engine: PrivateEngine, database: Path, live: Topology, orphan: Topology
+    api: docker.APIClient, engine: PrivateEngine, database: Path, rows: Rows
 ) -> None:
-    other = deploy(api, new_id(), decky_numbers=(5, 6))
-    result = call("sweep", "--prefix", other.prefix, *options(engine, database))
+    rows.insert(live := new_id())
+    one = new_id()
+    staying, orphan, other = (plant(api, id_) for id_ in (live, one, new_id()))
+    result = call("sweep", "--prefix", one[:8], *options(engine, database))
     assert result.returncode == 0, result.stdout
-    assert not other.remaining(api)
-    orphan.assert_intact(api)
-    live.assert_intact(api)
+    removed(api, orphan)
+    assert exists(api, staying, other)
 
 
 def test_what_no_row_vouches_for_is_held_until_its_token_confirms_it(
-    api: docker.APIClient, engine: PrivateEngine, database: Path, rows: Rows, orphan: Topology
+    api: docker.APIClient, engine: PrivateEngine, database: Path, rows: Rows
 ) -> None:
+    def sweep(*more: str) -> tuple[int, dict[str, Any]]:
+        done = call("sweep", "--json", *options(engine, database), *more)
+        return done.returncode, json.loads(done.stdout or "{}")
+
     rows.insert(new_id())
-    held = call("sweep", "--json", *options(engine, database))
-    assert held.returncode == 1
-    (entry,) = json.loads(held.stdout)["held"]
-    assert entry["prefix"] == orphan.prefix
+    first = new_id()
+    containers = [plant(api, first)]
+    status, report = sweep()
+    assert status == 1
+    (entry,) = report["held"]
+    assert entry["prefix"] == first[:8]
     assert entry["reason"]
-    orphan.assert_intact(api)
 
-    wrong = call("sweep", "--confirm", "0123456789ab", *options(engine, database))
-    assert wrong.returncode == 2
-    assert "--confirm" in wrong.stderr
-    orphan.assert_intact(api)
-
-    second = deploy(api, new_id(), decky_numbers=(5, 6))
-    stale = call("sweep", "--confirm", entry["token"], *options(engine, database))
-    assert stale.returncode == 2, "the token is bound to the prefixes that were held"
-    orphan.assert_intact(api)
-    second.assert_intact(api)
-
-    both = json.loads(call("sweep", "--json", *options(engine, database)).stdout)["held"]
-    assert {e["prefix"] for e in both} == {orphan.prefix, second.prefix}
-    (token,) = {e["token"] for e in both}
-    released = call("sweep", "--json", "--confirm", token, *options(engine, database))
-    assert released.returncode == 0, released.stderr
-    assert not orphan.remaining(api) + second.remaining(api)
+    containers.append(plant(api, new_id()))
+    status, _ = sweep("--confirm", entry["token"])
+    assert status == 2, "the token is bound to the prefixes that were held"
+    assert exists(api, *containers)
+    (token,) = {entry["token"] for entry in sweep()[1]["held"]}
+    assert sweep("--confirm", token)[0] == 0
+    removed(api, *containers)
 
 
 def test_a_younger_resource_than_the_grace_is_left_by_a_single_sweep(
-    api: docker.APIClient, engine: PrivateEngine, database: Path, live: Topology, orphan: Topology
+    api: docker.APIClient, engine: PrivateEngine, database: Path, rows: Rows
 ) -> None:
-    result = call("sweep", "--json", *options(engine, database), "--grace", "1000")
+    rows.insert(live := new_id())
+    container, young = plant(api, live), plant(api, new_id())
+    result = call("sweep", *options(engine, database), "--grace", "1000")
     assert result.returncode == 1
-    assert [entry["prefix"] for entry in json.loads(result.stdout)["held"]] == [orphan.prefix]
-    orphan.assert_intact(api)
-    live.assert_intact(api)
+    assert exists(api, container, young)
 
 
 @pytest.mark.parametrize("interval", ["100000", "0.5"], ids=["signal", "timer"])
 def test_a_sweep_finds_what_no_event_told(
-    api: docker.APIClient, live: Topology, rows: Rows, run: Run, proxy: FaultProxy, interval: str
+    api: docker.APIClient, rows: Rows, run: Run, proxy: FaultProxy, interval: str
 ) -> None:
     mute = Action(reply=b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
     proxy.hook = lambda request: mute if request.is_stream else None
     listener = run("--sweep-interval", interval, host=proxy.host)
+    rows.insert(live := new_id())
+    staying = plant(api, live)
     listener.start()
-    doomed = new_id()
-    rows.insert(doomed)
-    orphan = deploy(api, doomed, decky_numbers=(5, 6))
+    rows.insert(doomed := new_id())
+    orphan = plant(api, doomed)
     rows.delete(doomed)
     if interval == "100000":
-        orphan.assert_intact(api)
+        assert exists(api, orphan)
         listener.signal(signal.SIGUSR1)
-    eventually(lambda: not orphan.remaining(api), "the sweep found it")
-    live.assert_intact(api)
-
-
-def test_a_new_network_is_to_be_had_again_where_orphans_took_the_addresses(
-    rows: Rows, database: Path
-) -> None:
-    pool = "--default-address-pool=base=10.99.0.0/22,size=24"
-    with PrivateEngine(dockerd_options=[pool]) as small:
-        api = connect(small)
-        live = new_id()
-        rows.insert(live)
-        api.create_network(f"decnet_t_{live[:8]}_lan1")
-        with pytest.raises(docker.errors.APIError, match="address pool"):
-            use_up(api)
-        url = f"sqlite:///{database}"
-        settings = Settings(
-            database_url=url,
-            docker_host=small.host,
-            grace=0,
-            state_dir=str(database.parent),
-            http="off",
-        )
-        with Listener(settings) as listener:
-            assert listener.wait_ready(PATIENCE)
-            eventually(lambda: len(api.networks(names=["decnet_t_"])) == 1, "one live is left")
-        api.create_network("mine")
-        api.close()
+    removed(api, orphan)
+    assert exists(api, staying)
 
 
 def test_a_program_can_embed_it(
@@ -210,7 +174,7 @@ def test_a_program_can_embed_it(
     with Listener(settings) as listener:
         assert listener.wait_ready(PATIENCE)
         rows.delete(live.id)
-        eventually(lambda: not live.remaining(api), "the topology is gone")
+        gone(api, live)
         assert not listener.wait(0)
         assert listener.stop(PATIENCE)
     assert listener.wait(0)
