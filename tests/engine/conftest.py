@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, suppress
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -93,12 +94,17 @@ def connect(engine: PrivateEngine) -> docker.APIClient:
 def empty(engine: PrivateEngine) -> None:
     """Have it running, with nothing on it but images."""
     engine.start()
-    api = connect(engine)
-    for container in api.containers(all=True):
-        api.remove_container(container["Id"], v=True, force=True)
-    api.prune_networks()  # type: ignore[no-untyped-call]
-    api.prune_volumes()
-    api.close()
+    with closing(connect(engine)) as api:
+
+        def is_empty() -> bool:
+            for container in api.containers(all=True):
+                with suppress(docker.errors.APIError):  # what a listener began may be under way
+                    api.remove_container(container["Id"], v=True, force=True)
+            return not api.containers(all=True)
+
+        eventually(is_empty, "no container is left")
+        api.prune_networks()  # type: ignore[no-untyped-call]
+        api.prune_volumes()
 
 
 def gone(api: docker.APIClient, *topologies: Topology) -> None:

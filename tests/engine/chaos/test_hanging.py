@@ -6,11 +6,9 @@ The proxy holds requests as an engine does whose storage or runtime is stuck.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
 from typing import Any
 
 import docker
-import pytest
 
 from tests.engine.conftest import Run, exists, gone
 from tests.engine.push.conftest import plant, planted, removed
@@ -23,26 +21,19 @@ NO_SWEEP = ("--sweep-interval", "100000")
 WORKERS = 3
 
 
-@pytest.fixture
-def release() -> Iterator[threading.Event]:
-    """Ends what hangs; at the latest with the test."""
-    event = threading.Event()
-    yield event
-    event.set()
-
-
 def removals(proxy: FaultProxy, *ids: str) -> list[Request]:
     """The requests to remove one of these, in order."""
     return [r for r in proxy.requests if r.method == "DELETE" and any(i in r.path for i in ids)]
 
 
 def test_a_removal_that_hangs_is_given_up_told_and_asked_for_again_until_it_works(
-    api: docker.APIClient, rows: Rows, run: Run, proxy: FaultProxy, release: threading.Event
+    api: docker.APIClient, rows: Rows, run: Run, proxy: FaultProxy
 ) -> None:
     rows.insert(doomed := new_id())
     orphan = deploy(api, doomed)
     name, stuck = next(iter(orphan.services.items()))
     silent_name, silent = next(iter(orphan.bases.items()))
+    release = threading.Event()
 
     def hang(request: Request) -> Action | None:
         if request.method == "DELETE" and stuck in request.path:
@@ -77,13 +68,14 @@ def test_a_removal_that_hangs_is_given_up_told_and_asked_for_again_until_it_work
 
 
 def test_others_and_the_end_do_not_wait_though_as_many_hang_as_there_are_workers(
-    api: docker.APIClient, rows: Rows, run: Run, proxy: FaultProxy, release: threading.Event
+    api: docker.APIClient, rows: Rows, run: Run, proxy: FaultProxy
 ) -> None:
     stuck = planted(api, rows, WORKERS + 1)
+    never = threading.Event()
 
     def hang(request: Request) -> Action | None:
         ours = any(id_ in request.path for id_ in stuck.values())
-        return stall(release) if request.method == "DELETE" and ours else None
+        return stall(never) if request.method == "DELETE" and ours else None
 
     listener = run(*NO_SWEEP, "--workers", str(WORKERS), host=proxy.host)
     listener.start()
