@@ -58,7 +58,7 @@ def test_everything_of_a_deleted_topology_goes_and_nothing_else(
     table.delete(doomed)
     gone(api, orphan)
 
-    (line,) = listener.logged("feed")
+    (line,) = listener.await_log("feed")
     assert line["feed"] in ("wal", "notify", "binlog")
     for topology in staying:
         topology.assert_intact(api)
@@ -179,7 +179,7 @@ def test_polling_hears_of_a_deletion_too(api: docker.APIClient, rows: Rows, run:
     listener.start()
     rows.delete(doomed)
     removed(api, orphan)
-    assert [line["feed"] for line in listener.logged("feed")] == ["poll"]
+    assert [line["feed"] for line in listener.await_log("feed")] == ["poll"]
 
 
 def test_a_protected_container_stays_and_keeps_its_endpoint(
