@@ -191,7 +191,7 @@ MUTANTS = (
                 for mount in mounts:
                     self.api.remove_volume(mount["Name"])
 """,
-        "engine/test_main_job.py::test_named_volumes_stay_and_anonymous_ones_with_keep_volumes",
+        "engine/test_what_stays.py::test_named_volumes_stay_and_anonymous_ones_with_keep_volumes",
     ),
     Mutant(
         "disconnecting a DECNET endpoint",
