@@ -39,7 +39,6 @@ from tests.conftest import make_table
 from tests.engine.chaos import book, faults
 from tests.engine.chaos.faults import PARTS, Fault
 from tests.engine.chaos.parts import Subject, Writer
-from tests.engine.chaos.storm import storm
 from tests.engine.chaos.traffic import Traffic, listed
 from tests.engine.chaos.truth import Truth
 from tests.support.decnet import new_id
@@ -122,26 +121,14 @@ class World(AbstractContextManager["World"]):
                 *faults.of_requests(to_engine, self._another()),
                 *of_database,
             ]
-            self._storm = storm(
-                self._host,
-                self._listener,
-                {"decnet.topology.id": self._anchor},
-                self._traffic[-1].come_and_go,
-                self.counts,
-            )
             self._ends = ends.pop_all()
 
     def __exit__(self, *_: object) -> None:
         self._ends.close()
 
-    def play(self, rounds: int, *, storm: bool) -> None:
-        """Play so many rounds, in which every kind of fault occurs if there are enough.
-
-        Args:
-            rounds: how many.
-            storm: the listener sleeps through one in the first, and nothing else happens.
-        """
-        for hand in self._deal(rounds, storm=storm):
+    def play(self, rounds: int) -> None:
+        """Play so many rounds, in which every kind of fault occurs if there are enough."""
+        for hand in self._deal(rounds):
             try:
                 self._round(hand)
             except BaseException as error:
@@ -188,18 +175,18 @@ class World(AbstractContextManager["World"]):
         lines += [f"{count:9,}    {kind}" for kind, count in sorted(self.faults.items())]
         return "\n".join(lines)
 
-    def _deal(self, rounds: int, *, storm: bool) -> list[list[Fault]]:
+    def _deal(self, rounds: int) -> list[list[Fault]]:
         """The faults of each round; those that take a sweep come in as few rounds as can be."""
         kinds = list(self.kinds)
         self._chance.shuffle(kinds)
         healing = [fault for fault in kinds if fault.heals]
-        hands: list[list[Fault]] = [[] for _ in range(rounds - storm)]
+        hands: list[list[Fault]] = [[] for _ in range(rounds)]
         hands[-1] += [fault for fault in kinds if not fault.heals]
         for number, fault in enumerate(healing):
             hands[number % len(hands)].append(fault)
         for hand in hands:
             hand += self._chance.sample(healing, max(0, FAULTS - len(hand)))
-        return [[self._storm], *hands] if storm else hands
+        return hands
 
     def _round(self, hand: Sequence[Fault]) -> None:
         heal = all(fault.heals for fault in hand)

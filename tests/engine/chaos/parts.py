@@ -68,12 +68,6 @@ class Subject(AbstractContextManager["Subject"]):
         self.process.start(wait=False)
         self.process.await_log("started", started + 1)
 
-    def await_listing(self) -> None:
-        """Wait until it has listed what is there once more, so it surely hears of the rest."""
-        listings = len(self.process.logged("listed"))
-        self.process.signal(signal.SIGUSR1)
-        self.process.await_log("listed", listings + 1)
-
     def stop(self) -> None:
         """Stop it as an operator does."""
         status = self.process.stop()

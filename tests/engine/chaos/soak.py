@@ -23,8 +23,6 @@ from tests.engine.chaos.chaos import LIVE_RESTORE, World
 from tests.support.servers import PrivateMariaDB, PrivatePostgres, PrivateServer
 
 ROUNDS_A_WORLD = 10
-STORM = 0.3
-"""The share of worlds with a storm."""
 
 
 def main() -> int:
@@ -66,7 +64,6 @@ def play(
     faults: Counter[str],
 ) -> None:
     """One world, to its end."""
-    chance = random.Random(seed)
     with ExitStack() as ends:
         engine = ends.enter_context(PrivateEngine(dockerd_options=LIVE_RESTORE))
         database: Path | str
@@ -77,7 +74,7 @@ def play(
             database = server.url(database=ends.enter_context(server.fresh_database()))
         world = ends.enter_context(World(engine, database, server, seed=seed))
         try:
-            world.play(rounds, storm=rounds > 1 and chance.random() < STORM)
+            world.play(rounds)
             world.finish()
         finally:
             counts.update(world.counts)
