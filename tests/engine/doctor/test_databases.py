@@ -84,7 +84,7 @@ FILES: dict[str, tuple[Prepare, str, str, str]] = {
 
 def test_a_file_that_is_not_decnets(look: Look, tmp_path: Path) -> None:
     for case, (prepare, aspect, message, remedy) in FILES.items():
-        path = tmp_path / f"{case}.db"
+        path = tmp_path / case.replace(" ", "-")
         prepare(path)
         found = look(database_url=f"sqlite:///{path}")
         words = f"--database-url: the SQLite file {path} {message}"

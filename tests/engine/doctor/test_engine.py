@@ -140,11 +140,11 @@ SOCKETS: dict[str, tuple[Callable[[Path], object], str, str]] = {
 
 
 @pytest.mark.parametrize("case", SOCKETS)
-def test_a_socket_that_is_none(look: Look, tmp_path: Path, case: str) -> None:
+def test_a_socket_that_is_none(healthy: dict[str, Any], tmp_path: Path, case: str) -> None:
     prepare, message, remedy = SOCKETS[case]
     path = tmp_path / "docker.sock"
     prepare(path)
-    found = look(docker_host=f"unix://{path}")
+    found = diagnose({**healthy, "docker_host": f"unix://{path}"})
     assert_fault(found, 3, "docker.reachable", f"--docker-host: unix://{path} {message}", remedy)
 
 
@@ -155,10 +155,10 @@ STRANGERS: dict[str, Answers] = {
 
 
 @pytest.mark.parametrize("case", STRANGERS)
-def test_who_is_no_engine(look: Look, tmp_path: Path, case: str) -> None:
+def test_who_is_no_engine(healthy: dict[str, Any], tmp_path: Path, case: str) -> None:
     path = tmp_path / "docker.sock"
     with FakeServer(path, STRANGERS[case]):
-        found = look(docker_host=f"unix://{path}")
+        found = diagnose({**healthy, "docker_host": f"unix://{path}"})
     assert_fault(found, 3, "docker.reachable", str(path), "the address of a Docker Engine")
 
 
