@@ -9,7 +9,7 @@ tests come by, takes ``own_postgres`` or ``own_mariadb``: one a worker, used by 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -19,19 +19,6 @@ from listener.database.urls import open_topologies
 from tests.support.rows import Rows
 from tests.support.servers import FOREIGN, PrivateMariaDB, PrivatePostgres
 from tests.support.shared import Owner, ready_database, shared_server
-
-Measured = Callable[[str, object], None]
-"""What pytest calls `record_property`."""
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Tell what tests have measured, in whichever process they ran."""
-    passed = terminalreporter.getreports("passed")
-    measured = [line for report in passed for line in report.user_properties]
-    if measured:
-        terminalreporter.section("measured")
-    for what, value in measured:
-        terminalreporter.write_line(f"{what}: {value}")
 
 
 def pytest_configure(config: pytest.Config) -> None:
