@@ -42,6 +42,10 @@ class Answer:
             means nothing outside this process.
         position: how far the database has come; it goes back only when an older state of it is
             restored underneath. 0 where there is no such figure.
+        behind: why it may be behind the origin of its rows, and the remedy, as a predicate; empty
+            when it is known to be the origin.
+        deployed: where it may be behind, which of the ids had a status that DECNET writes after a
+            deploy, read before the rows were.
     """
 
     prefixes: frozenset[str]
@@ -50,6 +54,8 @@ class Answer:
     identity: str
     generation: int = 0
     position: int = 0
+    behind: str = ""
+    deployed: frozenset[str] = frozenset()
     _live_prefixes: frozenset[str] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:

@@ -43,6 +43,7 @@ class Look:
         too_new: the table cannot be told yet from another that may take its place.
         replica: the server is one.
         uuid: the column is of the server's own type for ids, and not text.
+        behind: why it may be behind the origin of its rows, and the remedy, as a predicate.
     """
 
     schema: str
@@ -51,6 +52,7 @@ class Look:
     too_new: bool = field(default=False, compare=False)
     replica: bool = False
     uuid: bool = False
+    behind: str = ""
 
 
 class ServerTopologies(Topologies):
@@ -164,6 +166,7 @@ class ServerTopologies(Topologies):
                     position=looked.position,
                     too_new=looked.too_new,
                     replica=looked.replica,
+                    behind="" if self._allow_replica else looked.behind,
                 )
                 # The first question locked the table against being dropped, but not before that.
                 if self._look(connection, looked.schema) != looked:

@@ -34,13 +34,17 @@ TABLE = "topologies"
 BATCH = 100
 """Ranges in one statement: far below every database's limit of parameters or depth."""
 
+DEPLOYED = ("active", "degraded", "tearing_down", "torn_down")
+"""The statuses that DECNET writes only after a deploy; a failed one may still go on."""
+
 _LEAST, _GREATEST = "-0000-0000-0000-000000000000", "-ffff-ffff-ffff-ffffffffffff"
 
 
 @functools.cache
 def table(schema: str | None = None, *, uuid: bool = False) -> sa.TableClause:
-    """The table of topologies, with the one column that is ever asked for: text, or a UUID."""
-    return sa.table(TABLE, sa.column("id", sa.Uuid() if uuid else sa.String()), schema=schema)
+    """The table of topologies, with the columns that are asked for; the id is text, or a UUID."""
+    id_ = sa.column("id", sa.Uuid() if uuid else sa.String())
+    return sa.table(TABLE, id_, sa.column("status", sa.String()), schema=schema)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +59,7 @@ class Reading:
         position: how far the database has come; 0 where there is no such figure.
         too_new: the table cannot be told yet from another that may take its place.
         replica: the server is one, and its word is taken all the same.
+        behind: why it may be behind the origin of its rows; see :class:`~listener.evidence.Answer`.
     """
 
     connection: sa.Connection
@@ -64,6 +69,7 @@ class Reading:
     position: int = 0
     too_new: bool = False
     replica: bool = False
+    behind: str = ""
 
     @property
     def name(self) -> str:
@@ -121,9 +127,10 @@ class Topologies(ABC):
         with self.reading() as reading:
             if reading.too_new:
                 raise self.no_answer("has just made its table, which is asked in a second")
-            for start in range(0, len(asked) or 1, BATCH):
-                question = rows_with(asked[start : start + BATCH], reading.table)
-                ids.update(str(id_).lower() for id_ in reading.connection.scalars(*question))
+            batches = [asked[start : start + BATCH] for start in range(0, len(asked) or 1, BATCH)]
+            deployed = _deployed(reading, batches) if reading.behind else frozenset()
+            for batch in batches:
+                ids.update(_ids(reading, *rows_with(batch, reading.table)))
         # A collation that orders otherwise than we think can add rows, never hide one.
         found = frozenset(id_ for id_ in ids if prefix_of(id_) in wanted)
         return Answer(
@@ -133,6 +140,8 @@ class Topologies(ABC):
             identity=reading.identity,
             generation=reading.generation + self._reach(reading.position, at),
             position=reading.position,
+            behind=reading.behind and f"{self.name} {reading.behind}",
+            deployed=deployed & found,
         )
 
     def _reach(self, position: int, asked_at: float) -> int:
@@ -232,6 +241,27 @@ def rows_with(
         parameters[f"from_{number}"] = UUID(prefix + _LEAST) if whole else prefix
         parameters[f"to_{number}"] = UUID(prefix + _GREATEST) if whole else upper_bound(prefix)
     return _in_any_of(len(prefixes), topologies), parameters
+
+
+def _ids(
+    reading: Reading, question: sa.Select[str], parameters: Mapping[str, str | UUID]
+) -> set[str]:
+    return {str(id_).lower() for id_ in reading.connection.scalars(question, parameters)}
+
+
+def _deployed(reading: Reading, batches: Iterable[Sequence[str]]) -> frozenset[str]:
+    """The ids of rows whose status is one that comes after a deploy; none where nobody can tell."""
+    ids: set[str] = set()
+    try:
+        with reading.connection.begin_nested():  # an error must not spoil the transaction
+            for batch in batches:
+                question, parameters = rows_with(batch, reading.table)
+                question = question.where(reading.table.c.status.in_(DEPLOYED))
+                ids |= _ids(reading, question, parameters)
+    except sa.exc.DBAPIError as error:
+        if error.connection_invalidated:
+            raise
+    return frozenset(ids)
 
 
 @functools.lru_cache(maxsize=8)
