@@ -25,12 +25,15 @@ from listener.judge import Judge
 from listener.observer import Observer, Reconciled, Sweep
 from listener.reconciler import Outcome, Reap, Reconciler, Screening
 from listener.unheard import Unheard
+from listener.unproven import MOST_REMEMBERED
 from listener.workqueue import WorkQueue
 
 EVERYTHING: Final = "*"
 """The key for "any prefix may have gone"."""
 SCREEN_SPACING = 0.1
 """Seconds between two screenings; the first of a series is not delayed."""
+OBSERVE_EVERY = 2.0
+"""Seconds between two screenings while an absence has to last: a longer silence is an outage."""
 
 
 class Load(NamedTuple):
@@ -165,7 +168,10 @@ class Controller:
         self._distrust = distrust
         self._relist = relist
         self._observer = observer or Observer()
-        self._reconciler = Reconciler(index=index, judge=judge, reap=reap, clock=clock)
+        self._reconciler = Reconciler(
+            index=index, judge=judge, reap=reap, clock=clock, learned=learned
+        )
+        self._forgotten = 0
         self._unheard = [Unheard() for _ in range(feeds)]
         self._held: tuple[Mapping[str, str], str] = {}, ""
         self._lists = self._lists_screened = 0
@@ -219,13 +225,24 @@ class Controller:
         """How many deletions in this database only a sweep has found."""
         return self._unheard[database].count
 
-    def feed_lost(self, database: int) -> None:
-        """A feed is not there until it hints again."""
+    def feed_lost(self, database: int, *, broken: bool) -> None:
+        """A feed is not there until it hints again.
+
+        Args:
+            database: its number.
+            broken: it did not end by itself.
+        """
         self._unheard[database].lost()
+        if broken:
+            self._reconciler.interrupted(database)
 
     def news(self, *, everything: bool = False) -> Mapping[int, Memory]:
         """What the next run should know, by database; see :meth:`Judge.news`."""
         return self._reconciler.news(everything=everything)
+
+    def _observe(self, wait: float) -> None:
+        """Ask about everything again while an absence has to last for so many seconds more."""
+        self.screening.add(EVERYTHING, min(max(wait, SCREEN_SPACING), OBSERVE_EVERY))
 
     def _look_at_everything(self) -> None:
         if self._hinted_at is None:
@@ -245,6 +262,7 @@ class Controller:
             screening = self._reconciler.screen(listed=fresh_list)
         except NoAnswer:
             self._hinted_at = hinted_at
+            self._learned()
             return False
         self._lists_screened = lists
         for unheard in self._unheard:
@@ -255,12 +273,13 @@ class Controller:
         for prefix in screening.orphans:
             self._told_at.setdefault(prefix, hinted_at or self._screened_at)
             self.reconciling.add(prefix, hasten=fresh_list)
-        for prefix, verdict in screening.waiting.items():
-            self.reconciling.add(prefix, verdict.wait)
+        if screening.waiting:
+            self._observe(min(verdict.wait for verdict in screening.waiting.values()))
         for prefix, wait in screening.reported.items():
             self.reconciling.add(prefix, wait, hasten=True)
         self._learned()  # may wait for the disk: after what is to be removed, before we say ready
         self._say_held(screening)
+        self._say_forgotten()
         if screening.hearsay:
             self._relist()
         took = self._list.seconds + self._clock() - self._screened_at
@@ -281,6 +300,7 @@ class Controller:
         try:
             outcome = self._reconciler.reconcile(prefix)
         except NoAnswer:
+            self._learned()
             self._look_at_everything()  # once there is an answer again, this one is part of it
             return True
         self._learned()
@@ -288,7 +308,7 @@ class Controller:
         if outcome.removals and not outcome.unfinished:
             self._say_unheard(prefix)
         if outcome.wait is not None:
-            self.reconciling.add(prefix, outcome.wait)
+            self._observe(outcome.wait)
         if outcome.again is not None:
             self.reconciling.add(prefix, outcome.again, hasten=True)
         if outcome.held:
@@ -324,6 +344,16 @@ class Controller:
                 " topology-reaper sweep --confirm {}",
                 "; ".join(f"{', '.join(p)}, because {r}" for r, p in prefixes_by_reason.items()),
                 screening.token,
+            )
+
+    def _say_forgotten(self) -> None:
+        if (forgotten := self._reconciler.forgotten) > self._forgotten:
+            self._forgotten = forgotten
+            logger.bind(event="forgotten", count=forgotten).warning(
+                "more than {:,} topologies and prefixes had a row within a day; the oldest are"
+                " forgotten, and count as never seen ({} so far)",
+                MOST_REMEMBERED,
+                forgotten,
             )
 
     def _say_unheard(self, prefix: str) -> None:

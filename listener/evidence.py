@@ -3,12 +3,18 @@
 Absence alone is not: an empty database, a dump being restored or somebody else's server all answer
 "no such row" too. So every answer is weighed against what this listener knows of the database.
 
-*Witnessed*: the row was seen in this same database before. Its absence counts at once.
-*Unwitnessed*: the absence counts when every answer showed it for the length of the grace, or the
-feed reported the deletion, and the database is *vouched for*: something on this host is, or was,
-owned by a row of it.
+*Witnessed*: the row was seen in this same database within a day. Its absence counts at once.
+*Unwitnessed*: the absence counts when it was *observed* for the length of the grace, or the feed
+reported the deletion; when the database is *vouched for*, because something on this host is, or
+was, owned by a row of it; and when it is *current*, for a database that is behind its origin
+answers "no such row" of what is alive. It is current where it can be seen to be the origin; or, for
+a copy gets all changes in their order, where it has come past the birth of the topology: it shows a
+younger one of this host as deployed already.
 Everything else is *held*: it stays until an operator confirms it with a token that is bound to the
-databases and these prefixes.
+databases and these prefixes. :mod:`listener.unproven` has one more reason to hold.
+
+Time is observed while good answers come: a gap of more than five seconds between two of them, or a
+feed that broke, is an outage. The grace begins anew after it; a delay goes on where it was.
 
 What is known is bound to the database's identity. When that changes, it is another table, and
 whatever is absent from then on without having been seen in it is held, until nothing is left that
@@ -20,13 +26,20 @@ What outlives a restart is :class:`Memory`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Set
+import math
+from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Self
 
 from listener.naming import PREFIX_LENGTH, prefix_of
-from listener.reports import REMEMBERED, Reports
+from listener.reports import Reports
+from listener.unproven import DAY, MOST_REMEMBERED
+
+OUTAGE = 5.0
+"""Seconds without a good answer that are an outage."""
+LOOKS_APART = 1.0
+"""Seconds between the two answers that a single look takes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,11 +122,16 @@ class Memory:
 
     Attributes:
         identity: the database and the table's incarnation that this was learned from.
-        witnessed: the ids and prefixes that had a row in it.
-        vouched: a row of it owned something on this host.
+        witnessed: the ids and prefixes that had a row in it within a day.
+        vouched: a row of it owned something on this host, or an operator confirmed what it says.
         replaced: it took another one's place, and what that one knew is still on this host.
         former: the ids and prefixes that had a row in what it took the place of, and none since.
         position: how far the database had come; alone it is no news.
+        unproven: see :class:`~listener.unproven.Unproven`; the same for every database.
+        pending: likewise.
+        excused: likewise.
+        reported: the ids whose deletion was reported within a day.
+        absent: by owner, for how many seconds its absence was observed; alone it is no news.
     """
 
     identity: str
@@ -122,6 +140,28 @@ class Memory:
     replaced: bool = False
     former: frozenset[str] = frozenset()
     position: int = field(default=0, compare=False)
+    unproven: frozenset[str] = frozenset()
+    pending: frozenset[str] = frozenset()
+    excused: frozenset[str] = frozenset()
+    reported: frozenset[str] = frozenset()
+    absent: Mapping[str, float] = field(default_factory=dict, compare=False)
+
+
+@dataclass(slots=True)
+class Absence:
+    """How long an owner has had no row, in seconds.
+
+    Attributes:
+        at: when it was last seen to have none.
+        outages: how many there had been by then.
+        lasted: observed since the last outage.
+        total: observed altogether.
+    """
+
+    at: float
+    outages: int
+    lasted: float = 0.0
+    total: float = 0.0
 
 
 class Evidence:
@@ -135,6 +175,8 @@ class Evidence:
 
     Attributes:
         reports: the deletions that a feed reported.
+        forgotten: how many owners were forgotten within a day, for there were too many.
+        revision: grows with every change of what the next run should know, but for figures.
     """
 
     def __init__(
@@ -145,22 +187,31 @@ class Evidence:
         memory: Memory | None = None,
         now: float = 0.0,
     ) -> None:
-        self.reports = Reports()
+        self.forgotten = 0
+        self.revision = 0
         self._grace = grace
         self._witnessed_only = witnessed_only
         self._identity = memory.identity if memory else None
         self._generation = 0
+        memory = memory or Memory("")
+        self.reports = Reports(memory.reported, now)
         # By owner, when it was last known to be alive or on this host.
-        self._witnessed = dict.fromkeys(memory.witnessed, now) if memory else {}
-        self._absent_since: dict[str, float] = {}
-        self._vouched = memory is not None and memory.vouched
-        self._replaced = memory is not None and memory.replaced
-        self._former = set(memory.former) if memory else set()
+        self._witnessed = dict.fromkeys(memory.witnessed, now)
+        # Whatever happened between two runs was an outage.
+        self._outages = 0
+        self._answered_at = -math.inf
+        self._absent = {
+            owner: Absence(now, -1, total=total) for owner, total in memory.absent.items()
+        }
+        self._vouched = memory.vouched
+        self._replaced = memory.replaced
+        self._former = set(memory.former)
         # Every answer from now on comes after this.
-        self._least_position = self._position = memory.position if memory else 0
-        # Whether there was a listing at all, and one since the table was replaced: when an earlier
-        # run learned of that, any is.
-        self._listed = False
+        self._least_position = self._position = memory.position
+        # Up to which birth, in seconds since the epoch, a copy has shown that it has come.
+        self._past = -math.inf
+        # Whether there was a listing since the table was replaced: when an earlier run learned of
+        # that, any is.
         self._listed_since = self._replaced
 
     @property
@@ -178,35 +229,73 @@ class Evidence:
             self._replaced,
             frozenset(self._former),
             self._position,
+            reported=self.reports.ids,
+            absent={owner: absence.total for owner, absence in self._absent.items()},
         )
 
     def observe(self, answer: Answer, owners: Iterable[str]) -> None:
         """Learn from an answer about the owners of resources that were known before it."""
         known = (self._identity, self._generation)
         if known != (answer.identity, answer.generation) or answer.position < self._least_position:
-            self._replaced = self._identity is not None
-            self._listed_since = False
-            self._identity, self._generation = answer.identity, answer.generation
-            self._least_position = self._position = 0
-            if self._replaced:
-                self._former |= self._witnessed.keys()
-            self._witnessed.clear()
-            self._absent_since.clear()
-            self._vouched = False
+            self._replace(answer)
+        elif answer.at - self._answered_at > OUTAGE:
+            self.interrupted()
+        self._answered_at = max(self._answered_at, answer.at)
         self._position = max(self._position, answer.position)
         for id_ in answer.ids:
             for owner in (id_, prefix_of(id_)):
+                self.revision += owner not in self._witnessed or owner in self._former
                 self._witnessed[owner] = answer.at
-                self._absent_since.pop(owner, None)
+                self._absent.pop(owner, None)
                 self._former.discard(owner)
         for owner in owners:
             if answer.live(owner):
-                self._vouched = True
+                self.vouch()
             else:
-                since = self._absent_since.get(owner, answer.at)
-                self._absent_since[owner] = min(since, answer.at)
+                self._observe_absence(owner, answer.at)
                 if owner in self._witnessed:
                     self._witnessed[owner] = answer.at
+
+    def _replace(self, answer: Answer) -> None:
+        """Another table has taken the place of the one that was known."""
+        self.revision += 1
+        self._replaced = self._identity is not None
+        self._listed_since = False
+        self._identity, self._generation = answer.identity, answer.generation
+        self._least_position = self._position = 0
+        if self._replaced:
+            self._former |= self._witnessed.keys()
+            self.reports.clear()
+        self._witnessed.clear()
+        self._absent.clear()
+        self._vouched = False
+        self._past = -math.inf
+
+    def _observe_absence(self, owner: str, at: float) -> None:
+        absence = self._absent.setdefault(owner, Absence(at, self._outages))
+        if absence.outages < self._outages:
+            absence.outages, absence.lasted = self._outages, 0.0
+        elif at > absence.at:
+            absence.lasted += at - absence.at
+            absence.total += at - absence.at
+        absence.at = max(absence.at, at)
+
+    def interrupted(self) -> None:
+        """There was an outage, or the feed was lost: nobody knows what happened meanwhile."""
+        self._outages += 1
+
+    def vouch(self) -> None:
+        """A row of this database owns something on this host, or an operator confirmed it."""
+        self.revision += not self._vouched
+        self._vouched = True
+
+    def has_come_past(self, born: float) -> None:
+        """The last answer showed that all changes of before this moment have arrived.
+
+        Args:
+            born: when a topology that it showed as deployed was begun, in seconds since the epoch.
+        """
+        self._past = max(self._past, born)
 
     def settle(self, answer: Answer, owners: Set[str], gone: Set[str], *, listed: bool) -> None:
         """Forget what no longer matters.
@@ -217,19 +306,25 @@ class Evidence:
             gone: those of them that have no row in any database.
             listed: nothing is missing among them, for they come from a new listing.
         """
-        self._absent_since = {o: at for o, at in self._absent_since.items() if o in owners}
-        self._listed |= listed
-        if not self._listed:
-            return  # nobody knows yet what is on this host
+        self._absent = {o: absence for o, absence in self._absent.items() if o in owners}
+        if not listed:
+            return  # nobody knows what is on this host
         # A deploy may go on after its row is deleted and what there was of it is removed.
-        oldest = answer.at - REMEMBERED
-        self._witnessed = {o: at for o, at in self._witnessed.items() if at >= oldest}
+        oldest = answer.at - DAY
+        lately = {o: at for o, at in self._witnessed.items() if at >= oldest}
+        if (surplus := len(lately) - MOST_REMEMBERED) > 0:
+            self.forgotten += surplus
+            for owner in sorted(lately, key=lately.__getitem__)[:surplus]:
+                del lately[owner]
+        self.revision += len(lately) < len(self._witnessed)
+        self._witnessed = lately
         # The change of the table is past once it leaves nothing on this host in doubt. The listing
         # that shows it has to be later than the one at hand when the change was learned.
-        if listed and self._replaced:
+        if self._replaced:
             self._replaced = not (self._listed_since and gone <= self._witnessed.keys())
             self._listed_since = True
             if not self._replaced:
+                self.revision += 1
                 self._former.clear()
 
     def witnessed(self, owner: str) -> bool:
@@ -240,12 +335,18 @@ class Evidence:
         """Whether the owner had a row in what this database took the place of, and not since."""
         return self._replaced and owner in self._former
 
-    def absent_for(self, owner: str, answer: Answer) -> float:
-        """For how many seconds every answer has shown that the owner has no row."""
-        return answer.at - self._absent_since[owner]
+    def absent_for(self, owner: str) -> float:
+        """For how many seconds it was observed that the owner has no row."""
+        return self._absent[owner].total
 
     def weigh(
-        self, owner: str, answer: Answer, *, created: float | None, engine_now: float | None
+        self,
+        owner: str,
+        answer: Answer,
+        *,
+        created: float | None,
+        begun: float | None,
+        engine_now: float | None,
     ) -> Verdict:
         """Judge the absence of an owner by an answer that was observed.
 
@@ -253,8 +354,9 @@ class Evidence:
             owner: has no row.
             answer: covers it.
             created: when the engine made the resource, in seconds since the epoch, if it is known.
+            begun: the same of the first resource of the owner.
             engine_now: for a single look, which cannot watch an absence last: the engine's time, in
-                seconds since the epoch. The resource's age then stands for the absence.
+                seconds since the epoch. The resource's age then stands for most of the absence.
         """
         if owner in self._witnessed:
             return Verdict(State.ORPHAN, "witnessed: its row was seen before and is gone")
@@ -262,15 +364,17 @@ class Evidence:
             return Verdict(State.HELD, "the table is not the one that was there before")
         if not self._vouched:
             return Verdict(State.HELD, "no row of this database owns anything on this host")
+        if answer.behind and (begun is None or begun >= self._past):
+            return Verdict(State.HELD, f"its row was never seen, and {answer.behind}")
         if self.reports.cover(owner, answer.at):
             return Verdict(State.ORPHAN, "its deletion was reported")
         if self._witnessed_only:
             return Verdict(State.HELD, "its row was never seen, and the policy is witnessed")
-        if engine_now is None:
-            lasted = self.absent_for(owner, answer)
-        else:
+        left = self._grace - self._absent[owner].lasted
+        if engine_now is not None:
             # The engine tells its time in whole seconds, so an age can come out negative.
-            lasted = max(0.0, engine_now - (created or engine_now))
-        if lasted < self._grace:
-            return Verdict(State.WAITING, "its row is absent, the grace runs", self._grace - lasted)
+            age = max(0.0, engine_now - (created or engine_now))
+            left = max(self._grace - age, LOOKS_APART - self._absent[owner].lasted)
+        if left > 0:
+            return Verdict(State.WAITING, "its row is absent, the grace runs", left)
         return Verdict(State.ORPHAN, f"absent for more than the grace of {self._grace:g} s")

@@ -6,13 +6,14 @@ listener that runs has heard since it started, it alone knows.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from functools import partial
 
 from listener.engine.client import Found
 from listener.errors import ConfigurationError
-from listener.evidence import State, Verdict
+from listener.evidence import LOOKS_APART, State, Verdict
 from listener.judge import Answers, Judge
 from listener.ledger import StateDirectory
 from listener.naming import PREFIX, Resource
@@ -50,7 +51,12 @@ def explain(settings: Settings, what: str) -> str:
                 f"explain: there is no container or network {what!r} on this host; give a name,"
                 " an id, or the first 8 digits of a topology's id"
             )
-        judge = Judge([(d.topologies.ask, d.evidence) for d in databases], delay=settings.delay)
+        judge = Judge(
+            [(d.topologies.ask, d.evidence) for d in databases],
+            memories=[d.memory for d in databases],
+            delay=settings.delay,
+            now=time.monotonic(),
+        )
         resources = [*here, *(thing.resource for thing in found if thing.resource)]
         prefixes = {prefix for resource in resources for prefix in resource.prefixes}
         if is_prefix:
@@ -95,6 +101,8 @@ def _fate(verdict: Verdict, resource: Resource, judge: Judge) -> str:
             return f"{said}; it stays"
         case State.ORPHAN:
             return f"{said}; a sweep removes it now"
+        case State.WAITING if verdict.wait <= LOOKS_APART:
+            return f"{said}; a sweep removes it if a second answer a moment later says the same"
         case State.WAITING:
             return f"{said}; it is removed in {verdict.wait:.0f} s if that lasts"
         case State.HELD:

@@ -9,18 +9,29 @@ topology takes the weakest evidence of all databases, and so does an id that nob
 A removal can be put off by a delay, for who wants to look at the evidence first: the owner then has
 to be absent everywhere for so long.
 
+What appeared under watch while none of them had its row is held, whatever they say of it later but
+that there is one: :mod:`listener.unproven`.
+
 There is no clock, thread or socket here.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Collection, Iterable, Sequence
-from dataclasses import dataclass
+import math
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence, Set
+from dataclasses import dataclass, replace
 
 from listener.evidence import Answer, Evidence, Memory, State, Verdict
-from listener.naming import PREFIX_LENGTH, Resource, prefix_of
+from listener.naming import PREFIX_LENGTH, Kind, Resource, prefix_of
+from listener.unproven import Unproven
 
+UNPROVEN = Verdict(
+    State.HELD,
+    "it appeared here while no database had its row, so the database is behind, or another one owns"
+    " this topology",
+)
 CONFIRMED = Verdict(State.ORPHAN, "confirmed by an operator")
 
 Ask = Callable[[Iterable[str]], Answer]
@@ -51,14 +62,32 @@ class Judge:
 
     Args:
         databases: how to ask each, and what is known about it.
+        memories: what an earlier run knew, of which this takes the part that concerns all.
         delay: seconds between a deletion and its reap.
+        now: when the memories were read.
     """
 
-    def __init__(self, databases: Sequence[tuple[Ask, Evidence]], *, delay: float = 0.0) -> None:
+    def __init__(
+        self,
+        databases: Sequence[tuple[Ask, Evidence]],
+        *,
+        memories: Iterable[Memory | None] = (),
+        delay: float = 0.0,
+        now: float = 0.0,
+    ) -> None:
         self._asks = [ask for ask, _ in databases]
         self._evidence = [evidence for _, evidence in databases]
-        self._told = [evidence.memory for evidence in self._evidence]
+        known = [memory for memory in memories if memory is not None]
+        self._unproven = Unproven(
+            marked={owner for memory in known for owner in memory.unproven},
+            pending={owner for memory in known for owner in memory.pending},
+            excused={owner for memory in known for owner in memory.excused},
+            now=now,
+        )
+        self._told = [0] * len(databases)
         self._delay = delay
+        # By owner, when its first resource that is known was made; the engine's time.
+        self._begun: dict[str, float] = {}
         self._released: frozenset[str] = frozenset()
         self._released_for = ""
 
@@ -70,41 +99,82 @@ class Judge:
         """
         return Answers([ask(prefixes) for ask in self._asks])
 
-    def observe(self, answers: Answers, resources: Iterable[Resource]) -> None:
-        """Learn from answers about the owners of some resources, which were known before them."""
+    def appeared(self, owners: Mapping[str, bool]) -> None:
+        """These owners appeared under watch; see :meth:`Unproven.appeared`."""
+        self._unproven.appeared(owners)
+
+    def observe(self, answers: Answers, resources: Collection[Resource]) -> bool:
+        """Learn from answers about the owners of some resources, which were known before them.
+
+        Returns:
+            Whether any owner turned out unproven, which should be kept before it is judged.
+        """
         owners = _owners(resources)
+        self._note_births(resources)
         for evidence, answer in zip(self._evidence, answers.each, strict=True):
             evidence.observe(answer, owners)
+            if answer.deployed:
+                evidence.has_come_past(_youngest(answer, resources))
+        return self._unproven.answered(owners, answers.live, self._explained)
 
-    def settle(self, answers: Answers, resources: Iterable[Resource], *, listed: bool) -> None:
+    def settle(
+        self, answers: Answers, resources: Collection[Resource], here: Set[str], *, listed: bool
+    ) -> None:
         """Forget what no longer matters, by answers about everything on this host.
 
         Args:
             answers: were observed.
-            resources: all that is known of.
+            resources: all that was known of when they were asked for.
+            here: every owner that has something on this host by now.
             listed: they come from a new listing, so nothing is missing.
         """
         owners = _owners(resources)
         gone = {owner for owner in owners if not answers.live(owner)}
         for evidence, answer in zip(self._evidence, answers.each, strict=True):
             evidence.settle(answer, owners, gone, listed=listed)
+        if listed:
+            self._unproven.forget(here, answers.at)
+            self._begun = {owner: at for owner, at in self._begun.items() if owner in here}
 
     def news(self, *, everything: bool = False) -> dict[int, Memory]:
         """What the next run should know, by database, where it has changed since the last call.
 
         Args:
-            everything: also where nothing but the position has.
+            everything: also where nothing but figures have.
         """
         news = {}
         for database, evidence in enumerate(self._evidence):
-            memory = evidence.memory
-            if everything or memory != self._told[database]:
-                self._told[database] = news[database] = memory
+            revision = evidence.revision + self._unproven.revision
+            if everything or revision != self._told[database]:
+                self._told[database] = revision
+                news[database] = replace(
+                    evidence.memory,
+                    unproven=self._unproven.marked,
+                    pending=self._unproven.pending,
+                    excused=self._unproven.excused,
+                )
         return news
 
-    def report(self, database: int, ids: Iterable[str], now: float) -> None:
+    @property
+    def forgotten(self) -> int:
+        """How many owners were forgotten within a day, for there were too many."""
+        return sum(evidence.forgotten for evidence in self._evidence)
+
+    def report(self, database: int, ids: Collection[str], now: float) -> None:
         """The feed of a database, by its number, reported that these rows were deleted."""
-        self._evidence[database].reports.add(ids, now)
+        evidence = self._evidence[database]
+        evidence.reports.add(ids, now)
+        evidence.revision += 1
+        self._unproven.report(ids)
+
+    def interrupted(self, database: int) -> None:
+        """The feed of a database was lost: nobody knows what happened meanwhile."""
+        self._evidence[database].interrupted()
+
+    def removed(self, resource: Resource, now: float) -> None:
+        """An orphan was removed: the rest of its topology may appear without a row."""
+        for owner in resource.owners:
+            self._unproven.excuse(owner, now)
 
     def reported(self, prefix: str, now: float) -> bool:
         """Whether any feed reported a deletion with this prefix lately."""
@@ -136,9 +206,7 @@ class Judge:
         if verdict == CONFIRMED:
             return verdict
         lasted = min(
-            evidence.absent_for(owner, answer)
-            for evidence, answer in zip(self._evidence, answers.each, strict=True)
-            for owner in resource.owners
+            evidence.absent_for(owner) for evidence in self._evidence for owner in resource.owners
         )
         if verdict.state is State.ORPHAN and lasted < self._delay:
             return Verdict(State.WAITING, "its row is gone, the delay runs", self._delay - lasted)
@@ -149,8 +217,16 @@ class Judge:
     ) -> Verdict:
         if prefix_of(owner) in self._released and self._released_for == self._identity:
             return CONFIRMED
+        if owner in self._unproven:
+            return UNPROVEN
         verdicts = [
-            evidence.weigh(owner, answer, created=resource.created, engine_now=engine_now)
+            evidence.weigh(
+                owner,
+                answer,
+                created=resource.created,
+                begun=self._begun.get(owner),
+                engine_now=engine_now,
+            )
             for evidence, answer in zip(self._evidence, answers.each, strict=True)
         ]
         doubted = any(evidence.doubted(owner) for evidence in self._evidence)
@@ -169,13 +245,56 @@ class Judge:
         text = "\0".join([self._identity, *sorted(held)])
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 
-    def release(self, held: Iterable[str], token: str) -> bool:
+    def release(self, held: Iterable[str], token: str, now: float) -> bool:
         """Count these prefixes as confirmed if the token is theirs; says whether it was."""
         held = frozenset(held)
         if self.token(held) != token:
             return False
         self._released, self._released_for = held, self._identity
+        self._unproven.release(held, now)
+        for evidence in self._evidence:
+            evidence.vouch()
         return True
+
+    def _explained(self, owner: str) -> bool:
+        """Whether a database had its row, or its deletion was reported, within a day."""
+        return any(
+            evidence.witnessed(owner) or evidence.reports.explain(owner)
+            for evidence in self._evidence
+        )
+
+    def _note_births(self, resources: Iterable[Resource]) -> None:
+        for resource in resources:
+            if resource.created is not None:
+                for owner in resource.owners:
+                    begun = self._begun.get(owner, resource.created)
+                    self._begun[owner] = min(begun, resource.created)
+
+
+def _youngest(answer: Answer, resources: Iterable[Resource]) -> float:
+    """When the youngest of the topologies was begun that an answer shows as deployed.
+
+    Only those with a network count: compose makes containers anew long after a deploy, and networks
+    never. Where two rows share a prefix nobody can tell whose network it is.
+
+    Returns:
+        Seconds since the epoch; less than any where there is none.
+    """
+    shared = Counter(map(prefix_of, answer.ids))
+    deployed = {
+        owner: id_
+        for id_ in answer.deployed
+        if shared[prefix_of(id_)] == 1
+        for owner in (id_, prefix_of(id_))
+    }
+    begun: dict[str, float] = {}
+    with_network: set[str] = set()
+    for resource in resources:
+        for id_ in {deployed[owner] for owner in resource.owners if owner in deployed}:
+            begun[id_] = min(begun.get(id_, math.inf), resource.created or -math.inf)
+            if resource.kind is Kind.NETWORK:
+                with_network.add(id_)
+    return max((begun[id_] for id_ in with_network), default=-math.inf)
 
 
 def _owners(resources: Iterable[Resource]) -> frozenset[str]:

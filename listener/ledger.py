@@ -19,6 +19,7 @@ import hashlib
 import json
 import os
 import stat
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -26,10 +27,21 @@ from loguru import logger
 
 from listener.evidence import Memory
 
-VERSION = 2
+VERSION = 3
+BEFORE = 2
+"""The version of the release before, which is read as well."""
 LARGEST = 32 * 1024 * 1024
 """Bytes; some 400,000 topologies."""
 
+
+_ADDED: Mapping[str, object] = {
+    "unproven": (),
+    "pending": (),
+    "excused": (),
+    "reported": (),
+    "absent": {},
+}
+"""What the release before did not keep."""
 
 UNBELIEVED = Memory(identity="not believed")
 """Instead of what cannot be believed. No table is the one that it is about, so whatever is missing
@@ -91,25 +103,29 @@ class Ledger:
         self._state = state
         self._path = path
         self._database = database
-        self._saved: tuple[Memory, int] | None = None
+        self._saved: tuple[Memory, int, Mapping[str, float]] | None = None
         self._foreign = False
         self._failed = ""
 
-    def load(self) -> Memory | None:
-        """What an earlier run knew; None if there was none, UNBELIEVED if it cannot be believed."""
+    def load(self, upgraded: Callable[[str], str] = str) -> Memory | None:
+        """What an earlier run knew; None if there was none, UNBELIEVED if it cannot be believed.
+
+        Args:
+            upgraded: an identity as the release before wrote it, in the form of this one.
+        """
         try:
-            memory = self._read()
+            memory = self._read(upgraded)
         except (FileNotFoundError, NotADirectoryError):
             return None
         except (OSError, ValueError, KeyError, TypeError) as error:
             self._set_aside(error)
             return UNBELIEVED
-        self._saved = memory, memory.position
+        self._saved = memory, memory.position, memory.absent
         return memory
 
     def save(self, memory: Memory) -> None:
         """Keep this, if it is news; what cannot be kept now is tried again with the next news."""
-        news = memory, memory.position
+        news = memory, memory.position, memory.absent
         if not (self._state.locked and memory.identity) or self._foreign or news == self._saved:
             return
         new = self._path.with_suffix(".new")
@@ -134,7 +150,7 @@ class Ledger:
         else:
             self._saved, self._failed = news, ""
 
-    def _read(self) -> Memory:
+    def _read(self, upgraded: Callable[[str], str]) -> Memory:
         # O_NONBLOCK: should it be a pipe.
         with os.fdopen(os.open(self._path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)) as file:
             status = os.fstat(file.fileno())
@@ -149,8 +165,12 @@ class Ledger:
         if hashlib.sha256(body.encode()).hexdigest() != checksum:
             raise ValueError("it is damaged")
         content = json.loads(body)
-        if (content["version"], content["database"]) != (VERSION, self._database):
-            raise ValueError("it is of another version or database")
+        if content["version"] == BEFORE:
+            content = {**_ADDED, **content, "identity": upgraded(content["identity"])}
+        elif content["version"] != VERSION:
+            raise ValueError("it is of another version")
+        if content["database"] != self._database:
+            raise ValueError("it is of another database")
         return Memory(
             identity=content["identity"],
             witnessed=frozenset(content["witnessed"]),
@@ -158,6 +178,11 @@ class Ledger:
             replaced=content["replaced"],
             former=frozenset(content["former"]),
             position=content["position"],
+            unproven=frozenset(content["unproven"]),
+            pending=frozenset(content["pending"]),
+            excused=frozenset(content["excused"]),
+            reported=frozenset(content["reported"]),
+            absent={str(owner): float(total) for owner, total in content["absent"].items()},
         )
 
     def _set_aside(self, error: Exception) -> None:
@@ -185,6 +210,11 @@ def _written(database: str, memory: Memory) -> str:
             "position": memory.position,
             "witnessed": sorted(memory.witnessed),
             "former": sorted(memory.former),
+            "unproven": sorted(memory.unproven),
+            "pending": sorted(memory.pending),
+            "excused": sorted(memory.excused),
+            "reported": sorted(memory.reported),
+            "absent": dict(memory.absent),
         }
     )
     return f"{hashlib.sha256(body.encode()).hexdigest()}\n{body}"

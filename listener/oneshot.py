@@ -28,7 +28,7 @@ from tenacity import (
 
 from listener.engine.client import Engine
 from listener.errors import ConfigurationError, NoAnswer, may_pass, presentable
-from listener.evidence import Memory
+from listener.evidence import LOOKS_APART, Memory
 from listener.index import PrefixIndex
 from listener.judge import Judge
 from listener.ledger import StateDirectory
@@ -95,7 +95,12 @@ def _sweep(
     observer: Observer,
 ) -> tuple[Report, Mapping[int, Memory]]:
     index = PrefixIndex()
-    judge = Judge([(d.topologies.ask, d.evidence) for d in databases], delay=settings.delay)
+    judge = Judge(
+        [(d.topologies.ask, d.evidence) for d in databases],
+        memories=[d.memory for d in databases],
+        delay=settings.delay,
+        now=time.monotonic(),
+    )
     with ThreadPoolExecutor(settings.workers, "remove") as pool:
         reconciler = Reconciler(
             index=index,
@@ -111,6 +116,10 @@ def _sweep(
         if confirm is not None:
             _release(judge, screening, confirm)
             screening = reconciler.screen(prefixes)
+        short = [v.wait for v in screening.waiting.values() if v.wait <= LOOKS_APART]
+        if short:
+            time.sleep(max(short))
+            screening = reach(lambda: reconciler.screen(prefixes), settings.timeout)
         report = Report.of(screening, dry_run=settings.dry_run)
         observer.screened(screening, None)
         if not settings.dry_run:
@@ -123,7 +132,9 @@ def _release(judge: Judge, screening: Screening, token: str) -> None:
     absent = {*screening.held, *screening.waiting, *screening.orphans}
     if not absent:
         raise ConfigurationError("--confirm: nothing is held, so there is nothing to confirm")
-    if not any(judge.release(prefixes, token) for prefixes in (screening.held, absent)):
+    if not any(
+        judge.release(prefixes, token, time.monotonic()) for prefixes in (screening.held, absent)
+    ):
         raise ConfigurationError(
             f"--confirm: {token} does not fit what is held; look again with --dry-run"
         )

@@ -109,6 +109,7 @@ class Reconciler:
         judge: asks the databases and weighs their answers.
         reap: removes.
         clock: seconds, monotonic; the same as the answers'.
+        learned: called when there is :meth:`news` that should be kept before anything is judged.
         engine_now: for a single sweep, the engine's time; see :meth:`Evidence.weigh`.
     """
 
@@ -119,8 +120,10 @@ class Reconciler:
         judge: Judge,
         reap: Reap,
         clock: Callable[[], float],
+        learned: Callable[[], None] = lambda: None,
         engine_now: float | None = None,
     ) -> None:
+        self._learned = learned
         self._index = index
         self._judge = judge
         self._reap = reap
@@ -145,7 +148,8 @@ class Reconciler:
         resources = {r.id: r for members in by_prefix.values() for r in members}
         answers, verdicts = self._judge_by_new_answers(resources.values())
         with self._lock:
-            self._judge.settle(answers, resources.values(), listed=listed)
+            here = self._index.owners()
+            self._judge.settle(answers, resources.values(), here, listed=listed)
             reported = self._judge.still_there(answers)
         if prefixes is not None:
             by_prefix = {prefix: by_prefix.get(prefix, ()) for prefix in prefixes}
@@ -183,6 +187,16 @@ class Reconciler:
             self._judge.report(database, ids, self._clock())
         return self._index.prefixes() & {prefix_of(id_) for id_ in ids}
 
+    def interrupted(self, database: int) -> None:
+        """The feed of a database was lost."""
+        with self._lock:
+            self._judge.interrupted(database)
+
+    @property
+    def forgotten(self) -> int:
+        """How many owners were forgotten too early; see :attr:`Judge.forgotten`."""
+        return self._judge.forgotten
+
     def news(self, *, everything: bool = False) -> Mapping[int, Memory]:
         """What the next run should know, by database; see :meth:`Judge.news`."""
         with self._lock:
@@ -212,6 +226,8 @@ class Reconciler:
         for removal in removals:
             if removal.result in (Result.REMOVED, Result.GONE):
                 self._index.discard(removal.resource.id)
+                with self._lock:
+                    self._judge.removed(removal.resource, self._clock())
             elif removal.result is Result.MISTAKEN:
                 self._index.discard(removal.resource.id)
                 if removal.found is not None:
@@ -228,9 +244,14 @@ class Reconciler:
     def _judge_by_new_answers(
         self, resources: Collection[Resource]
     ) -> tuple[Answers, dict[str, Verdict]]:
+        with self._lock:
+            self._judge.appeared(self._index.take_appeared())
         answers = self._judge.ask({prefix for r in resources for prefix in r.prefixes})
         with self._lock:
-            self._judge.observe(answers, resources)
+            unproven = self._judge.observe(answers, resources)
+        if unproven:
+            self._learned()
+        with self._lock:
             return answers, {
                 r.id: self._judge.weigh(r, answers, self._engine_now) for r in resources
             }

@@ -6,18 +6,20 @@ there: MariaDB's binary log tells of a deletion up to 400 ms before other connec
 accident. It does not vouch for a database, since any role of a PostgreSQL server may send a
 notification: what would be held without a report is held with one.
 
-A report is remembered for ten minutes, also of what is not on this host: a deploy that goes on
-creates containers of a topology whose row is gone already.
+A report is remembered also of what is not on this host: a deploy that goes on creates containers of
+a topology whose row is gone already. For ten minutes it makes the grace needless, and for a day it
+explains why something appears without a row.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Set
 
-from listener.naming import ID, prefix_of
+from listener.naming import ID, PREFIX_LENGTH, prefix_of
+from listener.unproven import DAY
 
 REMEMBERED = 600.0
-"""Seconds for which a report counts."""
+"""Seconds for which a report makes the grace needless."""
 MOST_REMEMBERED = 50_000
 """Owners; the oldest are forgotten first."""
 LOOK_AGAIN = (0.005, 0.02, 0.1, 0.5, 2.0, 10.0, 30.0)
@@ -26,10 +28,21 @@ for a server that waits for its replicas before it lets a deletion be seen (10 s
 
 
 class Reports:
-    """What a feed reported lately. The time is passed in, in seconds on a monotonic clock."""
+    """What a feed reported lately. The time is passed in, in seconds on a monotonic clock.
 
-    def __init__(self) -> None:
+    Args:
+        ids: reported to an earlier run; they explain, and do no more.
+        now: when that was read.
+    """
+
+    def __init__(self, ids: Iterable[str] = (), now: float = 0.0) -> None:
         self._since: dict[str, float] = {}  # by owner, an id or a prefix; the oldest first
+        self.add(ids, now - REMEMBERED - 1.0)
+
+    @property
+    def ids(self) -> frozenset[str]:
+        """The ids that were reported within a day."""
+        return frozenset(owner for owner in self._since if len(owner) > PREFIX_LENGTH)
 
     def add(self, ids: Iterable[str], now: float) -> None:
         """These rows were reported deleted; what is no topology's id is passed over."""
@@ -39,7 +52,7 @@ class Reports:
                 self._since[owner] = now
         while self._since:
             oldest = next(iter(self._since))
-            if len(self._since) <= MOST_REMEMBERED and now - self._since[oldest] <= REMEMBERED:
+            if len(self._since) <= MOST_REMEMBERED and now - self._since[oldest] <= DAY:
                 break
             del self._since[oldest]
 
@@ -47,6 +60,14 @@ class Reports:
         """Whether the deletion of this id, or of an id with this prefix, was reported."""
         since = self._since.get(owner)
         return since is not None and now - since <= REMEMBERED
+
+    def explain(self, owner: str) -> bool:
+        """Whether the deletion of this id, or of an id with this prefix, was reported in a day."""
+        return owner in self._since
+
+    def clear(self) -> None:
+        """Forget all of them: they were about another table."""
+        self._since.clear()
 
     def still_there(self, live: Set[str], now: float) -> dict[str, float]:
         """By prefix of rows that were reported deleted: in how many seconds to ask again."""

@@ -110,7 +110,10 @@ class Listener:
         self._controller = Controller(
             index=index,
             judge=Judge(
-                [(self._asking(d), d.evidence) for d in self._databases], delay=settings.delay
+                [(self._asking(d), d.evidence) for d in self._databases],
+                memories=[d.memory for d in self._databases],
+                delay=settings.delay,
+                now=time.monotonic(),
             ),
             reap=self._dry_run.reap if settings.dry_run else self._reap,
             clock=time.monotonic,
@@ -311,10 +314,12 @@ class Listener:
                 )
 
         def follow() -> None:
+            broken = True
             try:
                 feed.follow(hint, self._stop)
+                broken = False
             finally:
-                self._controller.feed_lost(number)
+                self._controller.feed_lost(number, broken=broken)
 
         self._keep(database.link, connect, follow, pulse, SPREAD)
 

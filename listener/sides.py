@@ -22,7 +22,7 @@ from listener.database.urls import open_topologies
 from listener.engine.client import REQUEST_TIMEOUT, Engine
 from listener.engine.own import own_containers
 from listener.errors import ConfigurationError
-from listener.evidence import Evidence
+from listener.evidence import Evidence, Memory
 from listener.health import Link
 from listener.ledger import Ledger, StateDirectory
 from listener.settings import Settings
@@ -34,6 +34,7 @@ class Database:
 
     topologies: Topologies
     feed: Feed
+    memory: Memory | None
     evidence: Evidence
     ledger: Ledger
     link: Link
@@ -92,14 +93,15 @@ def _database(
     settings: Settings, state: StateDirectory, topologies: Topologies, count: int
 ) -> Database:
     ledger = state.ledger(topologies.name)
+    memory = ledger.load(topologies.upgraded)
     evidence = Evidence(
         settings.grace,
         witnessed_only=settings.policy == "witnessed",
-        memory=ledger.load(),
+        memory=memory,
         now=time.monotonic(),
     )
     link = Link("the database" if count == 1 else topologies.name)
-    return Database(topologies, _feed(settings, topologies), evidence, ledger, link)
+    return Database(topologies, _feed(settings, topologies), memory, evidence, ledger, link)
 
 
 def open_engine(settings: Settings) -> Engine:

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import re
 import sqlite3
 import stat
 import struct
@@ -113,8 +114,9 @@ class SqliteTopologies(Topologies):
             with self._engine.connect() as connection:
                 connection.exec_driver_sql("BEGIN")
                 version = connection.exec_driver_sql("PRAGMA schema_version").scalar_one()
-                device, inode, born = file = self._database or NO_FILE
-                identity = f"{self.path} {device}:{inode} of {born} schema {version}"
+                _, inode, born = file = self._database or NO_FILE
+                # Not the device, whose number may be another one after a reboot.
+                identity = f"{self.path} {inode} of {born} schema {version}"
                 position = int.from_bytes(self._header(file)[_CHANGE_COUNTER])
                 aspect = "table"
                 try:
@@ -126,6 +128,10 @@ class SqliteTopologies(Topologies):
             self.check_file()
             raise self.no_answer(error, aspect) from error
         self.check_file()
+
+    def upgraded(self, identity: str) -> str:
+        """Without the number of the device, which the release before wrote down as well."""
+        return re.sub(r" \d+:(\d+ of \d+ schema \d+)$", r" \1", identity)
 
     def committed_at(self) -> float | None:
         """When the last commit was written: the file's time, or that of its ``-wal``."""

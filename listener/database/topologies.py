@@ -108,6 +108,10 @@ class Topologies(ABC):
         self._reaching = threading.Lock()
         self._reached, self._reached_at, self._setbacks = 0, 0.0, 0
 
+    def upgraded(self, identity: str) -> str:
+        """An identity that the release before wrote down, in the form of this one."""
+        return identity
+
     def close(self) -> None:
         """Close the connections that wait for the next question."""
         self._engine.dispose()

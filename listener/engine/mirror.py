@@ -28,9 +28,14 @@ class Mirror:
         self._index = index
         self._appeared = appeared
 
-    def list(self, resources: Iterable[Resource]) -> None:
-        """Take in a full listing."""
-        self._index.replace(resources)
+    def list(self, resources: Iterable[Resource], at: float) -> None:
+        """Take in a full listing.
+
+        Args:
+            resources: all there are.
+            at: the engine's time before it, in seconds since the epoch.
+        """
+        self._index.replace(resources, at=at)
 
     def apply(self, line: bytes) -> None:
         """Take in one event, in the engine's JSON.

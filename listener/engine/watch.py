@@ -84,6 +84,7 @@ class Watch:
         self._inbox: SimpleQueue[bytes | _Marker] = SimpleQueue()
         self._stream: EventStream | None = None
         self._cause = "start-up"
+        self._connected_at = 0.0
 
     def connect(self) -> None:
         """Subscribe, then list.
@@ -92,7 +93,8 @@ class Watch:
             EngineError: the engine cannot be reached, or refuses.
         """
         self._engine.connect()
-        stream = self._engine.events(self._engine.now() - OVERLAP, self._quiet)
+        self._connected_at = self._engine.now()
+        stream = self._engine.events(self._connected_at - OVERLAP, self._quiet)
         self._stream, self._inbox = stream, SimpleQueue()
         threading.Thread(
             target=self._read, args=(stream, self._inbox), name="docker-events", daemon=True
@@ -147,5 +149,5 @@ class Watch:
     def _list(self) -> None:
         began = time.monotonic()
         resources = self._engine.resources()
-        self._mirror.list(resources)
+        self._mirror.list(resources, self._connected_at)
         self._listed(self._cause, time.monotonic() - began)
