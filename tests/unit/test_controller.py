@@ -195,7 +195,7 @@ def test_a_deletion_that_a_feed_told_or_could_not_tell_is_not_said(
     host.database.rows.clear()
     host.clock.now += 10.0
     if lost:
-        host.controller.feed_lost(0)
+        host.controller.feed_lost(0, broken=True)
     else:
         host.controller.hinted(0, [TOPOLOGY])
     host.sweep()

@@ -28,6 +28,12 @@ class Book:
         self.evidence = Evidence(grace)
         self.judge = Judge([(unasked, self.evidence)])
 
+    def watch(self, resource: Resource, since: float, until: float) -> Verdict:
+        """Look every four seconds, which is no outage, and at the end."""
+        for second in range(int(since), int(until), 4):
+            self.look(resource, at=float(second))
+        return self.look(resource, at=until)
+
     def look(
         self,
         resource: Resource,
@@ -37,10 +43,19 @@ class Book:
         identity: str = "one",
         beside: Iterable[Resource] = (),
         engine_now: float | None = None,
+        behind: str = "",
+        deployed: Iterable[str] = (),
     ) -> Verdict:
         resources = [resource, *beside]
         prefixes = frozenset(prefix for r in resources for prefix in r.prefixes)
-        answer = Answer(prefixes, frozenset(r for r in rows if r[:8] in prefixes), at, identity)
+        answer = Answer(
+            prefixes,
+            frozenset(r for r in rows if r[:8] in prefixes),
+            at,
+            identity,
+            behind=behind,
+            deployed=frozenset(deployed),
+        )
         answers = Answers([answer])
         self.judge.observe(answers, resources)
         return self.judge.weigh(resource, answers, engine_now)
@@ -76,6 +91,7 @@ def test_a_report_releases_nothing_that_is_held(vouched: Book) -> None:
     assert unvouched.look(base()).state is State.HELD
     vouched.evidence.reports.add([TOPOLOGY], 0.0)
     assert vouched.look(base(), beside=[NEIGHBOUR], rows=[LIVE], identity="two").state is State.HELD
+    assert not vouched.evidence.reports.explain(TOPOLOGY), "it was about another table"
 
 
 # The answer.
@@ -104,14 +120,90 @@ def test_a_witnessed_row_counts_as_deleted_at_once(resource: Resource) -> None:
 
 
 def test_an_unwitnessed_row_waits_for_the_grace_and_not_longer(vouched: Book) -> None:
-    looks = [vouched.look(base(), at=at) for at in (100.0, 110.0, 129.5, 130.0)]
-    assert [look.state for look in looks] == [State.WAITING] * 3 + [State.ORPHAN]
-    assert [look.wait for look in looks] == [30.0, 20.0, 0.5, 0.0]
+    assert vouched.look(base(), at=100.0).wait == 30.0
+    assert vouched.watch(base(), 100.0, 110.0).wait == 20.0
+    verdict = vouched.watch(base(), 110.0, 129.5)
+    assert (verdict.state, verdict.wait) == (State.WAITING, 0.5)
+    assert vouched.look(base(), at=130.0).state is State.ORPHAN
 
 
 def test_the_grace_begins_with_the_first_answer_that_shows_the_absence(vouched: Book) -> None:
     assert vouched.look(base(), at=500.0).wait == 30.0
-    assert vouched.look(base("later"), at=520.0).wait == 10.0
+    assert vouched.watch(base("later"), 500.0, 520.0).wait == 10.0
+
+
+def test_an_outage_begins_the_grace_anew_and_five_seconds_are_none(vouched: Book) -> None:
+    vouched.look(base(), at=100.0)
+    assert vouched.look(base(), at=105.0).wait == 25.0
+    assert vouched.look(base(), at=110.5).wait == 30.0, "5.5 s without an answer"
+    assert vouched.look(base(), at=115.5).wait == 25.0
+    vouched.evidence.interrupted()
+    assert vouched.look(base(), at=116.5).wait == 30.0, "the feed was lost"
+
+
+# Whether the database is current.
+
+
+BEHIND = "the database is a replica; give the primary's URL"
+
+
+def test_what_was_never_seen_is_held_while_the_database_may_be_behind(vouched: Book) -> None:
+    verdict = vouched.look(base(), at=100.0, behind=BEHIND)
+    assert (verdict.state, BEHIND in verdict.evidence) == (State.HELD, True)
+    vouched.evidence.reports.add([TOPOLOGY], 100.0)
+    assert vouched.look(base(), at=101.0, behind=BEHIND).state is State.HELD, "nor by a report"
+    vouched.look(base(), [TOPOLOGY], at=102.0)
+    assert vouched.look(base(), at=103.0, behind=BEHIND).state is State.ORPHAN, "witnessed"
+
+
+YOUNGER = topology("77777777")
+
+
+@pytest.mark.parametrize(
+    ("lan", "decky", "deployed", "proves"),
+    [
+        (501.0, 501.0, True, True),
+        (500.0, 501.0, True, False),  # in the same second nobody can tell
+        (None, 501.0, True, False),  # compose makes containers anew
+        (501.0, 400.0, True, False),
+        (501.0, 501.0, False, False),
+    ],
+)
+def test_a_copy_is_past_what_is_older_than_a_topology_that_it_shows_as_deployed(
+    vouched: Book, lan: float | None, decky: float, deployed: bool, proves: bool
+) -> None:
+    younger = [base("decky", YOUNGER, created=decky)]
+    if lan is not None:
+        younger.append(network("lan", "77777777", created=lan))
+    old = base("old", created=500.0)
+    vouched.evidence.reports.add([TOPOLOGY], 100.0)
+    verdict = vouched.look(
+        old,
+        [YOUNGER],
+        at=100.0,
+        beside=younger,
+        behind=BEHIND,
+        deployed=[YOUNGER] if deployed else [],
+    )
+    assert (verdict.state is State.ORPHAN) is proves
+    # It goes on in order, so that later answers need not show it again; another table has to.
+    assert (vouched.look(old, at=101.0, behind=BEHIND).state is State.ORPHAN) is proves
+    vouched.look(NEIGHBOUR, [LIVE], at=102.0, identity="two")
+    assert vouched.look(old, at=103.0, identity="two", behind=BEHIND).state is State.HELD
+
+
+def test_of_two_rows_with_one_prefix_none_proves_anything(vouched: Book) -> None:
+    vouched.evidence.reports.add([TOPOLOGY], 100.0)
+    younger = [base("decky", YOUNGER, created=501.0), network("lan", "77777777", created=501.0)]
+    verdict = vouched.look(
+        base("old", created=500.0),
+        [YOUNGER, topology("77777777", tail=2)],
+        at=100.0,
+        beside=younger,
+        behind=BEHIND,
+        deployed=[YOUNGER],
+    )
+    assert verdict.state is State.HELD
 
 
 def test_a_database_that_never_owned_anything_here_is_not_believed() -> None:
@@ -142,7 +234,7 @@ def held_book(identity: str = "one") -> Book:
 
 def test_the_token_of_exactly_these_prefixes_of_this_database_releases_them() -> None:
     book = held_book()
-    assert book.judge.release([P], book.judge.token([P]))
+    assert book.judge.release([P], book.judge.token([P]), 0.0)
     verdict = book.look(base())
     assert verdict.state is State.ORPHAN
     assert "confirmed" in verdict.evidence
@@ -151,13 +243,13 @@ def test_the_token_of_exactly_these_prefixes_of_this_database_releases_them() ->
 @pytest.mark.parametrize("held", [[P, Q], [], [Q]])
 def test_the_token_of_other_prefixes_releases_nothing(held: list[str]) -> None:
     book = held_book()
-    assert not book.judge.release([P], book.judge.token(held))
+    assert not book.judge.release([P], book.judge.token(held), 0.0)
     assert book.look(base()).state is State.HELD
 
 
 def test_a_release_ends_with_the_table_it_was_given_for() -> None:
     book = held_book()
-    assert book.judge.release([P], book.judge.token([P]))
+    assert book.judge.release([P], book.judge.token([P]), 0.0)
     assert book.look(base(), identity="two").state is State.HELD
 
 
@@ -169,8 +261,8 @@ def test_of_several_owners_the_one_with_the_weakest_evidence_counts(vouched: Boo
     shared = base("shared", TOPOLOGY, Q)
     verdict = vouched.look(shared, at=10.0)
     assert (verdict.state, verdict.wait) == (State.WAITING, 30.0)
-    assert vouched.look(shared, [TOPOLOGY], at=90.0).state is State.ALIVE
-    assert vouched.look(shared, at=91.0).state is State.ORPHAN
+    assert vouched.look(shared, [TOPOLOGY], at=11.0).state is State.ALIVE
+    assert vouched.watch(shared, 12.0, 40.0).state is State.ORPHAN
 
 
 @pytest.mark.parametrize(
@@ -202,22 +294,17 @@ def test_of_two_topologies_with_one_prefix_only_the_labelled_resources_of_the_de
 
 
 @pytest.mark.parametrize(
-    ("created", "state", "wait"),
-    [
-        (1000.0, State.ORPHAN, 0.0),
-        (1070.0, State.ORPHAN, 0.0),
-        (1099.0, State.WAITING, 29.0),
-        (1100.0, State.WAITING, 30.0),
-        (1100.5, State.WAITING, 30.0),
-        (None, State.WAITING, 30.0),
-    ],
+    ("created", "wait"),
+    [(1000.0, 0.0), (1070.0, 0.0), (1099.0, 29.0), (1100.0, 30.0), (1100.5, 30.0), (None, 30.0)],
 )
 def test_in_a_single_look_the_resources_age_stands_for_the_absence(
-    vouched: Book, created: float | None, state: State, wait: float
+    vouched: Book, created: float | None, wait: float
 ) -> None:
-    verdict = vouched.look(base(created=created), at=5.0, engine_now=1100.0)
-    assert verdict.state is state
-    assert verdict.wait == wait
+    first = vouched.look(base(created=created), at=5.0, engine_now=1100.0)
+    assert first.wait == max(wait, 1.0), "two answers, a second apart"
+    second = vouched.look(base(created=created), at=6.0, engine_now=1100.0)
+    assert second.state is (State.WAITING if wait else State.ORPHAN)
+    assert second.wait == wait
 
 
 def test_in_a_single_look_age_alone_does_not_vouch() -> None:

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 import pytest
 
+from listener import evidence
 from listener.errors import NoAnswer
 from listener.evidence import Evidence, Memory, State, Verdict
 from listener.judge import Judge
@@ -36,13 +37,20 @@ class Court:
         self.look(MINE)
         self.look(THEIRS)
 
+    def pass_time(self, seconds: float) -> None:
+        """Answers come all the time, and are about something else."""
+        for _ in range(int(seconds)):
+            self.clock.now += 1.0
+            self.look(MINE)
+
     def look(self, resource: Resource, beside: Iterable[Resource] = ()) -> Verdict:
         """Ask, observe, weigh."""
         resources = [resource, *beside]
         answers = self.judge.ask({prefix for r in resources for prefix in r.prefixes})
         self.judge.observe(answers, resources)
         if beside:  # as a screening does, which looks at everything
-            self.judge.settle(answers, resources, listed=True)
+            here = frozenset(owner for r in resources for owner in r.owners)
+            self.judge.settle(answers, resources, here, listed=True)
         return self.judge.weigh(resource, answers)
 
 
@@ -83,7 +91,7 @@ def test_a_resource_known_by_its_name_alone_takes_the_weakest_evidence(court: Co
     court.first.rows.remove(TOPOLOGY)
     verdict = court.look(network())
     assert verdict.state is State.WAITING  # the second database never saw it
-    court.clock.now += 30.0
+    court.pass_time(30)
     assert court.look(network()).state is State.ORPHAN
 
     unvouched = Court()
@@ -110,7 +118,7 @@ def test_a_change_of_the_table_is_past_once_nothing_here_is_in_doubt(court: Cour
     court.first.rows.add(TOPOLOGY)
     assert court.look(base(), beside=[MINE, THEIRS]).state is State.ALIVE
     court.look(base("later", topology(Q)))
-    court.clock.now += 30.0
+    court.pass_time(30)
     assert court.look(base("later", topology(Q))).state is State.ORPHAN
 
 
@@ -122,7 +130,6 @@ def test_a_change_of_the_table_is_not_past_by_the_listing_at_hand_when_it_was_le
     assert court.look(base()).state is State.HELD, "it may have been here unlisted"
     court.first.rows.add(TOPOLOGY)
     court.look(base(), beside=[MINE, THEIRS])
-    court.clock.now += 30.0
     assert court.look(base("later", topology(Q))).state is State.WAITING
 
 
@@ -162,32 +169,33 @@ def test_with_the_policy_witnessed_time_proves_nothing() -> None:
     assert court.look(base()).state is State.ORPHAN
 
 
-def test_a_delay_runs_from_the_deletion_and_ends_with_the_return_of_the_row() -> None:
+def test_a_delay_is_time_observed_and_ends_with_the_return_of_the_row() -> None:
     court = Court(delay=60.0)
     court.vouch()
     court.first.rows.add(TOPOLOGY)
     court.look(base())
-    court.clock.now += 1000.0
-    court.first.rows.remove(TOPOLOGY)
-    waits = []
-    for _ in range(3):
-        verdict = court.look(base())
-        assert verdict.state is State.WAITING
-        waits.append(verdict.wait)
-        court.clock.now += 20.0
-    assert waits == [60.0, 40.0, 20.0]
-    court.first.rows.add(TOPOLOGY)
-    assert court.look(base()).state is State.ALIVE
     court.first.rows.remove(TOPOLOGY)
     assert court.look(base()).wait == 60.0
-    court.clock.now += 60.0
-    assert court.look(base()).state is State.ORPHAN
+    court.pass_time(20)
+    assert court.look(base()).wait == 40.0
+    court.clock.now += 1000.0  # an outage, in which it pauses
+    assert court.look(base()).wait == 40.0
+    court.pass_time(10)
+    assert court.look(base()).wait == 30.0
+    later = restarted(court, delay=60.0)
+    assert later.look(base()).wait == 30.0, "it outlives a restart"
+    later.pass_time(30)
+    assert later.look(base()).state is State.ORPHAN
+    later.first.rows.add(TOPOLOGY)
+    assert later.look(base()).state is State.ALIVE
+    later.first.rows.remove(TOPOLOGY)
+    assert later.look(base()).wait == 60.0
 
 
 def test_a_delay_does_not_put_off_what_an_operator_confirms() -> None:
     court = Court(delay=60.0)
     assert court.look(base()).state is State.HELD
-    assert court.judge.release([P], court.judge.token([P]))
+    assert court.judge.release([P], court.judge.token([P]), 0.0)
     assert court.look(base()).state is State.ORPHAN
 
 
@@ -196,23 +204,23 @@ def test_a_token_is_bound_to_all_databases(court: Court) -> None:
     court.second.identity = "restored"
     court.look(base())
     assert court.judge.token([P]) != token
-    assert not court.judge.release([P], token)
+    assert not court.judge.release([P], token, 0.0)
 
 
 # What outlives a restart.
 
 
-def restarted(court: Court) -> Court:
+def restarted(court: Court, delay: float = 0.0) -> Court:
     """Another process with the memory of the first."""
     later = Court()
     later.clock = court.clock
     later.databases = court.databases
     later.first, later.second = court.databases
-    later.evidence = [
-        Evidence(30.0, memory=evidence.memory, now=court.clock.now) for evidence in court.evidence
-    ]
+    memories = court.judge.news(everything=True)
+    now = court.clock.now
+    later.evidence = [Evidence(30.0, memory=memory, now=now) for memory in memories.values()]
     pairs = [(d.ask, e) for d, e in zip(later.databases, later.evidence, strict=True)]
-    later.judge = Judge(pairs)
+    later.judge = Judge(pairs, memories=memories.values(), delay=delay, now=now)
     return later
 
 
@@ -235,18 +243,6 @@ def test_a_table_that_was_replaced_between_two_runs_is_noticed(court: Court) -> 
     assert restarted(later).look(base()).state is State.HELD, "and this is remembered too"
 
 
-def test_what_was_witnessed_is_kept_for_ten_minutes_from_the_restart(court: Court) -> None:
-    court.first.rows.add(TOPOLOGY)
-    court.look(base())
-    court.first.rows.remove(TOPOLOGY)
-    court.clock.now += 5000.0
-    later = restarted(court)
-    for seconds, witnessed in ((0.0, True), (600.0, True), (0.1, False)):
-        later.clock.now += seconds
-        later.look(MINE, beside=[THEIRS])
-        assert later.evidence[0].witnessed(TOPOLOGY) is witnessed
-
-
 def test_news_is_told_once(court: Court) -> None:
     assert set(court.judge.news()) == {0, 1}
     assert court.judge.news() == {}
@@ -256,3 +252,28 @@ def test_news_is_told_once(court: Court) -> None:
     assert set(news) == {1}
     assert isinstance(news[1], Memory)
     assert TOPOLOGY in news[1].witnessed
+
+
+def test_what_left_this_host_is_forgotten_after_a_day_and_not_before(court: Court) -> None:
+    court.first.rows.add(TOPOLOGY)
+    court.look(base())
+    court.first.rows.remove(TOPOLOGY)
+    for seconds, witnessed in ((86_400.0, True), (0.5, False)):
+        court.clock.now += seconds
+        court.look(MINE, beside=[THEIRS])
+        assert court.evidence[0].witnessed(TOPOLOGY) is witnessed, "a deploy may still go on"
+    assert court.evidence[0].witnessed(MINE.owners[0])
+
+
+def test_of_too_many_the_oldest_are_forgotten_and_counted(
+    court: Court, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    court.first.rows.add(TOPOLOGY)
+    court.look(base())
+    court.first.rows.remove(TOPOLOGY)
+    court.clock.now += 1.0
+    monkeypatch.setattr(evidence, "MOST_REMEMBERED", 2)
+    court.look(MINE, beside=[THEIRS])
+    assert not court.evidence[0].witnessed(TOPOLOGY)
+    assert court.evidence[0].witnessed(MINE.owners[0])
+    assert court.judge.forgotten == 2, "the id and its prefix"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import subprocess
 import sys
@@ -11,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from listener.database.sqlite import SqliteTopologies
 from listener.evidence import Memory
 from listener.ledger import LARGEST, UNBELIEVED, StateDirectory
 from tests.world.parts import TOPOLOGY, P
@@ -38,11 +41,26 @@ def file_of(state: StateDirectory) -> Path:
 
 
 @pytest.mark.parametrize(
-    "memory", [MEMORY, Memory("other"), Memory("x", frozenset(), vouched=False, replaced=True)]
+    "memory",
+    [
+        MEMORY,
+        Memory("other"),
+        Memory("x", frozenset(), vouched=False, replaced=True),
+        Memory(
+            "x",
+            unproven=frozenset({TOPOLOGY}),
+            pending=frozenset({P}),
+            excused=frozenset({P, TOPOLOGY}),
+            reported=frozenset({TOPOLOGY}),
+            absent={TOPOLOGY: 1.5},
+        ),
+    ],
 )
 def test_what_is_saved_is_loaded(state: StateDirectory, memory: Memory) -> None:
     state.ledger(NAME).save(memory)
-    assert state.ledger(NAME).load() == memory
+    loaded = state.ledger(NAME).load()
+    assert loaded == memory
+    assert loaded.absent == memory.absent
     assert file_of(state).stat().st_mode & 0o777 == 0o600
     assert (state.path / "lock").stat().st_mode & 0o777 == 0o600
     assert state.path.stat().st_mode & 0o777 == 0o700
@@ -125,7 +143,33 @@ def test_the_ledger_of_another_database_is_never_believed(
     (other,) = set(state.path.glob("ledger-*.json")) - {foreign}
     foreign.replace(other)
     assert state.ledger(NAME + "2").load() == UNBELIEVED
-    assert "of another version or database" in log[0]["message"]
+    assert "of another database" in log[0]["message"]
+
+
+def test_the_ledger_of_the_release_before_is_read_and_its_identity_brought_up_to_date(
+    state: StateDirectory, tmp_path: Path
+) -> None:
+    path = tmp_path / "decnet.db"
+    database = SqliteTopologies(path)
+    content = {
+        "version": 2,
+        "database": database.name,
+        "identity": f"{path} 65025:1234 of 1764300000000000000 schema 7",
+        "vouched": True,
+        "replaced": False,
+        "position": 12,
+        "witnessed": sorted({TOPOLOGY, P}),
+        "former": [],
+    }
+    body = json.dumps(content)
+    ledger = state.ledger(database.name)
+    ledger.save(MEMORY)  # which makes the file
+    file_of(state).write_text(f"{hashlib.sha256(body.encode()).hexdigest()}\n{body}")
+    memory = ledger.load(database.upgraded)
+    assert memory == Memory(
+        f"{path} 1234 of 1764300000000000000 schema 7", frozenset({TOPOLOGY, P}), vouched=True
+    )
+    assert memory.position == 12
 
 
 def test_a_second_process_may_read_and_not_write(state: StateDirectory) -> None:

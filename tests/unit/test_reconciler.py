@@ -274,8 +274,8 @@ def test_a_screening_tells_what_is_held_and_by_which_token_it_is_released(world:
     found = world.reconciler.screen()
     assert found.held == dict.fromkeys((P, Q), "no row of this database owns anything on this host")
     assert found.orphans == {}
-    assert world.judge.release([P], found.token) is False
-    assert world.judge.release(found.held, found.token) is True
+    assert world.judge.release([P], found.token, 0.0) is False
+    assert world.judge.release(found.held, found.token, 0.0) is True
     assert set(world.reconciler.screen().orphans) == {P, Q}
 
 

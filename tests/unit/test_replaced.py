@@ -44,7 +44,8 @@ class Court:
             ]
         )
         self.judge.observe(answers, resources)
-        self.judge.settle(answers, resources, listed=listed)
+        here = frozenset(owner for r in resources for owner in r.owners)
+        self.judge.settle(answers, resources, here, listed=listed)
         return self.judge.weigh(resource, answers)
 
     def memories(self) -> list[Memory]:
@@ -121,10 +122,10 @@ def test_of_two_absences_observed_in_the_wrong_order_both_count() -> None:
 
 def test_nothing_is_forgotten_before_it_is_known_what_is_on_this_host() -> None:
     court = Court(Memory("one", frozenset({TOPOLOGY, P}), vouched=True))
-    court.look(NEIGHBOUR, set(), at=10_000.0)
-    assert court.look(base(), set(), at=10_001.0).state is State.ORPHAN
+    court.look(NEIGHBOUR, set(), at=100_000.0)
+    assert court.look(base(), set(), at=100_001.0).state is State.ORPHAN
     court = Court(Memory("one", frozenset({TOPOLOGY, P}), vouched=True))
-    court.look(NEIGHBOUR, set(), at=10_000.0, listed=True)
+    court.look(NEIGHBOUR, set(), at=100_000.0, listed=True)
     assert TOPOLOGY not in court.memories()[0].witnessed
 
 
