@@ -7,8 +7,8 @@ Absence alone is not: an empty database, a dump being restored or somebody else'
 *Unwitnessed*: the absence counts when it was *observed* for the length of the grace, or the feed
 reported the deletion; when the database is *vouched for*, because something on this host is, or
 was, owned by a row of it; and when it is *current*, for a database that is behind its origin
-answers "no such row" of what is alive. It is current where it can be seen to be the origin; or, for
-a copy gets all changes in their order, where it has come past the birth of the topology: it shows a
+answers "no such row" of what is alive. It is current where it is seen to be the origin, or a copy
+that gets all changes in their order and has come past the birth of the topology, for it shows a
 younger one of this host as deployed already.
 Everything else is *held*: it stays until an operator confirms it with a token that is bound to the
 databases and these prefixes. :mod:`listener.unproven` has one more reason to hold.
@@ -36,6 +36,11 @@ from listener.naming import PREFIX_LENGTH, prefix_of
 from listener.reports import Reports
 from listener.unproven import DAY, MOST_REMEMBERED
 
+UNSEEN = (
+    "a topology of another database that was deployed while no listener watched cannot be told from"
+    " an orphan; --policy witnessed protects it"
+)
+"""What no rule here can see, as a sentence for whoever has the policy *absent*."""
 OUTAGE = 5.0
 """Seconds without a good answer that are an outage."""
 LOOKS_APART = 1.0

@@ -41,7 +41,7 @@ from listener.errors import (
     may_pass,
     presentable,
 )
-from listener.evidence import Answer
+from listener.evidence import UNSEEN, Answer
 from listener.health import Link, Pulse
 from listener.index import PrefixIndex
 from listener.judge import Ask, Judge
@@ -159,10 +159,12 @@ class Listener:
             ),
         ]
         logger.bind(event="started").info(
-            "listening to {} and {}{}",
+            "listening to {} and {}{}, with the policy {}{}",
             self._settings.docker_host,
             " and ".join(database.topologies.name for database in self._databases),
             ", removing nothing" if self._settings.dry_run else "",
+            self._settings.policy,
+            f": {UNSEEN}" if self._settings.policy == "absent" else "",
         )
         for name, loop in loops:
             supervised = partial(self._supervise, loop, self._pulse(name))

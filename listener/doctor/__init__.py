@@ -19,11 +19,12 @@ import click
 
 from listener.doctor import database, engine, host
 from listener.errors import ConfigurationError, presentable
-from listener.findings import Finding, Status, failed
+from listener.evidence import UNSEEN
+from listener.findings import Finding, Status, failed, ok
 from listener.settings import Settings
 from listener.sides import open_engine, open_tables
 
-UNSEEN = {"docker.reachable", "database.reachable", "database.table"}
+UNREACHED = {"docker.reachable", "database.reachable", "database.table"}
 """Where one of these fails there was nothing to look at."""
 OPTIONS = "options."
 """How the ids begin of what is wrong with the options."""
@@ -50,7 +51,7 @@ class Diagnosis:
         faults = [finding.id for finding in self.findings if finding.status is Status.FAULT]
         if any(id_.startswith(OPTIONS) for id_ in faults):
             return 2
-        if not UNSEEN.isdisjoint(faults):
+        if not UNREACHED.isdisjoint(faults):
             return 3
         return 1 if faults else 0
 
@@ -94,6 +95,7 @@ def doctor(settings: Settings) -> Diagnosis:
         ]
         if wrong is not None:
             sections.append(("the databases", [_misgiven("databases", wrong)]))
+        sections.append(("the evidence", [_policy(settings)]))
         for table in tables:
             sections.append((table.name, list(database.examine(table, settings))))
         sections.append(("the state directory", list(host.state(settings.state_path))))
@@ -107,6 +109,12 @@ def _engine(settings: Settings) -> Iterator[Finding]:
         yield _misgiven("docker", error)
     else:
         yield from engine.examine(opened, settings)
+
+
+def _policy(settings: Settings) -> Finding:
+    if settings.policy == "witnessed":
+        return ok("evidence.policy", "only what was seen alive before is removed")
+    return ok("evidence.policy", UNSEEN)
 
 
 def _misgiven(what: str, error: ConfigurationError) -> Finding:
