@@ -48,6 +48,7 @@ class MysqlTopologies(ServerTopologies):
         """
     )
 
+    _HEX = "hex"
     _NOW = sa.text("SELECT UNIX_TIMESTAMP(SYSDATE(6))")
     _RIGHTS = sa.text(
         """

@@ -58,6 +58,7 @@ class PostgresTopologies(ServerTopologies):
         """
     )
 
+    _HEX = "to_hex"
     _NOW = sa.text("SELECT extract(epoch FROM clock_timestamp())")
     _RIGHTS = sa.text(
         """

@@ -16,11 +16,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib.resources import files
 from typing import Any, ClassVar
-from uuid import UUID
 
 import sqlalchemy as sa
 
-from listener.database.topologies import TABLE, Reading, Topologies, rows_with, table, words_of
+from listener.database.topologies import TABLE, Reading, Topologies, table, words_of
 from listener.errors import NoAnswer, PushUnavailable
 from listener.findings import Finding, clock, ok, warning
 
@@ -30,6 +29,10 @@ READ_TIMEOUT = 30
 """Seconds until an answer that does not come is given up."""
 MOST_AT_ONCE = 8
 """Connections to ask by; all but one are closed after use, for servers count those of a fleet."""
+FIRST_PROBE, REST = 0x12345600, "-0000-0000-0000-000000000000"
+PROBES = frozenset(f"{FIRST_PROBE + pair:08x}{REST}" for pair in range(256))
+"""Ids whose prefixes end in every pair of hex digits: a collation that hides an id takes the last
+digits of its prefix for one letter or number, and in no known one these are more than two."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +79,8 @@ class ServerTopologies(Topologies):
     }
     _NOW: ClassVar[sa.TextClause]
     """Asks for the seconds since the epoch."""
+    _HEX: ClassVar[str]
+    """The function that writes a number in hex digits."""
 
     def __init__(
         self,
@@ -178,27 +183,42 @@ class ServerTopologies(Topologies):
     def _check_order(self, connection: sa.Connection, asked: sa.TableClause, identity: str) -> None:
         """See once for each incarnation that the column orders ids as the ranges take it.
 
-        Numeric collations and MariaDB's own type for UUIDs do not, and hide rows without an error.
+        Numeric collations, those in which two digits are one letter, as aa is in Danish and dd in
+        Welsh, and MariaDB's own type for UUIDs do not, and hide rows without an error. PostgreSQL's
+        own orders by bytes.
         """
-        if identity == self._ordered:
+        if identity == self._ordered or isinstance(asked.c.id.type, sa.Uuid):
             return
-        id_ = asked.c.id
-        probe = "12345679-0000-0000-0000-000000000000"
-        # A value in the column's own type and collation, without a row that holds it.
-        values = sa.union_all(
-            sa.select(id_).where(sa.false()),
-            sa.select(sa.literal(UUID(probe), sa.Uuid))
-            if isinstance(id_.type, sa.Uuid)
-            else sa.select(sa.literal(probe)),
-        ).subquery()
-        found = connection.scalars(*rows_with([probe[:8]], values)).all()
-        if [str(id_) for id_ in found] != [probe]:
+        found = {str(id_) for id_, in_range in connection.execute(self._probe(asked)) if in_range}
+        if found != PROBES:
             raise self.no_answer(
                 "holds or orders the ids in a way that hides rows; give the column id a text type"
                 " with a collation such as C or utf8mb4_bin",
                 "order",
             )
         self._ordered = identity
+
+    def _probe(self, asked: sa.FromClause) -> sa.Select[str, bool]:
+        """Asks of each of PROBES whether the range of its prefix finds it.
+
+        They are values of the column's own type and collation, without a row that holds them; a
+        union with the column makes them that. Compared in the condition, MariaDB would compare them
+        before.
+        """
+        id_ = asked.c.id
+        pair = sa.select(sa.literal(FIRST_PROBE).label("number")).cte("pair", recursive=True)
+        pair = pair.union_all(
+            sa.select(pair.c.number + 1).where(pair.c.number + 1 < FIRST_PROBE + len(PROBES))
+        )
+        low, high = (
+            sa.func.lower(getattr(sa.func, self._HEX)(pair.c.number + step)) for step in (0, 1)
+        )
+        probes = sa.union_all(
+            sa.select(id_, id_.label("low"), id_.label("high")).where(sa.false()),
+            sa.select(sa.func.concat(low, REST), low, high),
+        ).subquery()
+        in_range = sa.and_(probes.c.id >= probes.c.low, probes.c.id < probes.c.high)
+        return sa.select(probes.c.id, in_range)
 
     def _connect(self) -> sa.Connection:
         try:
