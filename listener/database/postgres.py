@@ -49,11 +49,56 @@ class PostgresTopologies(ServerTopologies):
                     THEN substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8) END,
                -- What of the log is on disk for good goes back only with the whole server.
                CASE WHEN NOT pg_is_in_recovery()
-                    THEN (pg_current_wal_flush_lsn() - '0/0')::bigint ELSE 0 END
+                    THEN (pg_current_wal_flush_lsn() - '0/0')::bigint ELSE 0 END,
+               source.subscriptions, source.elsewhere,
+               pglogical.subscribed, pglogical.needed
         FROM pg_class c
         JOIN pg_namespace n ON n.oid = c.relnamespace
         LEFT JOIN pg_attribute a ON a.attrelid = c.oid AND a.attname = 'id'
         CROSS JOIN pg_control_system() s
+        CROSS JOIN LATERAL (
+            -- A row may come by the table, by what is beneath it, or by what it is a partition of.
+            WITH RECURSIVE beneath (oid) AS (
+                SELECT c.oid
+                UNION SELECT i.inhrelid FROM pg_inherits i JOIN beneath b ON b.oid = i.inhparent
+            ), above (oid) AS (
+                SELECT c.oid
+                UNION SELECT i.inhparent FROM pg_inherits i JOIN above a ON a.oid = i.inhrelid
+            ), family (oid) AS (SELECT oid FROM beneath UNION SELECT oid FROM above)
+            SELECT string_agg(
+                       DISTINCT quote_ident(s.subname)
+                       || CASE WHEN s.subenabled THEN '' ELSE ' (disabled)' END, ', '
+                   ) AS subscriptions,
+                   string_agg(
+                       DISTINCT f.oid::regclass::text, ', '
+                   ) FILTER (WHERE t.relkind = 'f') AS elsewhere
+            FROM family f
+            JOIN pg_class t ON t.oid = f.oid
+            LEFT JOIN pg_subscription_rel r ON r.srrelid = f.oid
+            LEFT JOIN pg_subscription s ON s.oid = r.srsubid
+        ) source
+        LEFT JOIN LATERAL (
+            -- Which tables a subscription of it fills is known on the other side alone. The query
+            -- is a text, for most servers have no such table, and asks no view, which may do more.
+            SELECT CASE WHEN may.enter AND may.read THEN
+                       query_to_xml('SELECT 1 FROM pglogical.subscription LIMIT 1', false, true, '')
+                       ::text LIKE '%<row%'
+                   END AS subscribed,
+                   concat_ws('; ',
+                       CASE WHEN NOT may.enter
+                            THEN 'GRANT USAGE ON SCHEMA pglogical TO ' || may.account END,
+                       CASE WHEN NOT may.read
+                            THEN 'GRANT SELECT ON pglogical.subscription TO ' || may.account END
+                   ) AS needed
+            FROM pg_namespace ns
+            JOIN pg_class t ON t.relnamespace = ns.oid
+            CROSS JOIN LATERAL (
+                SELECT has_schema_privilege(ns.oid, 'USAGE') AS enter,
+                       has_table_privilege(t.oid, 'SELECT') AS read,
+                       quote_ident(current_user) AS account
+            ) may
+            WHERE ns.nspname = 'pglogical' AND t.relname = 'subscription' AND t.relkind = 'r'
+        ) pglogical ON true
         WHERE c.oid = to_regclass(:name)
         """
     )
@@ -77,7 +122,7 @@ class PostgresTopologies(ServerTopologies):
         row = connection.execute(self._WHO, {"name": name}).one_or_none()
         if row is None:
             raise self.no_table()
-        found, oid, kind, collation, is_uuid, replica, hidden, system, timeline, position = row
+        found, oid, kind, collation, is_uuid, replica, hidden, system, timeline, position = row[:10]
         if kind not in ("r", "p"):
             raise self._view()
         if hidden:
@@ -86,7 +131,8 @@ class PostgresTopologies(ServerTopologies):
                 "row-security",
             )
         identity = f"{system}/{timeline or 'replica'} table {oid} collation {collation}"
-        return Look(found, identity, position, replica=replica, uuid=is_uuid)
+        behind = _behind(*row[10:])
+        return Look(found, identity, position, replica=replica, uuid=is_uuid, behind=behind)
 
     def _beyond_need(self, reading: Reading) -> tuple[str, str]:
         row = reading.connection.execute(self._RIGHTS, {"name": reading.name}).one()
@@ -140,6 +186,35 @@ class PostgresTopologies(ServerTopologies):
             psycopg.Error: the server cannot be reached, or refuses.
         """
         return _Connection.connect(**self.connect_parameters())
+
+
+def _behind(
+    subscriptions: str | None, elsewhere: str | None, subscribed: bool | None, needed: str | None
+) -> str:
+    """Why the table may be behind the origin of its rows, as a predicate; empty if it is that."""
+    if subscriptions:
+        return (
+            f"is filled by the logical subscription {subscriptions}, and may be behind the"
+            " publisher; give the publisher's URL, or drop the subscription where this is the origin"
+            " by now"
+        )
+    if elsewhere:
+        return (
+            f"has rows on another server, by the foreign table {elsewhere}, and cannot tell whether"
+            " that one is behind; give the URL of a table that has them all"
+        )
+    if needed:
+        return (
+            "has pglogical and does not let this role see whether a subscription of it fills the"
+            f" table; as an owner: {needed}"
+        )
+    if subscribed:
+        return (
+            "has a subscription of pglogical, which may fill the table, and may be behind its"
+            " provider; give the provider's URL, or drop the subscription where this is the origin"
+            " by now"
+        )
+    return ""
 
 
 class _Connection(psycopg.Connection[tuple[Any, ...]]):
