@@ -69,11 +69,9 @@ class PostgresTopologies(ServerTopologies):
                        DISTINCT quote_ident(s.subname)
                        || CASE WHEN s.subenabled THEN '' ELSE ' (disabled)' END, ', '
                    ) AS subscriptions,
-                   string_agg(
-                       DISTINCT f.oid::regclass::text, ', '
-                   ) FILTER (WHERE t.relkind = 'f') AS elsewhere
+                   string_agg(DISTINCT t.ftrelid::regclass::text, ', ') AS elsewhere
             FROM family f
-            JOIN pg_class t ON t.oid = f.oid
+            LEFT JOIN pg_foreign_table t ON t.ftrelid = f.oid
             LEFT JOIN pg_subscription_rel r ON r.srrelid = f.oid
             LEFT JOIN pg_subscription s ON s.oid = r.srsubid
         ) source
@@ -195,8 +193,8 @@ def _behind(
     if subscriptions:
         return (
             f"is filled by the logical subscription {subscriptions}, and may be behind the"
-            " publisher; give the publisher's URL, or drop the subscription where this is the origin"
-            " by now"
+            " publisher; give the publisher's URL, or drop the subscription if this is the origin"
+            " now"
         )
     if elsewhere:
         return (
@@ -211,8 +209,7 @@ def _behind(
     if subscribed:
         return (
             "has a subscription of pglogical, which may fill the table, and may be behind its"
-            " provider; give the provider's URL, or drop the subscription where this is the origin"
-            " by now"
+            " provider; give the provider's URL, or drop the subscription if this is the origin now"
         )
     return ""
 

@@ -31,8 +31,8 @@ MOST_AT_ONCE = 8
 """Connections to ask by; all but one are closed after use, for servers count those of a fleet."""
 FIRST_PROBE, REST = 0x12345600, "-0000-0000-0000-000000000000"
 PROBES = frozenset(f"{FIRST_PROBE + pair:08x}{REST}" for pair in range(256))
-"""Ids whose prefixes end in every pair of hex digits: a collation that hides an id takes the last
-digits of its prefix for one letter or number, and in no known one these are more than two."""
+"""Ids whose prefixes end in every pair of hex digits: no known collation takes more than two for
+one letter, and a pair before the end is the same in both ends of the range."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,11 +199,10 @@ class ServerTopologies(Topologies):
         self._ordered = identity
 
     def _probe(self, asked: sa.FromClause) -> sa.Select[str, bool]:
-        """Asks of each of PROBES whether the range of its prefix finds it.
+        """Asks for PROBES, and of each whether the range of its prefix finds it.
 
-        They are values of the column's own type and collation, without a row that holds them; a
-        union with the column makes them that. Compared in the condition, MariaDB would compare them
-        before.
+        They are no rows, but a union with the column gives them its type and collation. They are
+        not compared in a condition, which MariaDB would move into the union, before it does that.
         """
         id_ = asked.c.id
         pair = sa.select(sa.literal(FIRST_PROBE).label("number")).cte("pair", recursive=True)
