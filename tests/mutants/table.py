@@ -273,6 +273,22 @@ MUTANTS = (
         "servers/test_answers.py::test_active_row_level_security_is_no_answer",
     ),
     Mutant(
+        "trusting the copy of a table",
+        "a table that a subscription fills is behind",
+        "database/postgres.py",
+        "    if subscriptions:\n",
+        "    if False:\n",
+        "servers/test_currency_postgres.py::test_a_table_that_a_subscription_fills_is_behind_until_it_is_dropped",
+    ),
+    Mutant(
+        "trying one pair of digits",
+        "a column whose order hides rows is no answer",
+        "database/server.py",
+        "        if found != PROBES:\n",
+        "        if not found:\n",
+        "servers/test_order.py::test_a_column_that_hides_a_living_topology_is_no_answer",
+    ),
+    Mutant(
         "asking in a snapshot",
         "each question sees what was committed before it",
         "database/server.py",

@@ -32,7 +32,7 @@ COLLATIONS = {
 HIDDEN = "SELECT id FROM ids WHERE id < low OR id >= high"
 
 
-def refused(topologies: ServerTopologies, asked: sa.FromClause, connection: sa.Connection) -> bool:
+def refused(topologies: ServerTopologies, asked: sa.TableClause, connection: sa.Connection) -> bool:
     """Whether a column is not asked, for its order or because it cannot be tried."""
     try:
         topologies._check_order(connection, asked, str(object()))
