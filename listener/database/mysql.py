@@ -9,15 +9,19 @@ import pymysql
 import sqlalchemy as sa
 
 from listener.database.feeds import Feed
-from listener.database.feeds.mysql import BinlogFeed, quoted
+from listener.database.feeds.mysql import BinlogFeed
+from listener.database.origin import behind, make_causal, quoted
 from listener.database.server import CONNECT_TIMEOUT, READ_TIMEOUT, Look, ServerTopologies
 from listener.database.topologies import TABLE, Reading
 
 YOUNG = 1.1
 """Seconds within which another table may get the same time of creation: it is told in whole ones,
 and a file system's clock lags by some milliseconds."""
-NEEDED = ("USAGE", "SELECT", "REPLICATION SLAVE", "REPLICATION CLIENT", "BINLOG MONITOR")
-"""The rights that are needed, as information_schema calls them; the last is MariaDB's."""
+NEEDED = (
+    *("USAGE", "SELECT", "REPLICATION SLAVE", "REPLICATION CLIENT"),
+    *("BINLOG MONITOR", "SLAVE MONITOR"),
+)
+"""The rights that are needed, as information_schema calls them; the last two are MariaDB's."""
 NAMED = 4
 """How many rights too many are named."""
 
@@ -26,7 +30,7 @@ class MysqlTopologies(ServerTopologies):
     """The table in MySQL or MariaDB."""
 
     push_takes = "takes no triggers, but settings and rights; topology-reaper feed sql prints them"
-    needs = "has SELECT, REPLICATION SLAVE and REPLICATION CLIENT"
+    needs = "has SELECT, REPLICATION SLAVE, REPLICATION CLIENT and, in MariaDB, SLAVE MONITOR"
     proves: ClassVar[Mapping[str, str]] = {
         aspect: holds
         for aspect, holds in ServerTopologies.proves.items()
@@ -42,7 +46,7 @@ class MysqlTopologies(ServerTopologies):
         """
         SELECT table_schema, table_type, UNIX_TIMESTAMP(create_time),
                UNIX_TIMESTAMP(SYSDATE(6)) - UNIX_TIMESTAMP(create_time) BETWEEN 0 AND :young,
-               @@global.read_only, @@global.server_id
+               @@global.read_only, @@global.innodb_read_only, @@global.server_id
         FROM information_schema.tables
         WHERE table_schema = COALESCE(:schema, DATABASE()) AND table_name = :name
         """
@@ -67,15 +71,27 @@ class MysqlTopologies(ServerTopologies):
         row = connection.execute(self._WHO, parameters).one_or_none()
         if row is None:
             raise self.no_table()
-        found, kind, created, is_new, read_only, server = row
+        found, kind, created, is_new, *read_only, server = row
         if kind.endswith("VIEW"):
             raise self._view()
         return Look(
             found,
             f"server {server} table of {created}",
             too_new=bool(is_new),
-            replica=str(read_only).upper() not in ("0", "OFF"),
+            replica=any(str(value).upper() not in ("0", "OFF") for value in read_only),
         )
+
+    def _behind(self, connection: sa.Connection, looked: Look) -> str:  # noqa: ARG002
+        return behind(connection)
+
+    def remedy(self, said: str) -> str:
+        """What a driver's words mean, as a predicate."""
+        if said.startswith("WSREP has not yet prepared"):
+            return (
+                "is a node of a Galera cluster that is cut off from it, or not ready;"
+                f" give the URL of one that is in its primary component ({said})"
+            )
+        return super().remedy(said)
 
     def _beyond_need(self, reading: Reading) -> tuple[str, str]:
         # What comes from a role does not show here.
@@ -94,12 +110,18 @@ class MysqlTopologies(ServerTopologies):
         return self.script("mysql.sql")
 
     def connect(self) -> pymysql.Connection[Any]:
-        """A new connection of the driver's own.
+        """A new connection of the driver's own, in which no read is behind the server's cluster.
 
         Raises:
             pymysql.Error: the server cannot be reached, or refuses.
         """
-        return pymysql.connect(**self.connect_parameters())
+        connection = pymysql.connect(**self.connect_parameters())
+        try:
+            make_causal(connection)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
 
     def connect_parameters(self) -> dict[str, Any]:
         """What the driver is told for a new connection."""

@@ -171,7 +171,7 @@ class ServerTopologies(Topologies):
                     position=looked.position,
                     too_new=looked.too_new,
                     replica=looked.replica,
-                    behind="" if self._allow_replica else looked.behind,
+                    behind="" if self._allow_replica else self._behind(connection, looked),
                 )
                 # The first question locked the table against being dropped, but not before that.
                 if self._look(connection, looked.schema) != looked:
@@ -236,6 +236,14 @@ class ServerTopologies(Topologies):
         Raises:
             NoAnswer: what the server would answer may not be the truth.
         """
+
+    def _behind(self, connection: sa.Connection, looked: Look) -> str:  # noqa: ARG002
+        """Why the server may be behind the origin of its rows, as a predicate.
+
+        Found out before the rows are read, and once: who was the origin then has all that was
+        committed until then. For servers that tell it by a statement of its own.
+        """
+        return looked.behind
 
     def no_table(self) -> NoAnswer:
         """The error that says that there is none."""

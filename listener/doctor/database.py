@@ -21,7 +21,7 @@ def examine(table: Topologies, settings: Settings) -> Iterator[Finding]:
     table.traceless = True
     yield from table.outside()
     try:
-        found, answered = reach(partial(_ask, table), settings.timeout)
+        found, answered = reach(partial(_ask, table, settings), settings.timeout)
     except NoAnswer as error:
         yield failed("database.reachable", error, _ASK_AGAIN)
         return
@@ -30,7 +30,7 @@ def examine(table: Topologies, settings: Settings) -> Iterator[Finding]:
         yield _feed(table, settings)
 
 
-def _ask(table: Topologies) -> tuple[list[Finding], bool]:
+def _ask(table: Topologies, settings: Settings) -> tuple[list[Finding], bool]:
     """What shows in one transaction, and whether its answer may be trusted.
 
     Raises:
@@ -40,7 +40,8 @@ def _ask(table: Topologies) -> tuple[list[Finding], bool]:
         with table.reading() as reading:
             reading.connection.execute(*rows_with((), reading.table))
             identity = ok("database.identity", reading.identity)
-            return [*_proven(table, reading), identity, *table.inside(reading)], True
+            found = [*_proven(table, reading), _current(reading, settings), identity]
+            return [*found, *table.inside(reading)], True
     except NoAnswer as error:
         if error.aspect == "reachable":
             raise
@@ -59,6 +60,18 @@ def _proven(table: Topologies, answer: Reading | NoAnswer) -> Iterator[Finding]:
             yield warning(id_, message, "give the primary's URL")
         else:
             yield ok(id_, f"it {holds}")
+
+
+def _current(reading: Reading, settings: Settings) -> Finding:
+    """Whether a row that is not there may be one that has not come yet."""
+    id_ = "database.current"
+    if settings.allow_replica:
+        return ok(id_, "it is believed whether it is current or not, as --allow-replica says")
+    if reading.behind:
+        why, _, remedy = reading.behind.partition("; ")
+        consequence = "so only rows that were seen in it count as deleted"
+        return warning(id_, f"it {why}, {consequence}", remedy or "give the origin's URL")
+    return ok(id_, "it is the origin of its rows")
 
 
 def _feed(table: Topologies, settings: Settings) -> Finding:

@@ -37,6 +37,7 @@ from pymysqlreplication.row_event import DeleteRowsEvent, UpdateRowsEvent
 
 from listener.database.feeds import Hint
 from listener.database.feeds.hangup import hang_up
+from listener.database.origin import quoted
 from listener.database.topologies import TABLE, Reading
 from listener.errors import NoAnswer, PushUnavailable
 from listener.naming import ID
@@ -350,9 +351,3 @@ class BinlogFeed:
         for connection in connections:
             if connection.open:
                 connection.close()
-
-
-def quoted(account: str) -> str:
-    """An account as CURRENT_USER() tells it, in the form that statements take."""
-    user, _, host = account.rpartition("@")
-    return f"'{user}'@'{host}'"
