@@ -379,6 +379,53 @@ class PrivateMariaDB(PrivateServer):
         self.execute(f"DROP DATABASE {name}")
 
 
+class PrivateGalera(PrivateMariaDB):
+    """A node of a Galera cluster of MariaDB.
+
+    Args:
+        peer: makes this a node of its cluster; it must have replicated nothing yet that lasts.
+    """
+
+    programs: ClassVar[Mapping[str, str]] = {
+        **PrivateMariaDB.programs,
+        "/usr/lib/galera/libgalera_smm.so": "galera-4",
+    }
+
+    def __init__(self, *, peer: PrivateGalera | None = None) -> None:
+        super().__init__()
+        self._peer = peer
+        self._cluster_port = free_port()
+        if peer is not None:
+            self.password = peer.password
+
+    def _serve(self) -> Sequence[str]:
+        ports = {
+            "gmcast.listen_addr": f"tcp://127.0.0.1:{self._cluster_port}",
+            "ist.recv_addr": f"127.0.0.1:{free_port()}",
+        }
+        provider = ";".join(f"{name}={value}" for name, value in ports.items())
+        return (
+            *(*super()._serve(), "--wsrep-on=ON", "--innodb-autoinc-lock-mode=2"),
+            *("--wsrep-provider=/usr/lib/galera/libgalera_smm.so", *self._join()),
+            *("--wsrep-node-address=127.0.0.1", f"--wsrep-provider-options={provider}"),
+        )
+
+    def _join(self) -> Sequence[str]:
+        """The options that make a cluster, or lead to the peer's.
+
+        No copy of its data is taken, for they are alike when both are new: this says that it has
+        them up to now, and is sent what follows.
+        """
+        if self._peer is None:
+            return ("--wsrep-cluster-address=gcomm://", "--wsrep-new-cluster")
+        status = dict(self._peer.execute("SHOW GLOBAL STATUS LIKE 'wsrep%'"))
+        cluster, position = status["wsrep_local_state_uuid"], status["wsrep_last_committed"]
+        saved = self.data / "grastate.dat"
+        saved.write_text(f"version: 2.1\nuuid: {cluster}\nseqno: {position}\n")
+        shutil.chown(saved, self.system_user)
+        return (f"--wsrep-cluster-address=gcomm://127.0.0.1:{self._peer._cluster_port}",)
+
+
 def _program(name: str) -> str:
     return which(f"/usr/lib/postgresql/*/bin/{name}") or name
 

@@ -1,0 +1,202 @@
+"""MariaDB that may be behind the origin of its rows says so, and one that is cut off says nothing.
+
+The servers here are the tests' own, and the tests of a pair come in the order of its life.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
+
+import pymysql
+import pytest
+import sqlalchemy as sa
+
+from listener.errors import NoAnswer
+from tests.servers.conftest import HEARING, Open, Opened, one_line
+from tests.support.decnet import new_id
+from tests.support.process import eventually
+from tests.support.rows import Rows
+from tests.support.servers import PrivateGalera, PrivateMariaDB
+
+DATABASE = "decnet"
+ROW = new_id("aaaaaaaa")
+PASSWORD = "as documented"
+SEES = "GRANT SLAVE MONITOR ON *.* TO {}"
+"""What lets an account see whether a server is a replica."""
+
+
+def make_table(server: PrivateMariaDB) -> None:
+    """A database with an old enough table of one row, and accounts with and without the right."""
+    server.execute(f"CREATE DATABASE {DATABASE}")
+    with Rows(server.url(database=DATABASE)) as rows:
+        rows.create_table()
+        rows.insert(ROW)
+    for name in ("plain", "seeing"):
+        server.execute(f"CREATE USER {name} IDENTIFIED BY '{PASSWORD}'")
+        for grant in HEARING[PrivateMariaDB]:
+            server.execute(grant.format(name, database=DATABASE))
+    server.execute(SEES.format("seeing"))
+
+
+def account(server: PrivateMariaDB, user: str) -> str:
+    """The URL by which an account opens the table."""
+    return server.url(user=user, password=PASSWORD, database=DATABASE)
+
+
+def shows(topologies: Opened, prefix: str) -> bool:
+    """Whether it has a row with this prefix, where it answers."""
+    try:
+        return bool(topologies.ask([prefix]).ids)
+    except NoAnswer:
+        return False
+
+
+# Replicas.
+
+
+@pytest.fixture(scope="module")
+def primary(no_foreign_server: None) -> Iterator[PrivateMariaDB]:  # noqa: ARG001
+    """A server that never was a replica, with the table."""
+    with PrivateMariaDB() as server:
+        make_table(server)
+        yield server
+
+
+def grant_for(user: str) -> str:
+    """What an answer says where an account is not shown sources."""
+    return f"; run GRANT SLAVE MONITOR ON *.* TO '{user}'@'%'"
+
+
+def follow(server: PrivateMariaDB, primary: PrivateMariaDB, name: str = "") -> None:
+    """Give it a source; it does not start to replicate."""
+    server.execute(
+        f"CHANGE MASTER '{name}' TO MASTER_HOST = '127.0.0.1', MASTER_PORT = {primary.port},"
+        f" MASTER_USER = '{primary.administrator}', MASTER_PASSWORD = '{primary.password}',"
+        " MASTER_USE_GTID = slave_pos"
+    )
+
+
+def test_a_server_that_never_was_a_replica_is_current_until_it_is_given_a_source(
+    primary: PrivateMariaDB, opened: Open
+) -> None:
+    plain, seeing = (opened(account(primary, user)) for user in ("plain", "seeing"))
+    for topologies in (plain, seeing, plain):
+        answer = topologies.ask(["aaaaaaaa"])
+        assert (answer.ids, answer.behind) == ({ROW}, "")
+    follow(primary, primary)  # which replicates nothing: the account sees no position
+    try:
+        assert grant_for("plain") in plain.ask([]).behind
+        assert f"is a replica of 127.0.0.1:{primary.port}" in seeing.ask([]).behind
+        assert opened(account(primary, "plain"), allow_replica=True).ask([]).behind == ""
+    finally:
+        primary.execute("RESET SLAVE ALL")
+    assert seeing.ask([]).behind == ""
+
+
+def test_a_replica_that_may_be_written_to_may_be_behind_until_it_is_promoted(
+    primary: PrivateMariaDB, opened: Open
+) -> None:
+    with PrivateMariaDB() as replica:
+        follow(replica, primary, "named")
+        replica.execute("START SLAVE 'named'")
+        plain, seeing = (opened(account(replica, user)) for user in ("plain", "seeing"))
+        eventually(lambda: shows(seeing, "aaaaaaaa"), "the replica has the row")
+        both = (plain, grant_for("plain")), (seeing, f"replica of 127.0.0.1:{primary.port}")
+        for topologies, why in both:
+            answer = topologies.ask(["aaaaaaaa"])
+            assert (answer.ids, answer.deployed) == ({ROW}, {ROW})
+            assert why in answer.behind
+
+        replica.execute("STOP SLAVE 'named' SQL_THREAD")
+        with Rows(primary.url(database=DATABASE)) as rows:
+            rows.insert(new_id("bbbbbbbb"))
+        for topologies, why in both:
+            answer = topologies.ask(["bbbbbbbb"])
+            assert answer.ids == set()
+            assert why in answer.behind
+
+        replica.execute("STOP SLAVE 'named'")
+        replica.execute("RESET SLAVE 'named' ALL")
+        assert seeing.ask([]).behind == ""
+        assert grant_for("plain") in plain.ask([]).behind
+        replica.execute(SEES.format("plain"))
+        eventually(lambda: plain.ask([]).behind == "", "the grant is noticed")
+        plain.close()
+        seeing.close()
+
+
+def test_a_server_whose_storage_is_read_only_is_no_answer(
+    primary: PrivateMariaDB, opened: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As Amazon Aurora's readers are, which do not say read_only."""
+    topologies = opened(account(primary, "seeing"))
+    topologies.ask([])
+    primary.terminate()
+    with monkeypatch.context() as patch:
+        patch.setattr(primary, "_options", ("--innodb-read-only",))
+        primary.start()
+    try:
+        assert primary.execute("SELECT @@read_only") == [(0,)]
+        with pytest.raises(NoAnswer, match="is a replica"):
+            topologies.ask([])
+    finally:
+        primary.restart()
+
+
+# Galera.
+
+
+def test_a_node_of_a_cluster_waits_for_the_others_and_says_nothing_when_cut_off(
+    opened: Open,
+) -> None:
+    with PrivateGalera() as one, PrivateGalera(peer=one) as other:
+        make_table(one)
+        topologies = opened(account(other, "plain"))
+        eventually(lambda: shows(topologies, "aaaaaaaa"), "the other node has the row")
+        answer = topologies.ask(["aaaaaaaa"])
+        assert (answer.ids, answer.behind) == ({ROW}, "")
+
+        new = new_id("bbbbbbbb")
+        with ThreadPoolExecutor(1) as pool, standing_still(other):
+            one.execute(f"INSERT INTO {DATABASE}.topologies VALUES ('{new}', '', '')")
+            asked = pool.submit(topologies.ask, ["bbbbbbbb"])
+            eventually(lambda: asked.done() or waits(other), "it is asked")
+        assert asked.result().ids == {new}
+
+        other.execute("SET GLOBAL wsrep_dirty_reads = ON")
+        other.execute("SET GLOBAL wsrep_provider_options = 'gmcast.isolate = 1'")
+        refusals = set[str]()
+
+        def is_refused() -> bool:
+            with pytest.raises(NoAnswer) as caught:
+                opened(account(other, "plain")).ask([])
+            refusals.add(one_line(caught.value))
+            return "Galera" in one_line(caught.value)
+
+        eventually(is_refused, "it notices that it is cut off")
+        with pytest.raises(NoAnswer):
+            topologies.ask([])
+
+
+@contextmanager
+def standing_still(server: PrivateMariaDB) -> Iterator[None]:
+    """A node that applies nothing in the meantime."""
+    url = sa.make_url(server.url())
+    with (
+        closing(
+            pymysql.connect(
+                host=url.host, port=url.port or 0, user=url.username, password=url.password or ""
+            )
+        ) as connection,
+        connection.cursor() as cursor,
+    ):
+        cursor.execute("FLUSH TABLES WITH READ LOCK")
+        yield
+
+
+def waits(server: PrivateMariaDB) -> bool:
+    """Whether a question has begun and does not come to its end."""
+    asked = "SELECT info FROM information_schema.processlist WHERE user = 'plain'"
+    return any("FROM information_schema.tables" in str(info) for (info,) in server.execute(asked))
