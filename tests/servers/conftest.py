@@ -43,10 +43,11 @@ HEARING = {
     PrivatePostgres: READING[PrivatePostgres],
     PrivateMariaDB: (
         *READING[PrivateMariaDB],
+        "GRANT SLAVE MONITOR ON *.* TO {}",
         "GRANT REPLICATION SLAVE, REPLICATION CLIENT ON *.* TO {}",
     ),
 }
-"""What a listener needs to be told of deletions, and all that it needs."""
+"""What a listener needs to be told of deletions on any server, and all that it needs."""
 NEVER = 600
 """Seconds after which no test still waits."""
 

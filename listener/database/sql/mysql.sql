@@ -11,8 +11,15 @@
 -- The account; put in a password of your own, and the names of your database and hosts below.
 -- CREATE USER 'topology_reaper'@'%' IDENTIFIED BY '...';
 
--- To ask which topologies there are; this alone is enough for polling.
+-- To ask which topologies there are; with the next this is enough for polling.
 GRANT SELECT ON decnet.topologies TO 'topology_reaper'@'%';
 
+-- To see whether the server is a replica, which may lack a row that is there; where the account
+-- cannot, only rows that were seen before count as deleted. In MySQL it can by REPLICATION CLIENT
+-- alone, below; a comment to MySQL, this is for MariaDB, where one that never was a replica does
+-- not need it.
+/*M!100509 GRANT SLAVE MONITOR ON *.* TO 'topology_reaper'@'%' */;
+
 -- To read the binary log, which holds all that is written on this server, of every database on it.
+-- Leave out REPLICATION SLAVE for polling.
 GRANT REPLICATION SLAVE, REPLICATION CLIENT ON *.* TO 'topology_reaper'@'%';

@@ -254,8 +254,21 @@ def test_a_replica(look: Look, mariadb_side: Side) -> None:
     assert allowed.exit_status == 0
 
 
+def test_a_server_that_replicates_and_may_be_written_to(look: Look, mariadb_side: Side) -> None:
+    url = mariadb_side.listener()
+    mariadb_side.execute("CHANGE MASTER 'another' TO MASTER_HOST = 'db.invalid'")
+    try:
+        found, allowed = look(database_url=url), look(database_url=url, allow_replica=True)
+    finally:
+        mariadb_side.execute("RESET SLAVE 'another' ALL")
+    assert_warning(found, "database.current", "replica of db.invalid:3306", "give the URL of the")
+    assert found.exit_status == 0
+    assert "database.current" in ids(allowed, Status.OK)
+    assert "database.current" in ids(look(database_url=url), Status.OK)
+
+
 def test_an_account_with_more_rights_than_it_needs(look: Look, side: Side) -> None:
-    needs = "CONNECT, USAGE and SELECT" if side.on_postgres else "SELECT, REPLICATION SLAVE and"
+    needs = "CONNECT, USAGE and SELECT" if side.on_postgres else "SLAVE MONITOR and nothing else"
     administrator = look(database_url=side.url)
     assert ids(administrator, Status.WARNING) == AS_ROOT
     word = "is a superuser" if side.on_postgres else " more, which a listener need not"
