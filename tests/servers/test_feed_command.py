@@ -215,7 +215,7 @@ def test_the_mysql_script_is_understood_by_the_server(mariadb_side: Side) -> Non
     script = script.replace("-- CREATE USER", "CREATE USER")
     lines = [line for line in script.splitlines() if not line.startswith("--")]
     statements = [text.strip() for text in "\n".join(lines).split(";") if text.strip()]
-    assert len(statements) == 3
+    assert len(statements) == 4
     for statement in statements:
         mariadb_side.execute(statement)
     mariadb_side.execute("DROP USER topology_reaper")
