@@ -58,7 +58,7 @@ def shows(topologies: Opened, prefix: str) -> bool:
 
 
 @pytest.fixture(scope="module")
-def primary(no_foreign_server: None) -> Iterator[PrivateMariaDB]:  # noqa: ARG001
+def primary() -> Iterator[PrivateMariaDB]:
     """A server that never was a replica, with the table."""
     with PrivateMariaDB() as server:
         make_table(server)

@@ -43,7 +43,7 @@ SHAPES = {
 
 
 @pytest.fixture(scope="module")
-def publishing(no_foreign_server: None) -> Iterator[PrivatePostgres]:  # noqa: ARG001
+def publishing() -> Iterator[PrivatePostgres]:
     """A private PostgreSQL that can publish."""
     with PrivatePostgres(options=["-c", "wal_level=logical"]) as server:
         yield server
