@@ -16,8 +16,15 @@ from pathlib import Path
 from listener.findings import Finding, fault, ok, warning
 from listener.mounts import file_system
 
-_REMOTE = frozenset({"nfs", "nfs4", "cifs", "smb3", "9p", "virtiofs", "ceph", "glusterfs", "afs"})
-"""Types of file systems that others may write without our notice; and all of FUSE's."""
+_REMOTE = frozenset(
+    {
+        *("nfs", "nfs4", "cifs", "smb3", "9p", "ceph", "glusterfs", "lustre", "afs", "coda"),
+        *("fuse", "virtiofs", "fakeowner", "vboxsf", "prl_fs"),
+    }
+)
+"""Types of file systems whose files others may write without sharing memory with us: networks, what
+a virtual machine sees of its host, and all of FUSE's but ``fuseblk``. That has a device of its own,
+which no other mount can show; the rest pass on what lies elsewhere."""
 
 
 def beside(database: Path) -> Mapping[str, Path]:
@@ -26,7 +33,21 @@ def beside(database: Path) -> Mapping[str, Path]:
     return {suffix: Path(real + suffix) for suffix in ("-wal", "-shm")}
 
 
-def examine(database: Path) -> Iterator[Finding]:
+def kind_without_shared_memory(database: Path) -> str:
+    """The type of the file system that it lies on, if a writer need not share memory with us."""
+    kind = file_system(database)
+    return kind if kind in _REMOTE or kind.startswith("fuse.") else ""
+
+
+def unshared(kind: str) -> str:
+    """What that means in WAL mode, and the remedy; a predicate."""
+    return (
+        f"lies on {kind}, where a reader does not share memory with the writer and misses its"
+        " commits; run on the host that DECNET runs on, and give the path on its local file system"
+    )
+
+
+def examine(database: Path, *, in_wal: bool) -> Iterator[Finding]:
     """Everything about them; nothing where there is no such file, for whoever opens it says so."""
     try:
         found = database.stat()
@@ -39,7 +60,7 @@ def examine(database: Path) -> Iterator[Finding]:
         yield _owners_beside(database, found.st_uid)
         yield _mode(database, found.st_mode)
         yield _folder(folder, around, found.st_uid)
-        yield _file_system(database)
+        yield _file_system(database, in_wal=in_wal)
 
 
 def _owner(owner: int) -> Finding:
@@ -91,12 +112,16 @@ def _folder(folder: Path, found: os.stat_result, owner: int) -> Finding:
     return ok("database.folder", f"its folder belongs to uid {found.st_uid}")
 
 
-def _file_system(database: Path) -> Finding:
-    kind = file_system(database)
-    if kind in _REMOTE or kind.startswith("fuse."):
-        return warning(
-            "database.file-system",
-            f"it lies on {kind}, where WAL and the notice of a commit may not work",
-            "keep it on a local file system, and run on that host",
-        )
-    return ok("database.file-system", f"it lies on {kind or 'an unknown file system'}")
+def _file_system(database: Path, *, in_wal: bool) -> Finding:
+    id_ = "database.file-system"
+    kind = kind_without_shared_memory(database)
+    if not kind:
+        return ok(id_, f"it lies on {file_system(database) or 'an unknown file system'}")
+    if in_wal:
+        message, _, remedy = unshared(kind).partition("; ")
+        return fault(id_, f"it {message}", remedy)
+    return warning(
+        id_,
+        f"it lies on {kind}, where the notice of a commit may not work",
+        "keep it on a local file system, and run on that host",
+    )

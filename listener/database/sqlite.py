@@ -9,10 +9,18 @@ those opened then see the truth, and since nobody knows what happened in between
 as another incarnation. The same goes for a file that was overwritten with an older state of itself,
 which shows in the change counter of its header.
 
+In WAL mode two processes see each other's commits through shared memory, which ends at a FUSE mount
+and at another host. So a file that lies on such a mount is not even opened: SQLite, finding nobody
+whose locks it sees, would empty the ``-shm`` that the writer uses. And where the writer came
+through one, an answer says that it may be behind (:mod:`~listener.database.wal`). What such a
+writer has moved from the log into the database is no news in shared memory either, so every
+question reads the pages that it needs from the file.
+
 They are opened read-only. SQLite would otherwise copy what its ``-wal`` holds into the database as
 the last connection closes, even from a deleted one and into a database that was restored since. And
 they are never closed by anything but SQLite: closing any other descriptor of them would drop the
-locks that SQLite holds for the whole process. The one by which the header is read stays open.
+locks that SQLite holds for the whole process. The ones by which we look into them stay open, until
+the file is deleted and our connections to it are closed.
 """
 
 from __future__ import annotations
@@ -26,14 +34,14 @@ import struct
 import threading
 import time
 import weakref
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
 import sqlalchemy as sa
 
-from listener.database import files
+from listener.database import files, wal
 from listener.database.feeds import Feed
 from listener.database.feeds.sqlite import SqliteFeed
 from listener.database.topologies import (
@@ -44,11 +52,16 @@ from listener.database.topologies import (
     table,
     upper_bound,
 )
-from listener.errors import ConfigurationError
+from listener.errors import ConfigurationError, NoAnswer
 from listener.findings import Finding, ok, warning
 
 BUSY_TIMEOUT = 5.0
 """Seconds to wait for another process's lock; in WAL mode a reader hardly ever waits."""
+
+LINGER = 600.0
+"""Seconds for which answers may be behind after a commit was seen that shared memory does not show:
+what the kernel writes back of another memory reaches ours half a minute later, and piece by piece.
+"""
 
 SCHEMA = f"""
 CREATE TABLE {TABLE} (
@@ -68,9 +81,15 @@ _CHANGE_COUNTER = slice(24, 28)
 """Where the header has it (SQLite's file format, 1.3.7). In WAL mode it grows as the database does,
 and shows up here at a checkpoint; it never goes back."""
 _FORM = 19
-"""Where the header tells in which form the file is read; 2 is WAL."""
-_headers: dict[_File, int] = {}
-"""By file, a descriptor that is never closed."""
+"""Where the header tells in which form the file is read."""
+_WAL = 2
+_HEADER = 100
+_descriptors: dict[_File, int] = {}
+"""By file, a descriptor that is not closed while anybody may have the file open."""
+_BLIND = (
+    "is written by a process whose shared memory this one does not see, through a FUSE mount or"
+    " from another host; run both on one host, and give both the path on its local file system"
+)
 
 
 class _Connection(sqlite3.Connection):
@@ -100,6 +119,8 @@ class SqliteTopologies(Topologies):
         self._beside: dict[str, _File] = {}
         self._outdated = False
         self._generation = 0
+        self._kinds: dict[_File, str] = {}
+        self._blind_until = 0.0
         self._opened: weakref.WeakSet[_Connection] = weakref.WeakSet()
         self._engine = sa.create_engine(
             "sqlite://", creator=self.connect, poolclass=sa.pool.QueuePool, pool_size=8
@@ -112,26 +133,83 @@ class SqliteTopologies(Topologies):
         try:
             self.check_file()
             with self._engine.connect() as connection:
+                self._read_anew(connection)
                 connection.exec_driver_sql("BEGIN")
                 version = connection.exec_driver_sql("PRAGMA schema_version").scalar_one()
                 _, inode, born = file = self._database or NO_FILE
                 # Not the device, whose number may be another one after a reboot.
                 identity = f"{self.path} {inode} of {born} schema {version}"
-                position = int.from_bytes(self._header(file)[_CHANGE_COUNTER])
+                header = self._header(file)
+                position = int.from_bytes(header[_CHANGE_COUNTER])
+                in_wal = header[_FORM] == _WAL
+                behind = _BLIND if in_wal and self._blind() else ""
                 aspect = "table"
                 try:
-                    yield Reading(connection, identity, table(), self._generation, position)
+                    yield Reading(
+                        connection, identity, table(), self._generation, position, behind=behind
+                    )
+                    if in_wal and not behind and self._blind():
+                        raise self.no_answer(_BLIND)
                 finally:
                     if self._outdated:
                         connection.invalidate()  # the pool that it came from is gone
         except (sa.exc.SQLAlchemyError, sqlite3.Error) as error:
             self.check_file()
+            # With the log cut or begun anew by others, what -shm points to is not there any more.
+            if self._opened and self._in_wal() and self._blind():
+                raise self.no_answer(_BLIND) from error
             raise self.no_answer(error, aspect) from error
         self.check_file()
 
     def upgraded(self, identity: str) -> str:
         """Without the number of the device, which the release before wrote down as well."""
         return re.sub(r" \d+:(\d+ of \d+ schema \d+)$", r" \1", identity)
+
+    def _read_anew(self, connection: sa.Connection) -> None:
+        """Forget the pages that were read before, and see that the next may be."""
+        if self._in_wal():
+            self._check_file_system()
+            assert connection.connection.dbapi_connection is not None  # noqa: S101 - it is open
+            connection.connection.dbapi_connection.execute("PRAGMA shrink_memory")
+
+    def _blind(self) -> bool:
+        """Whether the writer commits what this process does not see; to be asked while it reads.
+
+        Raises:
+            NoAnswer: the files were swapped just now.
+        """
+        now = self._clock()
+        if now < self._blind_until:
+            return True
+        if self._beside.keys() != self._paths_beside.keys():
+            self.check_file()  # our connection has made them since, or somebody's
+        shm, log = (self._beside.get(suffix) for suffix in ("-shm", "-wal"))
+        if shm is None:
+            return False  # it is read as it is, and nobody else has it open
+        shm_path, log_path = (self._paths_beside[suffix] for suffix in ("-shm", "-wal"))
+        try:
+            in_log = None if log is None else _descriptor(log, log_path)
+            if not wal.unseen(_descriptor(shm, shm_path), in_log):
+                return False
+        except (OSError, KeyError) as error:  # swapped just now
+            raise self.no_answer(error) from error
+        self._blind_until = now + LINGER
+        return True
+
+    def _in_wal(self) -> bool:
+        return self._header(self._database or NO_FILE)[_FORM] == _WAL
+
+    def _check_file_system(self) -> None:
+        """See that what shares this file shares memory as well.
+
+        Raises:
+            NoAnswer: it need not.
+        """
+        file = self._database or NO_FILE
+        if file not in self._kinds:
+            self._kinds[file] = files.kind_without_shared_memory(self.path)
+        if kind := self._kinds[file]:
+            raise self.no_answer(f"is in WAL mode and {files.unshared(kind)}")
 
     def committed_at(self) -> float | None:
         """When the last commit was written: the file's time, or that of its ``-wal``."""
@@ -181,6 +259,8 @@ class SqliteTopologies(Topologies):
             sqlite3.Error: SQLite cannot open it.
         """
         self.check_file()
+        if self._in_wal():
+            self._check_file_system()
         immutable = "&immutable=1" if self.traceless and self._at_rest() else ""
         connection = sqlite3.connect(
             f"{self.path.as_uri()}?mode=ro{immutable}",
@@ -246,15 +326,13 @@ class SqliteTopologies(Topologies):
                 raise self.no_answer("lost its -wal or -shm file; its connections are made anew")
             self._outdated = False
             self._generation += 1
+            _close_deleted(self._beside.values())
         self._beside = found
 
     def _header(self, file: _File) -> bytes:
-        """The header of the database in this file."""
+        """The header of the database in this file; zeros where there is none yet."""
         try:
-            if file not in _headers:
-                descriptor = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
-                _headers[_look(f"/proc/self/fd/{descriptor}").file] = descriptor
-            return os.pread(_headers[file], 100, 0)
+            return os.pread(_descriptor(file, self.path), _HEADER, 0).ljust(_HEADER, b"\0")
         except (OSError, KeyError) as error:  # swapped just now
             raise self.no_answer(error) from error
 
@@ -301,11 +379,15 @@ class SqliteTopologies(Topologies):
 
     def outside(self) -> Iterator[Finding]:
         """Who may do what with the files, and what they lie on."""
-        return files.examine(self.path)
+        in_wal = False
+        with suppress(NoAnswer):
+            self.check_file()
+            in_wal = self._in_wal()
+        return files.examine(self.path, in_wal=in_wal)
 
     def inside(self, reading: Reading) -> Iterator[Finding]:  # noqa: ARG002
         """Whether it is in WAL mode."""
-        if self._header(self._database or NO_FILE)[_FORM] == 2:
+        if self._in_wal():
             yield ok("database.wal", "it is in WAL mode")
         else:
             yield warning(
@@ -340,6 +422,28 @@ def _look(path: Path | str) -> _Look:
     born = seconds * 1_000_000_000 + nanoseconds if known & _STATX_BTIME else 0
     file = status.st_dev, status.st_ino, born
     return _Look(file, status.st_mode, bool(attributes & _STATX_ATTR_MOUNT_ROOT))
+
+
+def _descriptor(file: _File, path: Path) -> int:
+    """A descriptor of this file.
+
+    Raises:
+        OSError: it cannot be opened.
+        KeyError: the path names another one by now.
+    """
+    if file not in _descriptors:
+        opened = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        _descriptors.setdefault(_look(f"/proc/self/fd/{opened}").file, opened)
+    return _descriptors[file]
+
+
+def _close_deleted(candidates: Iterable[_File]) -> None:
+    """Close what we kept open of files that nobody can open any more."""
+    for file in candidates:
+        descriptor = _descriptors.get(file)
+        if descriptor is not None and os.fstat(descriptor).st_nlink == 0:
+            del _descriptors[file]
+            os.close(descriptor)
 
 
 def create(path: Path) -> None:

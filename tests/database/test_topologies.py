@@ -242,6 +242,7 @@ def test_a_file_that_vanishes_right_before_it_is_opened_is_not_created(
     database: SqliteTopologies, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(database, "_find", lambda: (1, 2))
+    monkeypatch.setattr(database, "_in_wal", lambda: False)
     assert "may not be used" in refusal(database)
     assert not path.exists()
 
