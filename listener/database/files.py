@@ -39,16 +39,11 @@ def kind_without_shared_memory(database: Path) -> str:
     return kind if kind in _REMOTE or kind.startswith("fuse.") else ""
 
 
-def unshared(kind: str) -> str:
-    """What that means in WAL mode, and the remedy; a predicate."""
-    return (
-        f"lies on {kind}, where a reader does not share memory with the writer and misses its"
-        " commits; run on the host that DECNET runs on, and give the path on its local file system"
-    )
-
-
 def examine(database: Path, *, in_wal: bool) -> Iterator[Finding]:
-    """Everything about them; nothing where there is no such file, for whoever opens it says so."""
+    """Everything about them but what whoever opens it says.
+
+    That is, that there is no such file, or that no memory is shared where it lies.
+    """
     try:
         found = database.stat()
         folder = database.resolve().parent
@@ -60,7 +55,8 @@ def examine(database: Path, *, in_wal: bool) -> Iterator[Finding]:
         yield _owners_beside(database, found.st_uid)
         yield _mode(database, found.st_mode)
         yield _folder(folder, around, found.st_uid)
-        yield _file_system(database, in_wal=in_wal)
+        if not (in_wal and kind_without_shared_memory(database)):
+            yield _file_system(database)
 
 
 def _owner(owner: int) -> Finding:
@@ -112,16 +108,12 @@ def _folder(folder: Path, found: os.stat_result, owner: int) -> Finding:
     return ok("database.folder", f"its folder belongs to uid {found.st_uid}")
 
 
-def _file_system(database: Path, *, in_wal: bool) -> Finding:
-    id_ = "database.file-system"
-    kind = kind_without_shared_memory(database)
-    if not kind:
-        return ok(id_, f"it lies on {file_system(database) or 'an unknown file system'}")
-    if in_wal:
-        message, _, remedy = unshared(kind).partition("; ")
-        return fault(id_, f"it {message}", remedy)
-    return warning(
-        id_,
-        f"it lies on {kind}, where the notice of a commit may not work",
-        "keep it on a local file system, and run on that host",
-    )
+def _file_system(database: Path) -> Finding:
+    kind = file_system(database)
+    if kind_without_shared_memory(database):
+        return warning(
+            "database.file-system",
+            f"it lies on {kind}, where the notice of a commit may not work",
+            "keep it on a local file system, and run on that host",
+        )
+    return ok("database.file-system", f"it lies on {kind or 'an unknown file system'}")

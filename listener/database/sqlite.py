@@ -34,7 +34,7 @@ import struct
 import threading
 import time
 import weakref
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
@@ -57,6 +57,9 @@ from listener.findings import Finding, ok, warning
 
 BUSY_TIMEOUT = 5.0
 """Seconds to wait for another process's lock; in WAL mode a reader hardly ever waits."""
+
+MOST_COMPARED = 2000
+"""Rows; in a larger table deletions are not told by their ids."""
 
 LINGER = 600.0
 """Seconds for which answers may be behind after a commit was seen that shared memory does not show:
@@ -90,6 +93,26 @@ _BLIND = (
     "is written by a process whose shared memory this one does not see, through a FUSE mount or"
     " from another host; run both on one host, and give both the path on its local file system"
 )
+
+
+class AllIds(NamedTuple):
+    """The ids of all rows at one moment."""
+
+    rows: Sequence[tuple[object]]
+    table: tuple[int, int]
+    """Its incarnation."""
+    earliest: bytes
+    latest: bytes
+    """How far the database had come, before they were read and after."""
+
+    def gone_since(self, earlier: AllIds) -> list[str]:
+        """Those that were there earlier, in the same table, and have been deleted."""
+        if self.rows == earlier.rows:
+            return []
+        if self.table != earlier.table or self.earliest < earlier.latest:
+            return []  # an older state took its place
+        gone = {id_ for (id_,) in earlier.rows} - {id_ for (id_,) in self.rows}
+        return sorted(id_.lower() for id_ in gone if isinstance(id_, str))
 
 
 class _Connection(sqlite3.Connection):
@@ -209,7 +232,11 @@ class SqliteTopologies(Topologies):
         if file not in self._kinds:
             self._kinds[file] = files.kind_without_shared_memory(self.path)
         if kind := self._kinds[file]:
-            raise self.no_answer(f"is in WAL mode and {files.unshared(kind)}")
+            raise self.no_answer(
+                f"is in WAL mode and lies on {kind}, where a reader need not share memory with the"
+                " writer and then misses its commits; run on the host that DECNET runs on, and"
+                " give the path on its local file system"
+            )
 
     def committed_at(self) -> float | None:
         """When the last commit was written: the file's time, or that of its ``-wal``."""
@@ -246,6 +273,34 @@ class SqliteTopologies(Topologies):
             return object()
         position = self._header(self._database or NO_FILE)[_CHANGE_COUNTER]
         return prefixes, ids, schema, self._generation, position
+
+    def all_ids(self, connection: sqlite3.Connection) -> AllIds | None:
+        """The ids of all rows, for a comparison with earlier ones.
+
+        Args:
+            connection: open, and nobody else uses it.
+
+        Returns:
+            None where there are too many, or where nothing can be told from them.
+        """
+        file = self._database or NO_FILE
+        try:
+            before = self._header(file)[_CHANGE_COUNTER]
+            connection.execute("BEGIN")
+            try:
+                question = f"SELECT id FROM {TABLE} LIMIT {MOST_COMPARED + 1}"  # noqa: S608
+                ids = connection.execute(question).fetchall()
+                (schema,) = connection.execute("PRAGMA schema_version").fetchone()
+                header = self._header(file)
+                doubtful = header[_FORM] == _WAL and self._blind()
+            finally:
+                connection.execute("ROLLBACK")
+        except (sqlite3.Error, NoAnswer):
+            return None
+        after = header[_CHANGE_COUNTER]
+        if doubtful or len(ids) > MOST_COMPARED or after < before:
+            return None
+        return AllIds(ids, (schema, self._generation), before, after)
 
     def push(self, *, look_every: float, check_every: float) -> Feed:  # noqa: ARG002
         """The feed of commits to the file."""

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from listener.database.feeds import Feed
 from listener.database.sqlite import SqliteTopologies, create
 from listener.evidence import Evidence
 from tests.support.decnet import new_id
+from tests.support.follower import Follower
 
 
 def write(path: Path, sql: str, *parameters: str) -> None:
@@ -56,6 +59,19 @@ def test_a_file_that_went_back_between_two_runs_is_another_one(path: Path) -> No
     assert later.memory.replaced
     assert not later.witnessed(row)
     again.close()
+
+
+def test_the_rows_that_a_file_loses_as_it_goes_back_are_no_deletions(
+    path: Path, follow: Callable[[Feed], Follower]
+) -> None:
+    backup = path.read_bytes()
+    write(path, "INSERT INTO topologies (id) VALUES (?)", new_id())
+    follower = follow(SqliteTopologies(path).push(look_every=0.01, check_every=1.0))
+    with path.open("r+b") as file:  # at one stroke: it is never empty
+        file.write(backup)
+    follower.await_hints(2)
+    follower.end()
+    assert follower.deleted == []
 
 
 def test_a_log_that_grows_the_database_moves_it_on(tmp_path: Path) -> None:

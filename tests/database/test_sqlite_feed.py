@@ -120,18 +120,65 @@ def test_only_what_would_change_an_answer_about_this_host_is_a_hint(
     database: Looked, rows: Rows, follow: Follow, change: Callable[[Rows], object]
 ) -> None:
     other = new_id()
-    rows.insert(OURS, other)
+    rows.insert(OURS)
     database.interest = lambda: {OURS[:8]}
     follower = follow(SqliteFeed(database, SOON))
     for _ in range(20):
         rows.noise(1)
     rows.renew(OURS)
-    rows.delete(other)
+    rows.insert(other)
     database.await_looks(50)
     assert follower.hints == 1
     change(rows)
     rows.noise(1)
     follower.await_hints(2)
+
+
+def test_deleted_rows_of_any_host_are_reported_and_only_those(
+    database: Looked, rows: Rows, follow: Follow
+) -> None:
+    kept, renewed, foreign = new_id(), new_id(), new_id()
+    rows.insert(OURS, kept, renewed, foreign)
+    database.interest = lambda: {OURS[:8]}
+    follower = follow(SqliteFeed(database, SOON))
+    rows.renew(renewed)
+    rows.delete(foreign)
+    follower.await_deleted(foreign)
+    assert [heard.ids for heard in follower.heard] == [None, [foreign]]
+    rows.delete(OURS)
+    follower.await_hints(4)
+    assert [heard.ids for heard in follower.heard[2:]] == [[OURS], None]
+
+
+def make_again(rows: Rows) -> None:
+    rows.execute("DROP TABLE attacks")
+    rows.execute("DROP TABLE topologies")
+    rows.create_table()
+
+
+def outgrow(rows: Rows) -> None:
+    rows.insert(*(new_id() for _ in range(10)))
+
+
+@pytest.mark.parametrize("change", [make_again, outgrow])
+def test_rows_that_are_not_seen_any_more_are_no_deletions(
+    database: Looked,
+    rows: Rows,
+    follow: Follow,
+    monkeypatch: pytest.MonkeyPatch,
+    change: Callable[[Rows], None],
+) -> None:
+    monkeypatch.setattr("listener.database.sqlite.MOST_COMPARED", 5)
+    rows.insert(OURS, new_id())
+    follower = follow(SqliteFeed(database, SOON))
+    change(rows)
+    follower.await_hints(2)
+    before = follower.hints
+    rows.execute("DELETE FROM topologies")
+    rows.insert(new_id())
+    follower.await_hints(before + 1)
+    database.await_looks(20)
+    assert follower.deleted == []
 
 
 def test_a_topology_that_has_come_to_this_host_is_looked_for_with_the_next_commit(

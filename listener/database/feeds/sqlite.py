@@ -10,17 +10,21 @@ one look an interval, which covers file systems whose changes inotify does not s
 While others commit all day, wake-ups are gathered: after one that brought a change the next look
 waits a moment, so that the cost follows the clock and not the number of commits. And what is known
 to concern none of this host's topologies is no hint: the rows of those few are read on the spot,
-which takes a fraction of what the question does that a hint leads to. Whether the file is still the
-one that it was, which takes longer than the rest of a look, is seen to when something came, went or
-was moved, and with the regular look at the latest; whoever asks sees to it anyway.
+which takes a fraction of what the question does that a hint leads to. Which rows went, of whatever
+host, shows in the ids of all rows, as long as there are no more than some thousands: they are
+compared with the earlier ones, as often as that costs little, and at once when this host is
+concerned. Whether the file is still the one that it was, which takes longer than the rest of a
+look, is seen to when something came, went or was moved, and with the regular look at the latest;
+whoever asks sees to it anyway.
 """
 
 from __future__ import annotations
 
+import math
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -55,7 +59,7 @@ _WRITTEN = (
 
 
 class SqliteFeed:
-    """Hears of every commit to one SQLite file.
+    """Hears of every commit to one SQLite file, and which rows it deleted.
 
     Args:
         database: the file.
@@ -98,12 +102,16 @@ class SqliteFeed:
             seen = self._version(connection)
             checked = time.monotonic()
             known = self._database.glance(connection)
+            deletions = _Deletions(self._database, connection)
             hint()
             pause: float | None = None
             due = time.monotonic() + self._interval
             while not stop.is_set():
-                woken, moved = self._woken(notifier, real.name, due - time.monotonic())
+                sleep = min(due, deletions.due) - time.monotonic()
+                woken, moved = self._woken(notifier, real.name, sleep)
                 now = time.monotonic()
+                if now >= deletions.due and (gone := deletions.look()):
+                    hint(gone)
                 if not woken and now < due:
                     continue  # something else was written in that folder
                 if moved or now - checked >= self._interval:
@@ -115,10 +123,13 @@ class SqliteFeed:
                     seen, pause = version, FIRST_PAUSE
                     began = time.thread_time()
                     found = self._database.glance(connection)
+                    rest = REST * (time.thread_time() - began)
+                    deletions.committed()
                     if found != known:
                         known = found
+                        if gone := deletions.look():
+                            hint(gone)  # first, for the look that follows is about these as well
                         hint()
-                    rest = REST * (time.thread_time() - began)
                     time.sleep(min(max(GATHER, rest), LONGEST_SLEEP))
                 elif woken:
                     pause = FIRST_PAUSE
@@ -171,3 +182,30 @@ class SqliteFeed:
         except sqlite3.Error as error:
             raise self._database.no_answer(error) from error
         return int(version)
+
+
+class _Deletions:
+    """The ids that went between two looks at all of them.
+
+    Attributes:
+        due: when to look again; never, as long as nobody commits.
+    """
+
+    def __init__(self, database: SqliteTopologies, connection: sqlite3.Connection) -> None:
+        self._database, self._connection = database, connection
+        self._known = database.all_ids(connection)
+        self._earliest = 0.0
+        self.due = math.inf
+
+    def committed(self) -> None:
+        """There may be something to be seen."""
+        self.due = self._earliest
+
+    def look(self) -> Collection[str]:
+        """The ids of rows that were deleted since the last time."""
+        began = time.thread_time()
+        earlier, self._known = self._known, self._database.all_ids(self._connection)
+        gone = self._known.gone_since(earlier) if earlier and self._known else ()
+        rest = REST * (time.thread_time() - began)
+        self._earliest, self.due = time.monotonic() + rest, math.inf
+        return gone
