@@ -224,15 +224,57 @@ MUTANTS = (
         "an error is no answer",
         "database/sqlite.py",
         """\
-            self.check_file()
             raise self.no_answer(error, aspect) from error
         self.check_file()
 """,
         """\
-            self.check_file()
         self.check_file()
 """,
         "database/test_topologies.py::test_a_database_that_is_not_decnets_is_no_answer",
+    ),
+    Mutant(
+        "reading where no memory is shared",
+        "SQLite through FUSE is no answer in WAL mode",
+        "database/sqlite.py",
+        "        if kind := self._kinds[file]:\n",
+        "        if kind := '':\n",
+        "database/test_shared_memory.py"
+        "::test_through_fuse_a_database_in_wal_mode_is_not_even_opened",
+    ),
+    Mutant(
+        "trusting -shm alone",
+        "a reader that does not share memory with the writer is not current",
+        "database/wal.py",
+        "    return _unseen_now(shm, wal)\n",
+        "    return False\n",
+        "database/test_shared_memory.py"
+        "::test_of_a_writer_behind_fuse_every_answer_is_right_or_may_be_behind",
+    ),
+    Mutant(
+        "answering from pages read before",
+        "a reader that does not share memory with the writer is not current",
+        "database/sqlite.py",
+        '"PRAGMA shrink_memory"',
+        '"SELECT 1"',
+        "database/test_shared_memory.py"
+        "::test_of_a_writer_behind_fuse_every_answer_is_right_or_may_be_behind",
+    ),
+    Mutant(
+        "reporting what an older file lacks",
+        "only what was deleted is reported",
+        "database/sqlite.py",
+        " or self.earliest < earlier.latest",
+        "",
+        "database/test_overwritten_file.py"
+        "::test_the_rows_that_a_file_loses_as_it_goes_back_are_no_deletions",
+    ),
+    Mutant(
+        "reporting the rows of a table that was made again",
+        "only what was deleted is reported",
+        "database/sqlite.py",
+        "self.table != earlier.table or ",
+        "",
+        "database/test_sqlite_feed.py::test_rows_that_are_not_seen_any_more_are_no_deletions",
     ),
     Mutant(
         "trusting a file without what was written last",
