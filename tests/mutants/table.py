@@ -493,7 +493,7 @@ MUTANTS = (
         "the ledger is bound to its database",
         "ledger.py",
         '        if content["database"] != self._database:\n',
-        '        if False:\n',
+        "        if False:\n",
         "unit/test_ledger.py::test_the_ledger_of_another_database_is_never_believed",
     ),
     Mutant(

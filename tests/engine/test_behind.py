@@ -1,0 +1,279 @@
+"""Nothing alive goes because a database is behind, is away, or is not the one that knows of it.
+
+Each database here answers "no such row" of what is alive. What makes an answer doubtful on each
+kind of server is asked of the servers themselves, in ``tests/servers`` and ``tests/database``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+import docker
+import pytest
+
+from listener.database.urls import open_topologies
+from tests.conftest import make_table
+from tests.engine.conftest import Run, exists
+from tests.engine.push.conftest import plant, removed, sweep
+from tests.servers.conftest import HEARING, READING, fresh_side
+from tests.support.decnet import new_id
+from tests.support.process import ListenerProcess, eventually
+from tests.support.rows import Rows
+from tests.support.servers import PrivateMariaDB, PrivatePostgres, PrivateServer
+
+SOON = ("--grace", "1", "--poll-interval", "0.1")
+PATIENT = ("--grace", "100000", "--sweep-interval", "100000")
+
+
+def swept(listener: ListenerProcess) -> None:
+    """Have everything looked at several times."""
+    for _ in range(3):
+        sweep(listener)
+
+
+# A copy that is behind.
+
+
+@dataclass(frozen=True)
+class Copy:
+    """A database that follows another one.
+
+    Attributes:
+        url: of the copy, which the listener is given.
+        origin: writes the rows.
+        stop: lets it fall behind.
+        resume: lets it catch up.
+    """
+
+    url: str
+    origin: Rows
+    stop: Callable[[], object]
+    resume: Callable[[], object]
+
+
+def replica(stack: ExitStack) -> Copy:
+    """A MariaDB replica that does not say read_only."""
+    primary, other = (stack.enter_context(PrivateMariaDB()) for _ in range(2))
+    other.execute(
+        f"CHANGE MASTER TO MASTER_HOST = '127.0.0.1', MASTER_PORT = {primary.port},"
+        f" MASTER_USER = '{primary.administrator}', MASTER_PASSWORD = '{primary.password}',"
+        " MASTER_USE_GTID = slave_pos"
+    )
+    other.execute("START SLAVE")
+    primary.execute("CREATE DATABASE decnet")
+    origin = stack.enter_context(Rows(primary.url(database="decnet")))
+    origin.create_table()
+    eventually(lambda: has_table(other, "decnet"), "the replica has the table")
+    return Copy(
+        other.url(database="decnet"),
+        origin,
+        lambda: other.execute("STOP SLAVE SQL_THREAD"),
+        lambda: other.execute("START SLAVE SQL_THREAD"),
+    )
+
+
+def has_table(server: PrivateServer, database: str) -> bool:
+    """Whether a database has come to a server."""
+    query = "SELECT 1 FROM information_schema.tables WHERE table_schema = %s"
+    return bool(server.execute(query, database))
+
+
+def subscriber(stack: ExitStack) -> Copy:
+    """A table in PostgreSQL that a logical subscription fills."""
+    server = stack.enter_context(PrivatePostgres(options=["-c", "wal_level=logical"]))
+    one, other = (stack.enter_context(server.fresh_database()) for _ in range(2))
+    origin = stack.enter_context(Rows(server.url(database=one)))
+    origin.create_table()
+    with Rows(server.url(database=other)) as rows:
+        rows.create_table()
+    server.execute("CREATE PUBLICATION ours FOR TABLE topologies", database=one)
+    server.execute("SELECT pg_create_logical_replication_slot('s', 'pgoutput')", database=one)
+    server.execute(
+        f"CREATE SUBSCRIPTION copy CONNECTION '{server.url(database=one)}' PUBLICATION ours"
+        " WITH (create_slot = false, slot_name = 's', copy_data = false)",
+        database=other,
+    )
+    stack.callback(server.execute, "DROP SUBSCRIPTION copy", database=other)
+    return Copy(
+        server.url(database=other),
+        origin,
+        lambda: server.execute("ALTER SUBSCRIPTION copy DISABLE", database=other),
+        lambda: server.execute("ALTER SUBSCRIPTION copy ENABLE", database=other),
+    )
+
+
+@pytest.mark.parametrize("make", [replica, subscriber])
+def test_what_is_deployed_on_the_origin_stays_while_its_copy_is_behind(
+    api: docker.APIClient, run: Run, make: Callable[[ExitStack], Copy]
+) -> None:
+    with ExitStack() as stack:
+        copy = make(stack)
+        listener = run(*SOON, url=copy.url)
+        stack.callback(listener.kill)
+        copy.origin.insert(known := new_id())
+        neighbour = plant(api, known)
+        listener.start()
+        stays(api, listener, neighbour)
+        copy.stop()
+        copy.origin.insert(late := new_id())
+        deployed = plant(api, late)
+        eventually(lambda: late[:8] in last_held(listener), "it is held")
+        swept(listener)
+        listener.kill()
+        listener.start()
+        swept(listener)
+        assert exists(api, deployed, neighbour), "nor does a restart release it"
+        copy.resume()
+        with closing(open_topologies(copy.url)) as topologies:
+            eventually(lambda: bool(topologies.ask([late[:8]]).ids), "it has caught up")
+        swept(listener)
+        copy.origin.delete(late)
+        removed(api, deployed)
+        assert exists(api, neighbour)
+
+
+def last_held(listener: ListenerProcess) -> str:
+    """What was said last to be held."""
+    lines = listener.logged("held")
+    return str(lines[-1]["prefix"]) if lines else ""
+
+
+def stays(api: docker.APIClient, listener: ListenerProcess, container: str) -> None:
+    """See that this one was asked about, and is there."""
+    swept(listener)
+    assert exists(api, container)
+
+
+# Another database on the same host.
+
+
+def test_what_another_database_owns_stays(
+    api: docker.APIClient, rows: Rows, run: Run, tmp_path: Path
+) -> None:
+    rows.insert(ours := new_id())
+    mine = plant(api, ours)
+    with Rows(tmp_path / "other.db") as other:
+        other.create_table()
+        listener = run(*SOON)
+        listener.start()
+        other.insert(theirs := new_id())
+        foreign = plant(api, theirs)
+        eventually(lambda: theirs[:8] in last_held(listener), "it is held")
+        swept(listener)
+        listener.kill()
+        told = len(listener.logged("held"))
+        listener.start()
+        listener.await_log("held", count=told + 1)
+        swept(listener)
+        assert exists(api, mine, foreign), "nor does a restart release it"
+        listener.kill()
+        both = run(*SOON, "--database-url", f"sqlite:///{tmp_path / 'other.db'}")
+        both.start()
+        swept(both)
+        assert exists(api, mine, foreign)
+        assert not both.logged("held")
+        other.delete(theirs)
+        removed(api, foreign)
+
+
+# An outage.
+
+
+def test_an_outage_is_no_absence(
+    api: docker.APIClient, rows: Rows, run: Run, database: Path, tmp_path: Path
+) -> None:
+    grace = 8.0
+    rows.insert(known := new_id())
+    neighbour, stranger = plant(api, known), plant(api, new_id())
+    listener = run("--grace", str(grace), "--poll-interval", "0.1")
+    listener.start()
+    rows.close()
+    aside = tmp_path / "aside"
+    aside.mkdir()
+    files = list(database.parent.glob(f"{database.name}*"))
+    for file in files:
+        file.rename(aside / file.name)
+    (down,) = listener.await_log("down")
+    eventually(
+        lambda: (datetime.now().astimezone() - moment(down)).total_seconds() > grace,
+        "the outage lasts as long as the grace",
+    )
+    for file in files:
+        (aside / file.name).rename(file)
+    removed(api, stranger)
+    (up,) = listener.await_log("up", count=3)[2:]  # Docker and the database, and once more
+    (gone,) = listener.await_log("removed")
+    assert (moment(gone) - moment(up)).total_seconds() > grace / 2
+    assert exists(api, neighbour)
+
+
+def moment(line: dict[str, str]) -> datetime:
+    """When a line was logged."""
+    return datetime.fromisoformat(line["time"])
+
+
+# What is still removed.
+
+
+ACCOUNTS = {
+    "postgres": HEARING[PrivatePostgres],
+    "mariadb": HEARING[PrivateMariaDB],
+    "mariadb, to poll": READING[PrivateMariaDB],
+}
+
+
+@pytest.fixture(params=["sqlite", *ACCOUNTS])
+def reader(request: pytest.FixtureRequest) -> Iterator[tuple[str, Rows]]:
+    """The URL of an account with the documented rights, and a writer."""
+    if request.param == "sqlite":
+        yield request.getfixturevalue("url"), request.getfixturevalue("rows")
+        return
+    with fresh_side(request, request.param.partition(",")[0]) as side:
+        yield side.reader(*ACCOUNTS[request.param]), side.rows
+
+
+def test_an_orphan_from_before_the_start_goes_where_the_database_is_the_origin(
+    api: docker.APIClient, run: Run, reader: tuple[str, Rows]
+) -> None:
+    url, rows = reader
+    rows.insert(known := new_id())
+    neighbour, orphan = plant(api, known), plant(api, new_id())
+    listener = run(*SOON, url=url)
+    listener.start()
+    removed(api, orphan)
+    assert exists(api, neighbour)
+    assert not listener.logged("held")
+
+
+@pytest.fixture(params=["sqlite", "postgres", "mariadb"])
+def pushed(request: pytest.FixtureRequest) -> Iterator[tuple[str, Rows]]:
+    """A database that tells of deletions, and a writer."""
+    if request.param == "sqlite":
+        yield request.getfixturevalue("url"), request.getfixturevalue("rows")
+        return
+    with fresh_side(request, request.param) as side:
+        make_table(side.rows, side.url)
+        yield side.url, side.rows
+
+
+def test_a_row_that_went_before_the_first_answer_is_explained_by_its_report(
+    api: docker.APIClient, run: Run, pushed: tuple[str, Rows]
+) -> None:
+    url, rows = pushed
+    rows.insert(known := new_id(), other := new_id())
+    neighbour, witness = plant(api, known), plant(api, other)
+    listener = run(*PATIENT, url=url)
+    listener.start()
+    listener.await_log("feed")
+    rows.insert(short := new_id())
+    rows.delete(other)
+    removed(api, witness)  # so the feed has seen that row by now
+    rows.delete(short)
+    late = plant(api, short)
+    removed(api, late)
+    assert exists(api, neighbour)
+    assert not listener.logged("held")
