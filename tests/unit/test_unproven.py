@@ -34,9 +34,9 @@ class Host:
     """
 
     def __init__(self, *listed: Resource, before: Host | None = None, grace: float = 0.0) -> None:
-        self.clock = before.clock if before else Clock()
-        self.database = before.database if before else Database(self.clock, rows={LIVE})
-        self.daemon = before.daemon if before else Daemon(self.clock)
+        self.clock: Clock = before.clock if before else Clock()
+        self.database: Database = before.database if before else Database(self.clock, rows={LIVE})
+        self.daemon: Daemon = before.daemon if before else Daemon(self.clock)
         self.saved: list[Memory] = []
         memory = before.saved[-1] if before else None
         evidence = Evidence(grace, memory=memory, now=self.clock.now)
