@@ -55,21 +55,21 @@ class Copy:
     resume: Callable[[], object]
 
 
-def replica(stack: ExitStack) -> Copy:
+def replica(stack: ExitStack, primary: PrivateMariaDB) -> Copy:
     """A MariaDB replica that does not say read_only."""
-    primary, other = (stack.enter_context(PrivateMariaDB()) for _ in range(2))
+    other = stack.enter_context(PrivateMariaDB())
     other.execute(
         f"CHANGE MASTER TO MASTER_HOST = '127.0.0.1', MASTER_PORT = {primary.port},"
         f" MASTER_USER = '{primary.administrator}', MASTER_PASSWORD = '{primary.password}',"
         " MASTER_USE_GTID = slave_pos"
     )
     other.execute("START SLAVE")
-    primary.execute("CREATE DATABASE decnet")
-    origin = stack.enter_context(Rows(primary.url(database="decnet")))
+    name = stack.enter_context(primary.fresh_database())
+    origin = stack.enter_context(Rows(primary.url(database=name)))
     origin.create_table()
-    eventually(lambda: has_table(other, "decnet"), "the replica has the table")
+    eventually(lambda: has_table(other, name), "the replica has the table")
     return Copy(
-        other.url(database="decnet"),
+        other.url(database=name),
         origin,
         lambda: other.execute("STOP SLAVE SQL_THREAD"),
         lambda: other.execute("START SLAVE SQL_THREAD"),
@@ -82,19 +82,19 @@ def has_table(server: PrivateServer, database: str) -> bool:
     return bool(server.execute(query, database))
 
 
-def subscriber(stack: ExitStack) -> Copy:
+def subscriber(stack: ExitStack, server: PrivatePostgres) -> Copy:
     """A table in PostgreSQL that a logical subscription fills."""
-    server = stack.enter_context(PrivatePostgres(options=["-c", "wal_level=logical"]))
     one, other = (stack.enter_context(server.fresh_database()) for _ in range(2))
     origin = stack.enter_context(Rows(server.url(database=one)))
     origin.create_table()
     with Rows(server.url(database=other)) as rows:
         rows.create_table()
     server.execute("CREATE PUBLICATION ours FOR TABLE topologies", database=one)
-    server.execute("SELECT pg_create_logical_replication_slot('s', 'pgoutput')", database=one)
+    slot = f"SELECT pg_create_logical_replication_slot('{one}', 'pgoutput')"
+    server.execute(slot, database=one)
     server.execute(
         f"CREATE SUBSCRIPTION copy CONNECTION '{server.url(database=one)}' PUBLICATION ours"
-        " WITH (create_slot = false, slot_name = 's', copy_data = false)",
+        f" WITH (create_slot = false, slot_name = '{one}', copy_data = false)",
         database=other,
     )
     stack.callback(server.execute, "DROP SUBSCRIPTION copy", database=other)
@@ -106,12 +106,16 @@ def subscriber(stack: ExitStack) -> Copy:
     )
 
 
-@pytest.mark.parametrize("make", [replica, subscriber])
+@pytest.mark.parametrize(("make", "server"), [(replica, "own_mariadb"), (subscriber, "postgres")])
 def test_what_is_deployed_on_the_origin_stays_while_its_copy_is_behind(
-    api: docker.APIClient, run: Run, make: Callable[[ExitStack], Copy]
+    api: docker.APIClient,
+    run: Run,
+    make: Callable[[ExitStack, PrivateServer], Copy],
+    server: str,
+    request: pytest.FixtureRequest,
 ) -> None:
     with ExitStack() as stack:
-        copy = make(stack)
+        copy = make(stack, request.getfixturevalue(server))
         listener = run(*SOON, url=copy.url)
         stack.callback(listener.kill)
         copy.origin.insert(known := new_id())

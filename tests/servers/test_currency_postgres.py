@@ -42,17 +42,10 @@ SHAPES = {
 """What a subscription fills, and how the table came to be."""
 
 
-@pytest.fixture(scope="module")
-def publishing() -> Iterator[PrivatePostgres]:
-    """A private PostgreSQL that can publish."""
-    with PrivatePostgres(options=["-c", "wal_level=logical"]) as server:
-        yield server
-
-
 @pytest.fixture
 def publisher(request: pytest.FixtureRequest) -> Iterator[Side]:
     """A database whose rows another one is to have."""
-    with fresh_side(request, "publishing") as side:
+    with fresh_side(request, "postgres") as side:
         side.rows.create_table()
         yield side
 
@@ -60,11 +53,12 @@ def publisher(request: pytest.FixtureRequest) -> Iterator[Side]:
 @pytest.fixture
 def subscriber(request: pytest.FixtureRequest, publisher: Side) -> Iterator[Side]:
     """That one; it has no subscription yet."""
-    with fresh_side(request, "publishing") as side:
+    with fresh_side(request, "postgres") as side:
         side.rows.create_table()
         yield side
         side.execute("DROP SUBSCRIPTION IF EXISTS copy")
-        assert not publisher.execute("SELECT FROM pg_replication_slots")
+        slots = "SELECT FROM pg_replication_slots WHERE database = current_database()"
+        assert not publisher.execute(slots)
 
 
 def subscribe(publisher: Side, subscriber: Side, table: str = "topologies") -> None:

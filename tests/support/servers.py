@@ -329,6 +329,7 @@ class PrivatePostgres(PrivateServer):
             "unix_socket_directories": self.directory,
             "fsync": "off",
             "full_page_writes": "off",
+            "wal_level": "logical",  # for subscriptions
             "max_connections": 300,
         }
         options = (option for item in settings.items() for option in ("-c", "{}={}".format(*item)))
