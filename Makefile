@@ -30,10 +30,10 @@ demo: $(VENV)/ready  ## deploy two topologies on a private engine, delete one ro
 test: $(VENV)/ready  ## what protects the promises: lint, types, and tests on real engines and servers
 	@$(MAKE) --no-print-directory -j3 lint types suite
 
-# Most tests wait for a server: three at a time keep two cores busy. A file stays with one worker, for
-# what it sets up, and they keep their order, so that the short ones of tests/unit come last.
+# Most tests wait for a server: three at a time keep two cores busy. tests/conftest.py says in which
+# order, and which stay together.
 suite: $(VENV)/ready
-	$(RUN) -m pytest -n 3 --dist loadfile --no-loadscope-reorder
+	$(RUN) -m pytest -n 3 --dist loadgroup --no-loadscope-reorder
 
 check: $(VENV)/ready  ## the quick loop: lint, types, and the tests that need no engine
 	@$(MAKE) --no-print-directory -j2 lint types unit

@@ -20,6 +20,12 @@ from tests.support.rows import Rows
 from tests.support.servers import FOREIGN, PrivateMariaDB, PrivatePostgres
 from tests.support.shared import Owner, ready_database, shared_server
 
+LONGEST_FIRST = (
+    *("sidecar", "engine", "servers", "page", "cli", "property", "database"),
+    *("documentation", "unit"),
+)
+"""The folders of tests, by how long a file of theirs takes."""
+
 
 def pytest_configure(config: pytest.Config) -> None:
     """Own the servers, in the first process of a run; no variable leads anybody to another one."""
@@ -27,6 +33,20 @@ def pytest_configure(config: pytest.Config) -> None:
         del os.environ[name]
     if not hasattr(config, "workerinput"):
         config.add_cleanup(Owner().close)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep a file with one worker, for what it sets up; the long ones begin, and none ends alone.
+
+    The image is loaded into one engine, so its tests are one worker's.
+    """
+    here = Path(__file__).parent
+    for item in items:
+        folder, *rest = item.path.relative_to(here).parts
+        group = folder if folder == "sidecar" else "/".join((folder, *rest))
+        item.add_marker(pytest.mark.xdist_group(group))
+    items.sort(key=lambda item: LONGEST_FIRST.index(item.path.relative_to(here).parts[0]))
 
 
 @pytest.fixture(autouse=True)
