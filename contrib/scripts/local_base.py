@@ -2,7 +2,7 @@
 
 debootstrap makes a minimal system of this machine's own release from the mirror that apt uses; what
 an image does not need is taken out, and the rest is imported into the engine of `DOCKER_HOST`. The
-archive is kept, for making it takes a minute.
+archive is kept in the user's folder for caches, for making it takes a minute.
 
     python local_base.py topology-reaper-base:local
     make image BASE_IMAGE=topology-reaper-base:local
@@ -21,7 +21,9 @@ from pathlib import Path
 
 from debian_packages import PackageError, ensure, system_environment, which
 
-ARCHIVE = Path(__file__).parents[2] / "build" / "base.tar"
+RELEASE = platform.freedesktop_os_release()["VERSION_CODENAME"]
+CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+ARCHIVE = CACHE / "topology-reaper" / f"base-{RELEASE}.tar"
 PACKAGES = "python3,python3-venv,ca-certificates"
 NEEDLESS = (
     *("usr/share/doc", "usr/share/man", "usr/share/locale", "usr/share/info"),
@@ -49,8 +51,7 @@ def make(archive: Path = ARCHIVE) -> Path:
 
 
 def _bootstrap(root: Path, archive: Path) -> None:
-    release = platform.freedesktop_os_release()["VERSION_CODENAME"]
-    _run("debootstrap", "--variant=minbase", f"--include={PACKAGES}", release, root, _mirror())
+    _run("debootstrap", "--variant=minbase", f"--include={PACKAGES}", RELEASE, root, _mirror())
     for path in NEEDLESS:
         _run("find", root / path, "-mindepth", "1", "-delete")
     unfinished = archive.with_suffix(".part")
