@@ -90,7 +90,7 @@ def _variables() -> str:
 
 
 def _commands() -> Iterator[str]:
-    with click.Context(commands, info_name="topology-reaper") as root:
+    with click.Context(commands, info_name="topology-reaper", **commands.context_settings) as root:
         yield "\n`topology-reaper --version` shows the version.\n"
         yield from _below(commands, root)
 

@@ -59,7 +59,10 @@ def check(words: Sequence[str]) -> None:
         click.UsageError: it would refuse them.
     """
     command: click.Command = commands
-    context, rest = click.Context(commands, info_name=NAME), list(words)
+    context, rest = (
+        click.Context(commands, info_name=NAME, **commands.context_settings),
+        list(words),
+    )
     while isinstance(command, click.Group) and rest and not rest[0].startswith("-"):
         name = rest.pop(0)
         found = command.get_command(context, name)

@@ -8,6 +8,8 @@ import click
 import options_reference
 import pytest
 
+from listener.cli import commands
+
 from .leaves import leaves
 from .pages import PAGES, TREE, Page
 
@@ -20,7 +22,7 @@ OF_COMPOSE = {"REAPER_IMAGE", "REAPER_USER"}
 
 def shown_by_help(name: str) -> set[str]:
     """The options in what ``--help`` prints, without itself."""
-    context = click.Context(COMMANDS[name], info_name=name)
+    context = click.Context(COMMANDS[name], info_name=name, **commands.context_settings)
     found = re.findall(r"^  (?:-\w, )?(--[a-z-]+)", context.get_help(), re.MULTILINE)
     return set(found) - {"--help"}
 
