@@ -161,12 +161,15 @@ class Absence:
         outages: how many there had been by then.
         lasted: observed since the last outage.
         total: observed altogether.
+        counts: it lasted for the grace, and needs no other: a removal may take longer than an
+            outage, and asks again.
     """
 
     at: float
     outages: int
     lasted: float = 0.0
     total: float = 0.0
+    counts: bool = False
 
 
 class Evidence:
@@ -196,12 +199,13 @@ class Evidence:
         self.revision = 0
         self._grace = grace
         self._witnessed_only = witnessed_only
-        self._identity = memory.identity if memory else None
+        self._identity = (memory.identity if memory else None) or None
         self._generation = 0
         memory = memory or Memory("")
         self.reports = Reports(memory.reported, now)
-        # By owner, when it was last known to be alive or on this host.
+        # By owner, when it was last known to be alive or on this host; and when it was seen alive.
         self._witnessed = dict.fromkeys(memory.witnessed, now)
+        self._alive: dict[str, float] = {}
         # Whatever happened between two runs was an outage.
         self._outages = 0
         self._answered_at = -math.inf
@@ -251,6 +255,7 @@ class Evidence:
             for owner in (id_, prefix_of(id_)):
                 self.revision += owner not in self._witnessed or owner in self._former
                 self._witnessed[owner] = answer.at
+                self._alive[owner] = max(answer.at, self._alive.get(owner, answer.at))
                 self._absent.pop(owner, None)
                 self._former.discard(owner)
         for owner in owners:
@@ -272,6 +277,7 @@ class Evidence:
             self._former |= self._witnessed.keys()
             self.reports.clear()
         self._witnessed.clear()
+        self._alive.clear()
         self._absent.clear()
         self._vouched = False
         self._past = -math.inf
@@ -311,9 +317,9 @@ class Evidence:
             gone: those of them that have no row in any database.
             listed: nothing is missing among them, for they come from a new listing.
         """
-        self._absent = {o: absence for o, absence in self._absent.items() if o in owners}
         if not listed:
             return  # nobody knows what is on this host
+        self._absent = {o: absence for o, absence in self._absent.items() if o in owners}
         # A deploy may go on after its row is deleted and what there was of it is removed.
         oldest = answer.at - DAY
         lately = {o: at for o, at in self._witnessed.items() if at >= oldest}
@@ -323,6 +329,7 @@ class Evidence:
                 del lately[owner]
         self.revision += len(lately) < len(self._witnessed)
         self._witnessed = lately
+        self._alive = {o: at for o, at in self._alive.items() if o in lately}
         # The change of the table is past once it leaves nothing on this host in doubt. The listing
         # that shows it has to be later than the one at hand when the change was learned.
         if self._replaced:
@@ -335,6 +342,10 @@ class Evidence:
     def witnessed(self, owner: str) -> bool:
         """Whether the owner had a row in this same database."""
         return owner in self._witnessed
+
+    def alive_after(self, owner: str, at: float) -> bool:
+        """Whether an answer that was asked for later than this has shown the owner's row."""
+        return self._alive.get(owner, at) > at
 
     def doubted(self, owner: str) -> bool:
         """Whether the owner had a row in what this database took the place of, and not since."""
@@ -367,19 +378,21 @@ class Evidence:
             return Verdict(State.ORPHAN, "witnessed: its row was seen before and is gone")
         if self._replaced:
             return Verdict(State.HELD, "the table is not the one that was there before")
-        if not self._vouched:
-            return Verdict(State.HELD, "no row of this database owns anything on this host")
         if answer.behind and (begun is None or begun >= self._past):
             return Verdict(State.HELD, f"its row was never seen, and {answer.behind}")
+        if not self._vouched:
+            return Verdict(State.HELD, "no row of this database owns anything on this host")
         if self.reports.cover(owner, answer.at):
             return Verdict(State.ORPHAN, "its deletion was reported")
         if self._witnessed_only:
             return Verdict(State.HELD, "its row was never seen, and the policy is witnessed")
-        left = self._grace - self._absent[owner].lasted
+        absence = self._absent[owner]
+        left = self._grace - absence.lasted
         if engine_now is not None:
             # The engine tells its time in whole seconds, so an age can come out negative.
             age = max(0.0, engine_now - (created or engine_now))
-            left = max(self._grace - age, LOOKS_APART - self._absent[owner].lasted)
-        if left > 0:
+            left = max(self._grace - age, LOOKS_APART - absence.lasted)
+        if left > 0 and not absence.counts:
             return Verdict(State.WAITING, "its row is absent, the grace runs", left)
+        absence.counts = engine_now is None
         return Verdict(State.ORPHAN, f"absent for more than the grace of {self._grace:g} s")

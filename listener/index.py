@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
-from listener.naming import Resource, prefix_of
+from listener.naming import PREFIX_LENGTH, Resource, prefix_of
 
 
 class PrefixIndex:
@@ -31,15 +31,17 @@ class PrefixIndex:
         self._hearsay: set[str] = set()
         self._watched_since: float | None = None
 
-    def put(self, resource: Resource, *, hearsay: bool = False) -> None:
-        """Add a resource, or replace what is known under its id.
+    def put(self, resource: Resource, *, hearsay: bool = False, read: bool = False) -> None:
+        """Add a resource that an event brought, or replace what is known under its id.
 
         Args:
             resource: as it is known now.
             hearsay: it may be none of ours at all, which the next listing will tell.
+            read: no event brought it, so it may be old.
         """
         with self._lock:
-            new = _new(resource.owners if self._is_new(resource) else (), self._by_owner)
+            appears = self._watched_since is not None and (not read or self._is_new(resource))
+            new = self._new(resource.owners if appears else (), self._by_owner)
             self._discard(resource.id)
             if self._put(resource):
                 self._appeared.update(new)
@@ -71,7 +73,7 @@ class PrefixIndex:
                 self._put(resource)
                 if not self._is_new(resource):
                     older.update(resource.owners)
-            self._appeared.update(_new(self._by_owner.keys() - older, known))
+            self._appeared.update(self._new(self._by_owner.keys() - older, known))
             if self._watched_since is None:
                 self._watched_since = at
 
@@ -79,7 +81,8 @@ class PrefixIndex:
         """The owners that appeared under watch since the last call.
 
         Returns:
-            With each, whether its bare prefix had something on this host already.
+            With each, whether it may be the rest of what was here already: an id with something of
+            its bare prefix, or a bare prefix with something of an id.
         """
         with self._lock:
             appeared, self._appeared = self._appeared, {}
@@ -117,6 +120,17 @@ class PrefixIndex:
         since, created = self._watched_since, resource.created
         return since is not None and (created is None or created > since)
 
+    @staticmethod
+    def _new(owners: Iterable[str], known: Collection[str]) -> dict[str, bool]:
+        """Which of these owners were not known; see :meth:`take_appeared`."""
+        new = [owner for owner in owners if owner not in known]
+        return {
+            owner: prefix_of(owner) in known
+            if len(owner) > PREFIX_LENGTH
+            else any(prefix_of(other) == owner for other in known)
+            for owner in new
+        }
+
     def _put(self, resource: Resource) -> bool:
         prefixes = resource.prefixes
         if self._only is not None and not prefixes <= self._only:
@@ -141,8 +155,3 @@ class PrefixIndex:
                 if not held:
                     del self._by_prefix[prefix]
         return resource
-
-
-def _new(owners: Iterable[str], known: Container[str]) -> dict[str, bool]:
-    """Which of these owners are new, and whether their bare prefixes are known."""
-    return {owner: prefix_of(owner) in known for owner in owners if owner not in known}

@@ -115,7 +115,9 @@ class Judge:
             evidence.observe(answer, owners)
             if answer.deployed:
                 evidence.has_come_past(_youngest(answer, resources))
-        return self._unproven.answered(owners, answers.live, self._explained)
+        return self._unproven.answered(
+            owners, answers.live, lambda owner: self._explained(owner, answers.at)
+        )
 
     def settle(
         self, answers: Answers, resources: Collection[Resource], here: Set[str], *, listed: bool
@@ -171,8 +173,8 @@ class Judge:
         """The feed of a database was lost: nobody knows what happened meanwhile."""
         self._evidence[database].interrupted()
 
-    def removed(self, resource: Resource, now: float) -> None:
-        """An orphan was removed: the rest of its topology may appear without a row."""
+    def removing(self, resource: Resource, now: float) -> None:
+        """An orphan is being removed: the rest of its topology may appear without a row."""
         for owner in resource.owners:
             self._unproven.excuse(owner, now)
 
@@ -200,6 +202,12 @@ class Judge:
         """
         if any(answers.live(owner) for owner in resource.owners):
             return Verdict(State.ALIVE, "its row exists")
+        if any(
+            evidence.alive_after(owner, answer.at)
+            for evidence, answer in zip(self._evidence, answers.each, strict=True)
+            for owner in resource.owners
+        ):
+            return Verdict(State.ALIVE, "a later answer has shown its row")
         verdict = Verdict.weakest(
             self._weigh_absent(owner, resource, answers, engine_now) for owner in resource.owners
         )
@@ -256,10 +264,10 @@ class Judge:
             evidence.vouch()
         return True
 
-    def _explained(self, owner: str) -> bool:
+    def _explained(self, owner: str, now: float) -> bool:
         """Whether a database had its row, or its deletion was reported, within a day."""
         return any(
-            evidence.witnessed(owner) or evidence.reports.explain(owner)
+            evidence.witnessed(owner) or evidence.reports.explain(owner, now)
             for evidence in self._evidence
         )
 

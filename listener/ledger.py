@@ -106,6 +106,7 @@ class Ledger:
         self._saved: tuple[Memory, int, Mapping[str, float]] | None = None
         self._foreign = False
         self._failed = ""
+        self._loaded = self._version()
 
     def load(self, upgraded: Callable[[str], str] = str) -> Memory | None:
         """What an earlier run knew; None if there was none, UNBELIEVED if it cannot be believed.
@@ -117,16 +118,29 @@ class Ledger:
             memory = self._read(upgraded)
         except (FileNotFoundError, NotADirectoryError):
             return None
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             self._set_aside(error)
             return UNBELIEVED
         self._saved = memory, memory.position, memory.absent
         return memory
 
+    def is_as_loaded(self) -> bool:
+        """Whether nobody has written it since it was opened here."""
+        return self._version() == self._loaded
+
+    def _version(self) -> tuple[int, int]:
+        """Tells one file in this place from another, for it is only ever replaced as a whole."""
+        try:
+            found = self._path.lstat()
+        except OSError:
+            return 0, 0
+        return found.st_ino, found.st_mtime_ns
+
     def save(self, memory: Memory) -> None:
         """Keep this, if it is news; what cannot be kept now is tried again with the next news."""
         news = memory, memory.position, memory.absent
-        if not (self._state.locked and memory.identity) or self._foreign or news == self._saved:
+        known = memory.identity or memory.pending
+        if not (self._state.locked and known) or self._foreign or news == self._saved:
             return
         new = self._path.with_suffix(".new")
         written = _written(self._database, memory)

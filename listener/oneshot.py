@@ -77,11 +77,12 @@ def sweep(
             stack.callback(database.topologies.close)
         observers = Observers(RemovalLog(), History(state.path), observer or Observer())
         report, news = _sweep(engine, databases, settings, prefixes, confirm, observers)
-        # Only now, so that a listener that is started meanwhile can have the folder. Where one has
-        # it, what that one knows was read and is not changed.
-        if state.lock() is None:
+        # Only now, so that a listener that is started meanwhile can have the folder. What one has
+        # written since is newer than what was read here.
+        if not settings.dry_run and state.lock() is None:
             for number, memory in news.items():
-                databases[number].ledger.save(memory)
+                if databases[number].ledger.is_as_loaded():
+                    databases[number].ledger.save(memory)
     report.duration_ms = round((time.monotonic() - started) * 1000, 1)
     return report
 

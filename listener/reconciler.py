@@ -169,7 +169,8 @@ class Reconciler:
                 elif verdict.state is State.HELD and self._index.is_hearsay(resource.id):
                     hearsay = True
                 elif verdict.state is State.HELD:
-                    held[prefix] = verdict.evidence
+                    # Of several reasons always the same one, in whatever order they are listed.
+                    held[prefix] = min(held.get(prefix, verdict.evidence), verdict.evidence)
         return Screening(
             live=frozenset(p for p, members in by_prefix.items() if members and answers.live(p)),
             orphans=orphans,
@@ -217,28 +218,24 @@ class Reconciler:
         if not resources:
             return Outcome()
         answers, verdicts = self._judge_by_new_answers(resources)
-        states = {verdict.state for verdict in verdicts.values()}
-        waits = [v.wait for v in verdicts.values() if v.state is State.WAITING]
         with self._lock:
             again = min(self._judge.still_there(answers).values(), default=None)
         doomed = [r for r in resources if verdicts[r.id].state is State.ORPHAN]
-        removals = self._reap(doomed, self._permit(doomed, answers.at)) if doomed else ()
+        removals = self._reap(doomed, self._permit(doomed, answers.at, verdicts)) if doomed else ()
         for removal in removals:
             if removal.result in (Result.REMOVED, Result.GONE):
                 self._index.discard(removal.resource.id)
-                with self._lock:
-                    self._judge.removed(removal.resource, self._clock())
             elif removal.result is Result.MISTAKEN:
                 self._index.discard(removal.resource.id)
                 if removal.found is not None:
-                    self._index.put(removal.found)
+                    self._index.put(removal.found, read=True)
         return Outcome(
             removals=removals,
             verdicts=verdicts,
             there={resource.id for resource in self._index.resources(prefix)},
-            wait=max(waits, default=None),
+            wait=max((v.wait for v in verdicts.values() if v.state is State.WAITING), default=None),
             again=again,
-            held=State.HELD in states,
+            held=any(v.state is State.HELD for v in verdicts.values()),
         )
 
     def _judge_by_new_answers(
@@ -249,29 +246,38 @@ class Reconciler:
         answers = self._judge.ask({prefix for r in resources for prefix in r.prefixes})
         with self._lock:
             unproven = self._judge.observe(answers, resources)
+            verdicts = {r.id: self._judge.weigh(r, answers, self._engine_now) for r in resources}
         if unproven:
-            self._learned()
-        with self._lock:
-            return answers, {
-                r.id: self._judge.weigh(r, answers, self._engine_now) for r in resources
-            }
+            self._learned()  # before anything is done about it
+        return answers, verdicts
 
-    def _permit(self, doomed: Collection[Resource], asked_at: float) -> Permit:
-        """Judges by the answers of then while they are fresh, and by new ones from then on."""
-        allowed = {resource.id for resource in doomed}
+    def _permit(
+        self, doomed: Collection[Resource], asked_at: float, verdicts: dict[str, Verdict]
+    ) -> Permit:
+        """Judges by the answers of then while they are fresh, and by new ones from then on.
+
+        Args:
+            doomed: what it will be asked about.
+            asked_at: when the answers were asked for.
+            verdicts: what they led to; brought up to date.
+        """
         asking = threading.Lock()
 
         def permit(resource: Resource, *, fresh: bool) -> bool:
-            nonlocal asked_at, allowed
+            nonlocal asked_at
             with asking:
                 if fresh or self._clock() - asked_at >= FRESH:
-                    answers, verdicts = self._judge_by_new_answers(doomed)
+                    answers, now = self._judge_by_new_answers(doomed)
                     asked_at = answers.at
                     if self._clock() - asked_at >= FRESH:
                         raise NoAnswer(
                             f"the answer took longer than the {FRESH:g} s for which it is true"
                         )
-                    allowed = {id_ for id_, v in verdicts.items() if v.state is State.ORPHAN}
-                return resource.id in allowed
+                    verdicts.update(now)
+                if verdicts[resource.id].state is not State.ORPHAN:
+                    return False
+                with self._lock:
+                    self._judge.removing(resource, self._clock())
+                return True
 
         return permit

@@ -13,6 +13,7 @@ explains why something appears without a row.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Set
 
 from listener.naming import ID, PREFIX_LENGTH, prefix_of
@@ -61,9 +62,9 @@ class Reports:
         since = self._since.get(owner)
         return since is not None and now - since <= REMEMBERED
 
-    def explain(self, owner: str) -> bool:
+    def explain(self, owner: str, now: float) -> bool:
         """Whether the deletion of this id, or of an id with this prefix, was reported in a day."""
-        return owner in self._since
+        return now - self._since.get(owner, -math.inf) <= DAY
 
     def clear(self) -> None:
         """Forget all of them: they were about another table."""

@@ -77,7 +77,7 @@ class Unproven:
         """These owners have just appeared on this host.
 
         Args:
-            owners: with each, whether its bare prefix had something on this host already.
+            owners: with each, whether it may be the rest of what was here before.
         """
         self.revision += bool(owners)
         self._pending.update(owners)
@@ -96,7 +96,7 @@ class Unproven:
         Returns:
             Whether any owner is unproven that was not before.
         """
-        before = len(self._marked)
+        added = False
         # The prefixes first, for an id takes over the mark of its own.
         for owner in sorted(owners, key=len):
             if live(owner):
@@ -106,12 +106,14 @@ class Unproven:
             elif owner in self._pending:
                 self.revision += 1
                 beside = self._pending.pop(owner)
-                rest = beside and prefix_of(owner) not in self._under_watch
-                if rest and not live(prefix_of(owner)):
+                prefix = prefix_of(owner)
+                rest = beside and not live(prefix) and not self._watched_others(owner, prefix)
+                if rest:
                     self._under_watch.discard(owner)
                 elif not (explained(owner) or self._is_excused(owner)):
                     self._marked.add(owner)
-        return len(self._marked) > before
+                    added = True
+        return added
 
     def excuse(self, owner: str, now: float) -> None:
         """What explains the absence of this owner's row: it was confirmed, or removed here."""
@@ -148,6 +150,10 @@ class Unproven:
                 break
             self.revision += 1
             del self._excused[owner]
+
+    def _watched_others(self, owner: str, prefix: str) -> bool:
+        """Whether anything else of this prefix has appeared under watch."""
+        return any(o != owner and prefix_of(o) == prefix for o in self._under_watch)
 
     def _is_excused(self, owner: str) -> bool:
         if len(owner) > PREFIX_LENGTH:

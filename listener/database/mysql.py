@@ -12,7 +12,7 @@ from listener.database.feeds import Feed
 from listener.database.feeds.mysql import BinlogFeed
 from listener.database.origin import behind, make_causal, quoted
 from listener.database.server import CONNECT_TIMEOUT, READ_TIMEOUT, Look, ServerTopologies
-from listener.database.topologies import TABLE, Reading
+from listener.database.topologies import TABLE, Behind, Reading
 
 YOUNG = 1.1
 """Seconds within which another table may get the same time of creation: it is told in whole ones,
@@ -81,7 +81,7 @@ class MysqlTopologies(ServerTopologies):
             replica=any(str(value).upper() not in ("0", "OFF") for value in read_only),
         )
 
-    def _behind(self, connection: sa.Connection, looked: Look) -> str:  # noqa: ARG002
+    def _behind(self, connection: sa.Connection, looked: Look) -> Behind:  # noqa: ARG002
         return behind(connection)
 
     def remedy(self, said: str) -> str:

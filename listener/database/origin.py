@@ -13,11 +13,13 @@ before it reads (see :func:`make_causal`), and a member that is cut off gives no
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Collection
 from typing import Any, NamedTuple
 
 import pymysql
 import sqlalchemy as sa
+
+from listener.database.topologies import CURRENT, Behind
 
 _CAUSAL = (
     "SET SESSION wsrep_sync_wait = 1, wsrep_dirty_reads = OFF",
@@ -78,10 +80,11 @@ def make_causal(connection: pymysql.Connection[Any]) -> None:
                     raise
 
 
-def behind(connection: sa.Connection) -> str:
-    """Why the server may be behind the origin of its rows, and the remedy, as a predicate.
+def behind(connection: sa.Connection) -> Behind:
+    """Whether the server may be behind the origin of its rows.
 
-    Empty if it is the origin. Takes one statement, and one more each time that something is found
+    A replica of MySQL may apply changes in another order than its source, and one of several
+    sources mixes theirs. Takes one statement, and one more each time that something is found
     out of a new connection.
 
     Raises:
@@ -91,7 +94,7 @@ def behind(connection: sa.Connection) -> str:
     refused_at = known.get("refused_at")
     if refused_at is None:
         try:
-            return _replica_of(_sources(connection))
+            return _replica_of(_sources(connection), in_order=known["server"] == 0)
         except sa.exc.DBAPIError as error:
             if _number(error) != _ACCESS_DENIED:
                 raise
@@ -101,9 +104,10 @@ def behind(connection: sa.Connection) -> str:
     if refused_at is not None and time.monotonic() - refused_at > _RENEWED:
         connection.detach()
     if not may_be:
-        return ""
+        return CURRENT
     grant = f"GRANT {server.right} ON *.* TO {quoted(account)}"
-    return f"does not show this account whether it is a replica; run {grant}"
+    why = f"does not show this account whether it is a replica; run {grant}"
+    return Behind(why, in_order=known["server"] == 0)
 
 
 def _sources(connection: sa.Connection) -> list[str]:
@@ -124,12 +128,13 @@ def _sources(connection: sa.Connection) -> list[str]:
     ]
 
 
-def _replica_of(sources: Iterable[str]) -> str:
-    return (
+def _replica_of(sources: Collection[str], *, in_order: bool) -> Behind:
+    if not sources:
+        return CURRENT
+    return Behind(
         f"is a replica of {' and '.join(sources)}, and may be behind; give the URL of the server"
-        " where its rows are written, or run RESET REPLICA ALL if it has been promoted"
-        if sources
-        else ""
+        " where its rows are written, or run RESET REPLICA ALL if it has been promoted",
+        in_order=in_order and len(sources) == 1,
     )
 
 
@@ -141,4 +146,4 @@ def _number(error: sa.exc.DBAPIError) -> int:
 def quoted(account: str) -> str:
     """An account as CURRENT_USER() tells it, in the form that statements take."""
     user, _, host = account.rpartition("@")
-    return f"'{user}'@'{host}'"
+    return "@".join("'" + part.replace("'", "''") + "'" for part in (user, host))

@@ -13,7 +13,7 @@ from psycopg import sql
 from listener.database.feeds import Feed
 from listener.database.feeds.postgres import NotifyFeed
 from listener.database.server import CONNECT_TIMEOUT, READ_TIMEOUT, Look, ServerTopologies
-from listener.database.topologies import TABLE, Reading
+from listener.database.topologies import CURRENT, TABLE, Behind, Reading
 from listener.errors import ConfigurationError
 
 OLDEST = 140000
@@ -50,7 +50,7 @@ class PostgresTopologies(ServerTopologies):
                -- What of the log is on disk for good goes back only with the whole server.
                CASE WHEN NOT pg_is_in_recovery()
                     THEN (pg_current_wal_flush_lsn() - '0/0')::bigint ELSE 0 END,
-               source.subscriptions, source.elsewhere,
+               source.subscriptions, source.in_order, source.elsewhere,
                pglogical.subscribed, pglogical.needed
         FROM pg_class c
         JOIN pg_namespace n ON n.oid = c.relnamespace
@@ -69,6 +69,7 @@ class PostgresTopologies(ServerTopologies):
                        DISTINCT quote_ident(s.subname)
                        || CASE WHEN s.subenabled THEN '' ELSE ' (disabled)' END, ', '
                    ) AS subscriptions,
+                   count(DISTINCT s.oid) = 1 AND count(DISTINCT f.oid) = 1 AS in_order,
                    string_agg(DISTINCT t.ftrelid::regclass::text, ', ') AS elsewhere
             FROM family f
             LEFT JOIN pg_foreign_table t ON t.ftrelid = f.oid
@@ -187,31 +188,36 @@ class PostgresTopologies(ServerTopologies):
 
 
 def _behind(
-    subscriptions: str | None, elsewhere: str | None, subscribed: bool | None, needed: str | None
-) -> str:
-    """Why the table may be behind the origin of its rows, as a predicate; empty if it is that."""
+    subscriptions: str | None,
+    in_order: bool,
+    elsewhere: str | None,
+    subscribed: bool | None,
+    needed: str | None,
+) -> Behind:
+    """Whether the table may be behind the origin of its rows."""
     if subscriptions:
-        return (
+        return Behind(
             f"is filled by the logical subscription {subscriptions}, and may be behind the"
             " publisher; give the publisher's URL, or drop the subscription if this is the origin"
-            " now"
+            " now",
+            in_order,
         )
     if elsewhere:
-        return (
+        return Behind(
             f"has rows on another server, by the foreign table {elsewhere}, and cannot tell whether"
             " that one is behind; give the URL of a table that has them all"
         )
     if needed:
-        return (
+        return Behind(
             "has pglogical and does not let this role see whether a subscription of it fills the"
             f" table; as an owner: {needed}"
         )
     if subscribed:
-        return (
+        return Behind(
             "has a subscription of pglogical, which may fill the table, and may be behind its"
             " provider; give the provider's URL, or drop the subscription if this is the origin now"
         )
-    return ""
+    return CURRENT
 
 
 class _Connection(psycopg.Connection[tuple[Any, ...]]):

@@ -19,7 +19,15 @@ from typing import Any, ClassVar
 
 import sqlalchemy as sa
 
-from listener.database.topologies import TABLE, Reading, Topologies, table, words_of
+from listener.database.topologies import (
+    CURRENT,
+    TABLE,
+    Behind,
+    Reading,
+    Topologies,
+    table,
+    words_of,
+)
 from listener.errors import NoAnswer, PushUnavailable
 from listener.findings import Finding, clock, ok, warning
 
@@ -46,7 +54,7 @@ class Look:
         too_new: the table cannot be told yet from another that may take its place.
         replica: the server is one.
         uuid: the column is of the server's own type for ids, and not text.
-        behind: why it may be behind the origin of its rows, and the remedy, as a predicate.
+        behind: whether it may be behind the origin of its rows.
     """
 
     schema: str
@@ -55,7 +63,7 @@ class Look:
     too_new: bool = field(default=False, compare=False)
     replica: bool = False
     uuid: bool = False
-    behind: str = ""
+    behind: Behind = CURRENT
 
 
 class ServerTopologies(Topologies):
@@ -171,7 +179,7 @@ class ServerTopologies(Topologies):
                     position=looked.position,
                     too_new=looked.too_new,
                     replica=looked.replica,
-                    behind="" if self._allow_replica else self._behind(connection, looked),
+                    behind=CURRENT if self._allow_replica else self._behind(connection, looked),
                 )
                 # The first question locked the table against being dropped, but not before that.
                 if self._look(connection, looked.schema) != looked:
@@ -237,8 +245,8 @@ class ServerTopologies(Topologies):
             NoAnswer: what the server would answer may not be the truth.
         """
 
-    def _behind(self, connection: sa.Connection, looked: Look) -> str:  # noqa: ARG002
-        """Why the server may be behind the origin of its rows, as a predicate.
+    def _behind(self, connection: sa.Connection, looked: Look) -> Behind:  # noqa: ARG002
+        """Whether the server may be behind the origin of its rows.
 
         Found out before the rows are read, and once: who was the origin then has all that was
         committed until then. For servers that tell it by a statement of its own.

@@ -46,7 +46,9 @@ from listener.database.feeds import Feed
 from listener.database.feeds.sqlite import SqliteFeed
 from listener.database.topologies import (
     BATCH,
+    CURRENT,
     TABLE,
+    Behind,
     Reading,
     Topologies,
     table,
@@ -130,10 +132,18 @@ class SqliteTopologies(Topologies):
 
     Args:
         path: the file.
+        allow_replica: take its word although its writer may share no memory with this process.
         clock: seconds, monotonic.
     """
 
-    def __init__(self, path: Path, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        allow_replica: bool = False,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._allow_replica = allow_replica
         self.path = path.absolute()
         super().__init__(f"the SQLite file {self.path}", clock)
         self._lock = threading.Lock()  # guards what is known of the files
@@ -165,13 +175,15 @@ class SqliteTopologies(Topologies):
                 header = self._header(file)
                 position = int.from_bytes(header[_CHANGE_COUNTER])
                 in_wal = header[_FORM] == _WAL
-                behind = _BLIND if in_wal and self._blind() else ""
+                behind = CURRENT
+                if in_wal and self._blind() and not self._allow_replica:
+                    behind = Behind(_BLIND)
                 aspect = "table"
                 try:
                     yield Reading(
                         connection, identity, table(), self._generation, position, behind=behind
                     )
-                    if in_wal and not behind and self._blind():
+                    if in_wal and not behind and not self._allow_replica and self._blind():
                         raise self.no_answer(_BLIND)
                 finally:
                     if self._outdated:

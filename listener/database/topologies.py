@@ -19,7 +19,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -47,6 +47,25 @@ def table(schema: str | None = None, *, uuid: bool = False) -> sa.TableClause:
     return sa.table(TABLE, id_, sa.column("status", sa.String()), schema=schema)
 
 
+class Behind(NamedTuple):
+    """Why a database may be behind the origin of its rows; nothing where it is known to be that.
+
+    Attributes:
+        why: the reason and the remedy, as a predicate.
+        in_order: all changes come from one origin and in their order, as far as anybody can tell.
+    """
+
+    why: str = ""
+    in_order: bool = False
+
+    def __bool__(self) -> bool:
+        """Whether it may be behind."""
+        return bool(self.why)
+
+
+CURRENT = Behind()
+
+
 @dataclass(frozen=True, slots=True)
 class Reading:
     """A transaction in which the table may be asked.
@@ -59,7 +78,7 @@ class Reading:
         position: how far the database has come; 0 where there is no such figure.
         too_new: the table cannot be told yet from another that may take its place.
         replica: the server is one, and its word is taken all the same.
-        behind: why it may be behind the origin of its rows; see :class:`~listener.evidence.Answer`.
+        behind: whether it may be behind the origin of its rows.
     """
 
     connection: sa.Connection
@@ -69,7 +88,7 @@ class Reading:
     position: int = 0
     too_new: bool = False
     replica: bool = False
-    behind: str = ""
+    behind: Behind = CURRENT
 
     @property
     def name(self) -> str:
@@ -132,7 +151,7 @@ class Topologies(ABC):
             if reading.too_new:
                 raise self.no_answer("has just made its table, which is asked in a second")
             batches = [asked[start : start + BATCH] for start in range(0, len(asked) or 1, BATCH)]
-            deployed = _deployed(reading, batches) if reading.behind else frozenset()
+            deployed = _deployed(reading, batches) if reading.behind.in_order else frozenset()
             for batch in batches:
                 ids.update(_ids(reading, *rows_with(batch, reading.table)))
         # A collation that orders otherwise than we think can add rows, never hide one.
@@ -144,7 +163,7 @@ class Topologies(ABC):
             identity=reading.identity,
             generation=reading.generation + self._reach(reading.position, at),
             position=reading.position,
-            behind=reading.behind and f"{self.name} {reading.behind}",
+            behind=f"{self.name} {reading.behind.why}" if reading.behind else "",
             deployed=deployed & found,
         )
 

@@ -74,7 +74,7 @@ def open_topologies(url: str, *, allow_replica: bool = False) -> Topologies:
             f" {_EXAMPLE}"
         )
     if server is None:
-        return _sqlite(parsed)
+        return _sqlite(parsed, allow_replica)
     if "@" in (parsed.host or ""):
         raise _error("the host has an @ in it; write an @ in a password as %40")
     if not parsed.database:
@@ -96,12 +96,12 @@ def open_topologies(url: str, *, allow_replica: bool = False) -> Topologies:
     return topologies(driven, allow_replica=allow_replica)
 
 
-def _sqlite(url: sa.URL) -> SqliteTopologies:
+def _sqlite(url: sa.URL, allow_replica: bool) -> SqliteTopologies:
     if url.host or url.username:
         raise _error(f"a SQLite URL has no host, and three slashes before the path; {_EXAMPLE}")
     if url.database in (None, "", ":memory:") or url.database.startswith("file:"):
         raise _error(f"a SQLite URL needs a path; {_EXAMPLE}")
-    return SqliteTopologies(Path(url.database))
+    return SqliteTopologies(Path(url.database), allow_replica=allow_replica)
 
 
 def _error(text: str) -> ConfigurationError:

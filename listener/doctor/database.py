@@ -68,7 +68,7 @@ def _current(reading: Reading, settings: Settings) -> Finding:
     if settings.allow_replica:
         return ok(id_, "it is believed whether it is current or not, as --allow-replica says")
     if reading.behind:
-        why, _, remedy = reading.behind.partition("; ")
+        why, _, remedy = reading.behind.why.partition("; ")
         consequence = "so only rows that were seen in it count as deleted"
         return warning(id_, f"it {why}, {consequence}", remedy or "give the origin's URL")
     return ok(id_, "it is the origin of its rows")

@@ -120,7 +120,7 @@ def test_everything_is_explained_with_what_would_release_it(
     alive = explain(service)
     assert "alive: its row exists; it stays" in alive
     assert f"label decnet.topology.id='{doomed.id}': counts" in alive
-    assert "removes it now" in explain(orphan, "--grace", "0")
+    assert "a sweep removes it" in explain(orphan, "--grace", "0")
     doomed.assert_intact(api)
     assert exists(api, orphan)
 

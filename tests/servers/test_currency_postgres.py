@@ -125,7 +125,7 @@ def test_rows_on_another_server_may_be_behind(postgres_side: Side, opened: Open)
     postgres_side.execute("CREATE SERVER other FOREIGN DATA WRAPPER nothing")
     postgres_side.execute("CREATE FOREIGN TABLE far () INHERITS (topologies) SERVER other")
     with topologies.reading() as reading:  # there is no such server to ask
-        assert "foreign table far" in reading.behind
+        assert "foreign table far" in reading.behind.why
 
 
 def test_pglogical_is_behind_where_it_subscribes_and_where_that_cannot_be_seen(

@@ -10,8 +10,11 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from typing import Any, Self
+
+from tests.support.forked import Forked
 
 PATIENCE = 90.0
 """Seconds until a test stops waiting for what should long have happened."""
@@ -42,9 +45,12 @@ def command(*arguments: str) -> list[str]:
 
 def call(*arguments: str) -> subprocess.CompletedProcess[str]:
     """Run a one-shot command to its end."""
-    return subprocess.run(
-        command(*arguments), env=environment(), capture_output=True, text=True, timeout=PATIENCE
-    )
+    process = Forked(arguments, environment(), prints=True)
+    assert process.stdout is not None
+    with ThreadPoolExecutor(1) as pool, process.stdout, process.stderr:
+        said = pool.submit(process.stderr.read)
+        out, err = process.stdout.read(), said.result()
+    return subprocess.CompletedProcess(arguments, process.wait(PATIENCE), out, err)
 
 
 class ListenerProcess(AbstractContextManager["ListenerProcess"]):
@@ -65,18 +71,18 @@ class ListenerProcess(AbstractContextManager["ListenerProcess"]):
             *options,
         )
         self.lines: list[dict[str, Any]] = []
-        self.process: subprocess.Popen[str] | None = None
+        self.process: subprocess.Popen[str] | Forked | None = None
         self._changed = threading.Condition()
 
     def start(self, *, wait: bool = True) -> None:
         """Start it (again), and wait until it is ready."""
         ready = len(self.logged("ready"))
-        process = subprocess.Popen(
-            [*self._within, *command(*self._arguments)],
-            env=environment(),
-            stderr=subprocess.PIPE,
-            text=True,
-        )
+        process: subprocess.Popen[str] | Forked
+        if self._within:
+            whole = [*self._within, *command(*self._arguments)]
+            process = subprocess.Popen(whole, env=environment(), stderr=subprocess.PIPE, text=True)
+        else:
+            process = Forked(self._arguments, environment())
         self.process = process
         threading.Thread(target=self._read, args=(process,), daemon=True).start()
         if wait:
@@ -120,7 +126,7 @@ class ListenerProcess(AbstractContextManager["ListenerProcess"]):
     def __exit__(self, *_: object) -> None:
         self.kill()
 
-    def _read(self, process: subprocess.Popen[str]) -> None:
+    def _read(self, process: subprocess.Popen[str] | Forked) -> None:
         assert process.stderr is not None
         for text in process.stderr:
             line = json.loads(text) if text.startswith("{") else {"message": text}

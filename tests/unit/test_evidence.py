@@ -91,7 +91,7 @@ def test_a_report_releases_nothing_that_is_held(vouched: Book) -> None:
     assert unvouched.look(base()).state is State.HELD
     vouched.evidence.reports.add([TOPOLOGY], 0.0)
     assert vouched.look(base(), beside=[NEIGHBOUR], rows=[LIVE], identity="two").state is State.HELD
-    assert not vouched.evidence.reports.explain(TOPOLOGY), "it was about another table"
+    assert not vouched.evidence.reports.explain(TOPOLOGY, 0.0), "it was about another table"
 
 
 # The answer.

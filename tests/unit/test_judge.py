@@ -183,6 +183,9 @@ def test_a_delay_is_time_observed_and_ends_with_the_return_of_the_row() -> None:
     court.pass_time(10)
     assert court.look(base()).wait == 30.0
     later = restarted(court, delay=60.0)
+    answers = later.judge.ask([])  # before anything is listed
+    later.judge.observe(answers, [])
+    later.judge.settle(answers, [], frozenset(), listed=False)
     assert later.look(base()).wait == 30.0, "it outlives a restart"
     later.pass_time(30)
     assert later.look(base()).state is State.ORPHAN

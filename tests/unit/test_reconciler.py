@@ -244,6 +244,37 @@ def test_owners_that_were_mistaken_are_corrected_in_the_index(world: World) -> N
 # Evidence.
 
 
+def test_an_answer_is_no_evidence_once_a_later_one_has_shown_the_row(world: World) -> None:
+    world.deploy(base("b", topology(Q)), rows=[topology(Q)])
+    world.engine.put(base())
+    world.index.put(base())
+    world.reconciler.screen()
+
+    def overtaken() -> None:
+        world.database.before = lambda: None
+        world.pass_time(0.25)
+        world.database.rows.add(TOPOLOGY)  # a copy catches up while the answer is on its way
+        world.reconciler.screen()
+        world.database.rows.discard(TOPOLOGY)
+
+    world.database.before = overtaken
+    assert world.results(world.reconciler.reconcile(P)) == {}
+    assert "base" in world.engine.present
+
+
+def test_a_removal_that_takes_longer_than_an_outage_goes_on(world: World) -> None:
+    world.deploy(base("b", topology(Q)), rows=[topology(Q)])
+    world.engine.put(base("1"), base("2"))
+    world.index.put(base("1"))
+    world.index.put(base("2"))
+    for _ in range(10):
+        world.reconciler.screen()
+        world.pass_time(4.0)
+    world.engine.on["remove", "1"] = lambda: world.pass_time(8.0)
+    world.reconciler.reconcile(P)
+    assert set(world.engine.present) == {"b"}
+
+
 # The screening.
 
 

@@ -167,6 +167,39 @@ def test_an_id_beside_the_network_of_a_living_namesake_is_judged_by_itself(host:
     assert host.is_held()
 
 
+def test_an_event_counts_though_the_engines_clock_was_set_back(host: Host) -> None:
+    host.create(base(created=WATCHED_SINCE - 3600.0))
+    assert host.is_held()
+
+
+def test_what_was_read_again_and_is_another_topologys_has_not_appeared(host: Host) -> None:
+    host.index.put(base(created=1.0), read=True)
+    assert not host.is_held()
+
+
+def test_a_bare_network_of_an_old_orphan_is_part_of_it() -> None:
+    host = Host(base(created=1.0), grace=30.0)
+    host.create(network())
+    for _ in range(32):
+        host.screen()
+    assert not host.engine.present
+
+
+def test_what_appears_during_the_removal_of_the_rest_goes_as_well() -> None:
+    host = Host(base(created=1.0), grace=5.0)
+    late = network("late")
+
+    def appears() -> None:
+        host.index.discard("base")  # the engine says so before the removal is over
+        host.create(late)
+        host.reconciler.screen()
+
+    host.engine.on["read", "base"] = appears
+    for _ in range(20):
+        host.screen()
+    assert not host.engine.present
+
+
 # What explains it.
 
 
