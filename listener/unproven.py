@@ -53,6 +53,7 @@ class Unproven:
         self._pending = dict.fromkeys(pending, False)
         self._excused = dict.fromkeys(excused, now)
         self._under_watch = {*self._marked, *self._pending}
+        self._met: set[str] = set()  # what answers were about before
 
     @property
     def marked(self) -> frozenset[str]:
@@ -113,6 +114,17 @@ class Unproven:
                 elif not (explained(owner) or self._is_excused(owner)):
                     self._marked.add(owner)
                     added = True
+            elif (
+                # It came between two runs, to what the earlier one found unproven.
+                owner not in self._met
+                and owner not in self._marked
+                and prefix_of(owner) in self._marked
+                and not (explained(owner) or self._is_excused(owner))
+            ):
+                self.revision += 1
+                self._marked.add(owner)
+                added = True
+            self._met.add(owner)
         return added
 
     def excuse(self, owner: str, now: float) -> None:
@@ -144,6 +156,7 @@ class Unproven:
         self.revision += not here >= self._marked | self._pending.keys()
         self._marked &= here
         self._under_watch &= here
+        self._met &= here
         self._pending = {o: beside for o, beside in self._pending.items() if o in here}
         for owner, since in list(self._excused.items()):
             if now - since <= DAY and len(self._excused) <= MOST_REMEMBERED:

@@ -149,6 +149,16 @@ def test_an_id_takes_over_the_mark_of_its_bare_prefix(host: Host) -> None:
     assert host.is_held()
 
 
+def test_an_id_takes_over_a_mark_of_its_bare_prefix_that_is_older_than_this_run(host: Host) -> None:
+    host.create(network())
+    assert host.is_held()
+    host.create(base())  # and nobody hears of it
+    later = Host(network(), base(), before=host)
+    later.index.discard("network")
+    assert later.is_held()
+    assert not host.engine.removed()
+
+
 def test_an_id_that_joins_an_old_orphan_is_part_of_it() -> None:
     host = Host(network(created=1.0), grace=30.0)
     host.create(base())
