@@ -9,6 +9,7 @@ CODE := tests/unit tests/database
 UNIT := $(CODE) tests/documentation
 STEPS ?= 100000
 ROUNDS ?= 30
+WALK ?= 600
 PYTHONS ?= 3.11 3.12 3.13
 N ?= 3
 DOCKER ?= docker
@@ -55,7 +56,8 @@ unit: $(VENV)/ready
 mutants: $(VENV)/ready  ## mistakes made on purpose, each with the test that must catch it
 	$(RUN) -m tests.mutants
 
-deep: soak  ## before a release: soak, what is long or random, mutants
+deep: soak  ## before a release: soak, every order of a small world, what is long or random, mutants
+	$(RUN) -m tests.property.walk --seconds $(WALK)
 	$(RUN) -m pytest -m deep
 	$(RUN) -m tests.mutants
 

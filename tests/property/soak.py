@@ -12,6 +12,7 @@ import sys
 import time
 from collections import Counter
 
+from tests.world.database import Shows
 from tests.world.listener import without_threads_and_clocks
 from tests.world.moves import MOVES, NUMBERS, Adversary
 from tests.world.world import Config, Move
@@ -52,6 +53,8 @@ def play(seed: int, counts: Counter[str]) -> None:
     world = Adversary(
         Config(
             databases=chance.choice((1, 1, 2)),
+            shows=chance.choice((Shows.ORIGIN, Shows.ORIGIN, Shows.COPY, Shows.SECRET_COPY)),
+            elsewhere=chance.random() < 0.25,
             grace=chance.choice((30.0, 30.0, 0.0, 2.0)),
             delay=chance.choice((0.0, 0.0, 10.0)),
             witnessed_only=chance.random() < 0.25,

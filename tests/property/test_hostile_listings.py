@@ -152,7 +152,7 @@ def check(page: Sequence[bytes], kind: str, listing: Listing) -> None:
         return
     assert isinstance(entries, list), body[:1000]
     index = PrefixIndex()
-    Mirror(index, lambda _: None).list(resources)
+    Mirror(index, lambda _: None).list(resources, at=0.0)
     assert all(isinstance(resource.id, str) and resource.id for resource in resources), body[:1000]
     assert len(index) == len({resource.id for resource in resources})
     whose = container_owners if kind == "container" else network_owners

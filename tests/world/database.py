@@ -2,21 +2,50 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from enum import Enum
+from typing import NamedTuple
 
 from listener.errors import NoAnswer
 from listener.evidence import Answer
 
 from .engine import Clock
 
+BEHIND = "this database may be behind its origin"
+
+
+class Shows(Enum):
+    """What the database that a listener asks is to the origin of its rows."""
+
+    ORIGIN = "the origin itself"
+    COPY = "a copy, which a listener can see"
+    SECRET_COPY = "a copy, which nobody can see"
+
+
+class Commit(NamedTuple):
+    """One state of the table.
+
+    Attributes:
+        rows: the ids.
+        deployed: those whose status says that they are.
+    """
+
+    rows: frozenset[str]
+    deployed: frozenset[str]
+
 
 @dataclass(eq=False)
 class Database:
-    """Answers from ``rows``; every question is kept with its time.
+    """Answers from ``rows``, or from an earlier state of them; every question is kept.
+
+    A copy takes over the origin's commits in their order, and what the feed tells comes after the
+    commit that it tells of.
 
     Attributes:
-        rows: committed.
+        rows: committed, at the origin.
+        deployed: those of them with the status of after the deploy.
         fading: rows that are deleted and can still be seen, until when.
         identity: of the table.
         generation: grows with what nobody can follow.
@@ -24,11 +53,15 @@ class Database:
         before: is called before each question is answered.
         backup: what a restore will bring back; None while there is none under way.
         aside: a table that was swapped for another: rows, identity.
+        shows: what it is to the origin of its rows.
+        copied: the state that a copy shows, while it has stopped; None: the present one.
+        backlog: what came after that: commits, and what the feed is to tell.
     """
 
     clock: Clock = field(default_factory=Clock)
     name: str = "db"
     rows: set[str] = field(default_factory=set)
+    deployed: set[str] = field(default_factory=set)
     fading: dict[str, float] = field(default_factory=dict)
     identity: str = "one"
     generation: int = 0
@@ -37,6 +70,9 @@ class Database:
     before: Callable[[], object] = lambda: None
     backup: set[str] | None = None
     aside: tuple[set[str], str] | None = None
+    shows: Shows = Shows.ORIGIN
+    copied: Commit | None = None
+    backlog: deque[Commit | Callable[[], None]] = field(default_factory=deque)
     _made: int = 1
 
     def ask(self, prefixes: Iterable[str], since: int = 0) -> Answer:
@@ -46,14 +82,73 @@ class Database:
         self.before()
         if self.failing:
             raise NoAnswer(f"the database {self.name} is down")
-        ids = frozenset(row for row in self.visible() if row[:8] in asked)
-        return Answer(asked, ids, at, self.identity, self.generation - since)
+        answer = Answer(
+            asked, self._of(asked, self.visible()), at, self.identity, self.generation - since
+        )
+        if self.shows is not Shows.COPY:
+            return answer
+        return Answer(
+            asked,
+            answer.ids,
+            at,
+            self.identity,
+            answer.generation,
+            behind=BEHIND,
+            deployed=self._of(asked, self.said_deployed()),
+        )
 
     def visible(self) -> frozenset[str]:
         """Every row that a question finds."""
         now = self.clock.now
         self.fading = {row: until for row, until in self.fading.items() if until > now}
+        if self.copied is not None:
+            return self.copied.rows
         return frozenset(self.rows | self.fading.keys())
+
+    def said_deployed(self) -> frozenset[str]:
+        """Every row that a question finds deployed."""
+        return self._commit.deployed if self.copied is None else self.copied.deployed
+
+    @property
+    def _commit(self) -> Commit:
+        return Commit(frozenset(self.rows), frozenset(self.deployed & self.rows))
+
+    @staticmethod
+    def _of(asked: frozenset[str], rows: Iterable[str]) -> frozenset[str]:
+        return frozenset(row for row in rows if row[:8] in asked)
+
+    # A copy.
+
+    def stop(self) -> None:
+        """It takes nothing over from now on."""
+        self.copied = self._commit
+
+    def committed(self) -> None:
+        """The origin's rows may have changed."""
+        if self.copied is None:
+            return
+        known = [self.copied, *(c for c in self.backlog if isinstance(c, Commit))]
+        if self._commit != known[-1]:
+            self.backlog.append(self._commit)
+
+    def tell(self, hint: Callable[[], None]) -> None:
+        """The feed tells of what is committed: at once, or once the copy has come so far."""
+        if self.copied is None:
+            hint()
+        else:
+            self.backlog.append(hint)
+
+    def take_over(self) -> bool:
+        """A copy that had stopped takes over the next commit, or is no longer behind."""
+        if self.copied is None:
+            return False
+        while self.backlog:
+            if isinstance(item := self.backlog.popleft(), Commit):
+                self.copied = item
+                return True
+            item()
+        self.copied = None
+        return True
 
     def replace(self, rows: set[str]) -> None:
         """Another table is there now."""

@@ -49,6 +49,7 @@ class Container:
         networks: by network name, the network's id; empty until the container was started once.
         links: names that other containers know it by.
         removing: a removal was begun and has not ended.
+        removed_by: whose request that was; None: somebody else's.
     """
 
     id: str
@@ -62,6 +63,7 @@ class Container:
     networks: dict[str, str] = field(default_factory=dict)
     links: list[str] = field(default_factory=list)
     removing: bool = False
+    removed_by: object = None
 
 
 @dataclass(eq=False)
@@ -202,7 +204,7 @@ class Daemon:
         """What is being removed goes."""
         going = [container for container in self.containers.values() if container.removing]
         for container in going:
-            self.delete(container)
+            self.delete(container, container.removed_by)
         return bool(going)
 
     def cut_streams(self) -> bool:
@@ -449,7 +451,7 @@ class Api:
             if thing.removing:
                 raise refusal(409)
             if fault == "unfinished":
-                thing.removing = True
+                thing.removing, thing.removed_by = True, self._caller
                 return
         elif thing.stale or any(c.state == "running" for c in self.daemon.on(thing)):
             raise refusal(403)

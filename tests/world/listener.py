@@ -78,19 +78,9 @@ class Listener:
         known = [oracle.Known() for _ in world.databases]
         if state is not None:
             known = [one.for_the_next_run() for one in state.known]
-            for one in known:
-                # Of a generation, nothing outlives the process.
-                one.table = one.table and (one.table[0], 0)
-        self.run = oracle.Process(name, known)
-        self.evidence = [
-            Evidence(
-                world.config.grace,
-                witnessed_only=world.config.witnessed_only,
-                memory=state.memories[number] if state is not None else None,
-                now=world.clock(),
-            )
-            for number in range(len(world.databases))
-        ]
+        self.run = oracle.Process(name, known, state.line.saved() if state else oracle.Line())
+        memories = state.memories if state is not None else [None] * len(world.databases)
+        self.evidence = [_evidence(world, memory) for memory in memories]
         self.index = PrefixIndex()
         self.engine = SimulatedEngine(Api(world.daemon, self.run, self.gate, world.clock_forward))
         reaper_ = Reaper(self.engine, Inline(), 4)
@@ -98,11 +88,14 @@ class Listener:
             index=self.index,
             judge=Judge(
                 [(partial(self.ask, n), evidence) for n, evidence in enumerate(self.evidence)],
+                memories=memories,
                 delay=world.config.delay,
+                now=world.clock(),
             ),
             reap=partial(self._reap, reaper_),
             clock=world.clock,
-            docker_up=lambda: self.docker_up,
+            docker_up=self._docker_is_up,
+            learned=self._remember,
             relist=self._relist,
             feeds=len(world.databases),
             observer=Observers(RemovalLog(), observer or Observer()),
@@ -127,7 +120,11 @@ class Listener:
 
     def _listed(self, cause: str, seconds: float) -> None:
         self.docker_up = True
+        self.world.oracle.listed(self.run)
         self.controller.listed(cause, seconds)
+
+    def _docker_is_up(self) -> bool:
+        return self.docker_up
 
     def _relist(self) -> None:
         self.relists += 1
@@ -199,21 +196,21 @@ class Listener:
         if (key := lane.take()) is None:
             return None
         with self.world.oracle.frame(self.run):
-            try:
-                lane.work(key)
-                self.gate("remember")
-            finally:
-                if not self.dead:
-                    self._remember()
+            lane.work(key)
         return key
 
-    def _remember(self) -> None:
-        news = self.controller.news()
+    def stop(self) -> None:
+        """Keep what only an orderly end keeps."""
+        self._remember(everything=True)
+
+    def _remember(self, *, everything: bool = False) -> None:
+        news = self.controller.news(everything=everything)
         if self.state is not None:
             for number, memory in news.items():
                 if memory.identity:
                     self.state.memories[number] = memory
             self.state.known = [known.for_the_next_run() for known in self.run.known]
+            self.state.line = self.run.line.saved()
 
 
 class State:
@@ -222,6 +219,16 @@ class State:
     def __init__(self, databases: int) -> None:
         self.memories: list[Memory | None] = [None] * databases
         self.known = [oracle.Known() for _ in range(databases)]
+        self.line = oracle.Line()
+
+
+def _evidence(world: World, memory: Memory | None) -> Evidence:
+    return Evidence(
+        world.config.grace,
+        witnessed_only=world.config.witnessed_only,
+        memory=memory,
+        now=world.clock(),
+    )
 
 
 def sweep_once(
@@ -236,33 +243,31 @@ def sweep_once(
         confirm: a token.
         held: the prefixes that the token was given for.
     """
-    known = [oracle.Known() for _ in world.databases]
-    if state is not None:
-        known = [one.for_the_next_run() for one in state.known]
-        for one in known:
-            one.table = one.table and (one.table[0], 0)
-    run = oracle.Process("sweep", known, engine_now=float(int(EPOCH + world.clock.now)))
+    state = state or State(len(world.databases))
+    run = oracle.Process(
+        "sweep",
+        [one.for_the_next_run() for one in state.known],
+        state.line.saved(),
+        engine_now=float(int(EPOCH + world.clock.now)),
+    )
     run.confirmed = held if confirm else frozenset()
     gate = world.interleave
     engine = SimulatedEngine(Api(world.daemon, run, gate, world.clock_forward))
     generations = [database.generation for database in world.databases]
-    memories = state.memories if state is not None else [None] * len(world.databases)
     databases = [
         SimpleNamespace(
             topologies=SimpleNamespace(
                 ask=lambda prefixes, n=number: world.answer(run, n, prefixes, gate, generations)
             ),
-            evidence=Evidence(
-                world.config.grace,
-                witnessed_only=world.config.witnessed_only,
-                memory=memories[number],
-                now=world.clock(),
-            ),
+            evidence=_evidence(world, memory),
+            memory=memory,
         )
-        for number in range(len(world.databases))
+        for number, memory in enumerate(state.memories)
     ]
     settings = SimpleNamespace(delay=world.config.delay, workers=4, timeout=0, dry_run=dry_run)
-    clock = patch.object(oneshot, "time", SimpleNamespace(monotonic=world.clock))
+    clock = patch.object(
+        oneshot, "time", SimpleNamespace(monotonic=world.clock, sleep=world.clock_forward)
+    )
     with clock, world.oracle.frame(run), _checking(run, world.oracle):
         try:
             _sweep: Any = oneshot._sweep  # with a world's own parts

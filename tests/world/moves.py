@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
+from .database import Shows
 from .engine import Container, Network
 from .listener import sweep_once
 from .oracle import plain
@@ -17,19 +18,21 @@ from .world import DEEPEST, Config, World
 Token = tuple[str, frozenset[str], list[str]]
 """A token, the prefixes that it was given for, and the identities of the tables at that time."""
 
-PREFIXES: Final = ("aaaaaaaa", "bbbbbbb9", "cccccccc")
+PREFIXES: Final = ("aaaaaaaa", "bbbbbbb9", "cccccccc", "dddddddd", "eeeeeee0", "ffffffff")
 TOPOLOGIES: Final = tuple(
     f"{PREFIXES[prefix]}-0000-4000-8000-{number:012x}"
-    for number, prefix in enumerate((0, 1, 0, 2, 1))
+    for number, prefix in enumerate((0, 1, 0, 2, 1, 3, 4, 5))
 )
 VISIBLE_STILL: Final = 0.375
 """Seconds for which a row can be seen after its deletion was reported."""
+PIECES: Final = 6
+"""Of a deploy: twice a network, a base and a service."""
 NUMBERS: Final = 22
 """The numbers of a move are below this: as many as there are kinds of strangers."""
 
 MOVES: Final[dict[str, tuple[str, ...]]] = {
     "rows": (
-        *("insert", "delete", "delete", "delete", "delete", "renew"),
+        *("insert", "deployed", "delete", "delete", "delete", "delete", "renew"),
         *("delete_all", "truncate", "unrelated", "told_early", "move", "move"),
     ),
     "deploys": (*("deploy", "deploy", "deploy_all", "deploy_all"), *("redeploy_at_once",) * 3),
@@ -46,6 +49,10 @@ MOVES: Final[dict[str, tuple[str, ...]]] = {
     "databases": (
         *("database_fails", "database_answers", "database_answers", "restore", "restored"),
         *("swap", "swap_back", "emptied", "unfollowed"),
+    ),
+    "copies": (
+        *("fall_behind", "fall_behind", "take_over", "take_over", "catch_up", "outage", "outage"),
+        *("deployed", "deploy_all", "deploy_all"),
     ),
     "engine": ("refuse", "refuse_read", "engine_down", "engine_up", "engine_up", "finish"),
     "processes": ("kill", "start", "start", "start_afresh", "operator", "confirm"),
@@ -69,17 +76,28 @@ class Adversary(World):
 
     def do_insert(self, a: int, b: int) -> bool:
         """A row is committed; its deploy begins anew."""
-        id_, database = TOPOLOGIES[a % len(TOPOLOGIES)], self._database(b)
+        id_, database = TOPOLOGIES[a % len(TOPOLOGIES)], self._origin(b)
         if id_ in database.rows or database.backup is not None:
             return False
         database.rows.add(id_)
+        database.deployed.discard(id_)
         database.fading.pop(id_, None)
+        self.committed()
         self.pieces[id_] = 0
+        return True
+
+    def do_deployed(self, a: int, b: int) -> bool:  # noqa: ARG002
+        """DECNET writes that a topology is deployed."""
+        done = sorted(id_ for id_, pieces in self.pieces.items() if pieces >= PIECES)
+        if not done:
+            return False
+        for database in self.origins:
+            database.deployed |= {done[a % len(done)]} & database.rows
         return True
 
     def do_delete(self, a: int, b: int) -> bool:
         """A row is deleted, and the feeds tell of it in one way or another."""
-        rows = [(d, row) for d in self.databases for row in sorted(d.rows)]
+        rows = [(d, row) for d in self.origins for row in sorted(d.rows)]
         if not rows:
             return False
         database, row = rows[a % len(rows)]
@@ -90,7 +108,8 @@ class Adversary(World):
             case 2:
                 self._hint(database, None)
             case 3:
-                database.fading[row] = self.clock.now + VISIBLE_STILL
+                if database.shows is Shows.ORIGIN:
+                    database.fading[row] = self.clock.now + VISIBLE_STILL
                 self._hint(database, (row,))
             case _:
                 self._hint(database, None, heard=False)
@@ -99,7 +118,7 @@ class Adversary(World):
     def do_move(self, a: int, b: int) -> bool:
         """A row goes from one database to another; or is in both from now on."""
         source = self._database(a)
-        others = [database for database in self.databases if database is not source]
+        others = [database for database in self.origins if database is not source]
         if not others or not source.rows:
             return False
         row = sorted(source.rows)[a % len(source.rows)]
@@ -127,7 +146,7 @@ class Adversary(World):
     def do_truncate(self, a: int, b: int) -> bool:
         """``TRUNCATE``: where it makes a new table underneath, that shows."""
         database = self._database(a)
-        if database.backup is not None:
+        if database.backup is not None or database.shows is not Shows.ORIGIN:
             return False
         if b % 2:
             database.replace(set())
@@ -143,6 +162,7 @@ class Adversary(World):
             return False
         row = sorted(database.rows)[a % len(database.rows)]
         self._hint(database, (row,))
+        database.deployed.discard(row)
         self.pieces[row] = 0
         return True
 
@@ -169,9 +189,9 @@ class Adversary(World):
             self.do_insert(a, b)
         if id_ not in self.pieces:
             return False
-        for piece in range(self.pieces[id_], 6):
+        for piece in range(self.pieces[id_], PIECES):
             self._deploy_piece(id_, piece, b)
-        self.pieces[id_] = 6
+        self.pieces[id_] = PIECES
         return True
 
     def do_redeploy_at_once(self, a: int, b: int) -> bool:
@@ -208,7 +228,7 @@ class Adversary(World):
             variant % (4 + len(self.daemon.images))
         ]
         same_name = [n for n in self.daemon.networks.values() if n.name == lan]
-        if piece >= 6:
+        if piece >= PIECES:
             return False
         if piece % 3 == 0:
             if not same_name:
@@ -415,7 +435,10 @@ class Adversary(World):
         one.feed_up[b % len(one.feed_up)] = False
         one.deaf[b % len(one.deaf)] = True
         one.hints[b % len(one.hints)].clear()
-        one.controller.feed_lost(b % len(one.hints))
+        broken = a % 3 > 0
+        one.controller.feed_lost(b % len(one.hints), broken=broken)
+        if broken:
+            self.oracle.feed_lost(one.run, b % len(one.hints))
         return True
 
     def do_feed_back(self, a: int, b: int) -> bool:
@@ -440,10 +463,41 @@ class Adversary(World):
         done, database.failing = database.failing, False
         return done
 
+    def do_fall_behind(self, a: int, b: int) -> bool:  # noqa: ARG002
+        """A copy falls behind."""
+        database = self._database(a)
+        if database.shows is Shows.ORIGIN or database.copied is not None:
+            return False
+        database.stop()
+        return True
+
+    def do_take_over(self, a: int, b: int) -> bool:  # noqa: ARG002
+        """A copy that is behind takes over the next commit."""
+        return self._database(a).take_over()
+
+    def do_catch_up(self, a: int, b: int) -> bool:  # noqa: ARG002
+        """A copy takes over all that it is behind."""
+        database = self._database(a)
+        done = database.copied is not None
+        while database.take_over():
+            pass
+        return done
+
+    def do_outage(self, a: int, b: int) -> bool:
+        """A database gives no answers for a while."""
+        database = self._database(b)
+        if database.failing:
+            return False
+        database.failing = True
+        self.do_pass_time(a, b)
+        self.do_work(b, 0)
+        database.failing = False
+        return True
+
     def do_restore(self, a: int, b: int) -> bool:
         """A dump is restored: no rows for a while, then those of then."""
         database = self._database(a)
-        if database.backup is not None:
+        if database.backup is not None or database.shows is not Shows.ORIGIN:
             return False
         rows = sorted(database.rows)
         backup = set(rows if b % 2 else rows[: b % 3])
@@ -470,6 +524,8 @@ class Adversary(World):
         database = self._database(a)
         if database.aside is not None or database.backup is not None:
             return False
+        if database.shows is not Shows.ORIGIN:
+            return False
         database.aside = set(database.rows), database.identity
         database.replace({TOPOLOGIES[b % len(TOPOLOGIES)]} if b % 2 else set())
         self._hint(database, None, heard=False)
@@ -489,7 +545,7 @@ class Adversary(World):
     def do_emptied(self, a: int, b: int) -> bool:  # noqa: ARG002
         """Somebody drops the table and makes it again."""
         database = self._database(a)
-        if database.backup is not None:
+        if database.backup is not None or database.shows is not Shows.ORIGIN:
             return False
         database.replace(set())
         self._hint(database, None, heard=False)
@@ -497,7 +553,10 @@ class Adversary(World):
 
     def do_unfollowed(self, a: int, b: int) -> bool:  # noqa: ARG002
         """Something happens to the database that nobody can follow."""
-        self._database(a).generation += 1
+        database = self._database(a)
+        database.generation += 1
+        if database.fading:  # what was told of them is forgotten
+            self._hint(database, None, heard=False)
         return True
 
     # The engine.
@@ -623,6 +682,7 @@ class Adversary(World):
         for number, database in enumerate(self.databases):
             database.failing = False
             self.do_restored(number, 1)
+            self.do_catch_up(number, 0)
         self.clock_forward(2 * VISIBLE_STILL)
         if "one" not in {one.name for one in self.listeners}:
             self.do_start(0, 0)

@@ -4,17 +4,28 @@ It reads the design and the simulated truth, and nothing of ``naming``, the judg
 who owns a thing is found out here once more, from what it was made with; who knows what of a
 database is kept here once more, from the answers that a process was given. Where the design leaves
 room it lets a listener hold, and does not let it remove.
+
+Above all rules stands the truth: nothing goes whose topology has a row at its origin, whatever the
+database that was asked shows. There are two exceptions. What no rule can see is a topology of a
+database that nobody can tell to be behind or to be the wrong one, that came to the host while the
+process that removes it, and the earlier ones whose memory it has, did not watch; and what comes of
+it after they have removed the rest. And where topologies share a prefix, or one comes back, what is
+known of one may be taken for the other.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
+from .database import Database, Shows
 from .engine import EPOCH, Container, Daemon, Network, Thing, Watcher
 
 FRESH = 1.0
+OUTAGE = 5.0
+LOOKS_APART = 1.0
 REPORT_LASTS = 600.0
 PROTECT = "topology-reaper.protect"
 MARK = "decnet.topology."
@@ -109,12 +120,18 @@ class Question:
         tick: the same, as a moment.
         rows: every row that could be seen in the table when it was read.
         prefixes: what was asked about.
+        behind: why it may be behind, as it said itself.
+        deployed: of the rows, those that were said to be deployed.
+        after_break: the feed was lost, or a process ended, since the answer before.
     """
 
     at: float
     tick: int
     rows: frozenset[str]
     prefixes: frozenset[str]
+    behind: str = ""
+    deployed: frozenset[str] = frozenset()
+    after_break: bool = False
 
 
 @dataclass
@@ -125,25 +142,39 @@ class Known:
         table: identity and generation of the table that it is about.
         seen: ids that had a row in it, with the last time.
         before: ids that had a row in the tables whose place it took.
+        in_doubt: those of them that an earlier change has left in doubt.
         vouched: one of its rows owned something on this host.
         doubtful: owners of what was here when the table took another's place.
         changed: it did so once.
+        has_come_on: it showed as deployed what was on this host.
         reports: ids that a feed reported as deleted, with the last time.
         questions: the answered ones, about this table.
+        broken: the feed was lost, or a process ended, since the last of them.
     """
 
     table: tuple[str, int] | None = None
     seen: dict[str, float] = field(default_factory=dict)
     before: frozenset[str] = frozenset()
+    in_doubt: frozenset[str] = frozenset()
     vouched: bool = False
     doubtful: frozenset[str] = frozenset()
     changed: bool = False
+    has_come_on: bool = False
     reports: dict[str, float] = field(default_factory=dict)
     questions: list[Question] = field(default_factory=list)
+    broken: bool = False
 
     def for_the_next_run(self) -> Known:
-        """What outlives the process."""
-        return replace(self, seen=dict(self.seen), reports={}, questions=[])
+        """What outlives the process; of a generation, nothing does."""
+        return replace(
+            self,
+            table=self.table and (self.table[0], 0),
+            seen=dict(self.seen),
+            has_come_on=False,
+            reports={},
+            questions=list(self.questions),
+            broken=True,
+        )
 
     def saw(self, owner: str, since: float = 0.0) -> bool:
         """Whether the owner had a row in this table, not longer ago than this."""
@@ -153,20 +184,33 @@ class Known:
         """Whether what had a row in an earlier table has had none in this one."""
         return owner in self.before and not self.saw(owner)
 
-    def absent_for(self, owner: str, until: float) -> float:
-        """For how many seconds every answer up to then has shown no row of the owner."""
-        about = sorted(
-            (q for q in self.questions if owner[:8] in q.prefixes and q.at <= until),
-            key=lambda question: question.at,
-        )
-        since = last = 0.0
-        for question in reversed(about):
-            if _has_row(owner, question.rows):
+    def absent_for(self, owner: str, until: float) -> tuple[float, float]:
+        """For how many seconds every answer up to then has shown no row of the owner.
+
+        Returns:
+            Since the last outage, and altogether; outages do not count.
+        """
+        lasted = total = -1.0
+        last = answered_at = -math.inf
+        outage = True
+        for question in sorted(self.questions, key=lambda question: question.at):
+            if question.at > until:
                 break
-            since = question.at
-        if about:
-            last = about[-1].at
-        return last - since if since else -1.0
+            outage |= question.after_break or question.at - answered_at > OUTAGE
+            answered_at = question.at
+            if owner[:8] not in question.prefixes:
+                continue
+            if _has_row(owner, question.rows):
+                lasted = total = -1.0
+            elif total < 0.0:
+                lasted = total = 0.0
+            elif outage:
+                lasted = 0.0
+            else:
+                lasted += question.at - last
+                total += question.at - last
+            last, outage = question.at, False
+        return lasted, total
 
 
 @dataclass
@@ -187,12 +231,43 @@ class Frame:
     looked: dict[tuple[str, str], int] = field(default_factory=dict)
 
 
+@dataclass
+class Line:
+    """What the runs of a process that share a memory know of what came to the host.
+
+    Attributes:
+        guarded: births that one of them watched, and then was told that there is no row.
+        told: ids that were reported as deleted.
+        removed: owners of what they removed, with the first time.
+        watches: from when to when each of them watched; this one is no knowledge.
+    """
+
+    guarded: set[int] = field(default_factory=set)
+    told: set[str] = field(default_factory=set)
+    removed: dict[str, float] = field(default_factory=dict)
+    watches: list[tuple[float, float]] = field(default_factory=list)
+
+    def saved(self) -> Line:
+        """What outlives a process that ends now."""
+        return Line(set(self.guarded), set(self.told), dict(self.removed), self.watches)
+
+
+@dataclass(frozen=True)
+class Birth:
+    """When an owner that had nothing on the host came to it."""
+
+    tick: int
+    at: float
+
+
 @dataclass(eq=False)
 class Process:
     """One run of a listener, or of a one-shot sweep.
 
     Attributes:
         known: by database.
+        line: what it knows of what came to the host.
+        listed: when it had its first listing, as a moment and in seconds.
         engine_now: of a one-shot sweep, the engine's time when it began.
         confirmed: the prefixes that an operator released by a token that fits.
         looked: by thing, when it was last shown, and whose it was then.
@@ -200,6 +275,8 @@ class Process:
 
     name: str
     known: list[Known]
+    line: Line = field(default_factory=Line)
+    listed: Birth | None = None
     engine_now: float | None = None
     confirmed: frozenset[str] = frozenset()
     looked: dict[str, tuple[int, frozenset[str]]] = field(default_factory=dict)
@@ -210,25 +287,31 @@ class Oracle(Watcher):
 
     Args:
         daemon: the engine, as it really is.
-        databases: how many there are.
+        origins: the databases, as they really are; the last may be one that no process knows.
     """
 
     def __init__(
         self,
         daemon: Daemon,
+        origins: Sequence[Database],
         *,
         grace: float,
         delay: float,
         witnessed_only: bool,
-        databases: int,
     ) -> None:
         self.violations: list[str] = []
         self.frames: list[Frame] = []
         self._daemon = daemon
         self._clock = daemon.clock
         self._grace, self._delay, self._witnessed_only = grace, delay, witnessed_only
-        self._databases = range(databases)
+        self._origins = origins
+        self._databases = range(sum(origin.name != "elsewhere" for origin in origins))
+        self._rows: list[set[str]] = [set() for _ in origins]
         self._ever: set[str] = set()  # owners of anything that ever was on this host
+        self._spoken_of: set[str] = set()  # prefixes of which there were rows, or reports
+        self._shared: set[str] = set()  # prefixes that do not stand for one life of one topology
+        self._born: dict[str, Birth] = {}
+        self._came: dict[str, float] = {}
         self._removed_by: dict[str, object] = {}
 
     @contextmanager
@@ -244,7 +327,37 @@ class Oracle(Watcher):
 
     def changed(self, thing: Thing) -> None:
         """A thing is new, or has a new name."""
+        here = {owner for t in self._daemon.things() if t is not thing for owner in owners_of(t)}
+        for owner in sorted(owners_of(thing) - here, key=len):
+            # An id that comes to its bare prefix belongs to what is there.
+            with_it = self._born[owner[:8]] if owner[:8] in here else self._now()
+            self._born[owner] = with_it
+            self._came[owner] = self._clock.now
         self._ever |= owners_of(thing)
+
+    def _now(self) -> Birth:
+        return Birth(self._clock.tick(), self._clock.now)
+
+    def committed(self) -> None:
+        """The rows of the databases may have changed."""
+        ever = {owner[:8] for owner in self._ever}
+        for origin, known in zip(self._origins, self._rows, strict=True):
+            for id_ in origin.rows - known:
+                if id_[:8] in ever or id_[:8] in self._spoken_of:
+                    self._shared.add(id_[:8])
+                self._spoken_of.add(id_[:8])
+            known.clear()
+            known |= origin.rows
+
+    def listed(self, process: Process) -> None:
+        """A process has had a listing."""
+        if process.listed is None:
+            process.listed = self._now()
+
+    def ended(self, process: Process) -> None:
+        """A process has come to its end."""
+        if process.listed is not None:
+            process.line.watches.append((process.listed.at, self._clock.now))
 
     def looked(self, caller: object, thing: Thing, how: str) -> None:
         """A process was shown a thing."""
@@ -285,6 +398,11 @@ class Oracle(Watcher):
             for number, (question_, table_) in enumerate(frame.round):
                 self._learned(process, number, question_, table_, elsewhere)
             frame.known = list(process.known)
+            rows = {row for question_, _ in frame.round for row in question_.rows}
+            for owner, born in self._born.items():
+                asked = all(owner[:8] in q.prefixes and q.tick > born.tick for q, _ in frame.round)
+                if asked and self._watched(process, born) and not _has_row(owner, rows):
+                    process.line.guarded.add(born.tick)
 
     def _learned(
         self,
@@ -299,13 +417,17 @@ class Oracle(Watcher):
         if known.table != table:
             # What was concluded from the old one by now stands for as long as an answer is fresh.
             old = known
-            known = Known(table, reports=old.reports, before=old.before | old.seen.keys())
+            in_doubt = frozenset(old.seen) | (old.in_doubt if old.doubtful else frozenset())
+            before = old.before | old.seen.keys()
+            known = Known(table, reports=old.reports, before=before, in_doubt=in_doubt)
             process.known[number] = known
             if old.table is not None:
                 known.changed, known.doubtful = True, frozenset(here)
-        known.questions.append(question)
+        known.questions.append(replace(question, after_break=known.broken))
+        known.broken = False
         shown = {row for row in question.rows if row[:8] in question.prefixes}
         known.seen.update(dict.fromkeys(shown, question.at))
+        known.has_come_on |= any(_has_row(owner, shown & question.deployed) for owner in here)
         known.vouched |= any(_has_row(owner, shown) for owner in self._ever)
         known.doubtful = frozenset(o for o in known.doubtful if o in here and not known.saw(o))
         if all(any(_has_row(o, rows) for rows in elsewhere.values()) for o in known.doubtful):
@@ -314,6 +436,14 @@ class Oracle(Watcher):
     def reported(self, process: Process, database: int, ids: Iterable[str]) -> None:
         """A feed told a process of deletions."""
         process.known[database].reports.update(dict.fromkeys(ids, self._clock.now))
+        process.line.told |= set(ids)
+        self._spoken_of |= {id_[:8] for id_ in ids}
+        # Where it is not so, or no more.
+        self._shared |= {i[:8] for i in ids if any(i in origin.rows for origin in self._origins)}
+
+    def feed_lost(self, process: Process, database: int) -> None:
+        """A feed broke."""
+        process.known[database].broken = True
 
     # What is checked.
 
@@ -346,6 +476,9 @@ class Oracle(Watcher):
     def removed(self, caller: object, thing: Thing) -> None:
         """A removal happened."""
         self._removed_by[thing.id] = caller
+        if isinstance(caller, Process):
+            for owner in owners_of(thing):
+                caller.line.removed.setdefault(owner, self._clock.now)
 
     def told_removed(self, process: Process, id_: str) -> None:
         """A process reports a thing as removed by it."""
@@ -381,10 +514,11 @@ class Oracle(Watcher):
         if {owner[:8] for owner in owners} <= process.confirmed:
             return
         for owner in owners:
+            self._expect(not self._alive(process, owner), f"{what}: {owner} is alive")
             why = self._evidence(self.frames[-1], owner, thing)
             self._expect(bool(why), f"{what}: nothing says that {owner} was deleted")
             waited = min(
-                known.absent_for(owner, asked[database].at)
+                known.absent_for(owner, asked[database].at)[1]
                 for database, known in enumerate(self.frames[-1].known)
             )
             long_enough = not self._delay or waited >= self._delay - LEEWAY
@@ -392,7 +526,10 @@ class Oracle(Watcher):
 
     def _evidence(self, frame: Frame, owner: str, thing: Thing) -> str:
         """On which evidence the absence of an owner is a deletion; empty: on none."""
-        if any(known.doubtful and known.lost(owner) for known in frame.known):
+        if any(
+            known.doubtful and _has_row(owner, known.in_doubt) and not known.saw(owner)
+            for known in frame.known
+        ):
             return ""  # wherever else it was: it may have been here since
         verdicts = []
         for database, known in enumerate(frame.known):
@@ -401,7 +538,11 @@ class Oracle(Watcher):
                 verdicts.append("witnessed")
                 if len(owner) > 8:
                     return "witnessed"
-            elif not known.vouched or known.doubtful:
+            elif (
+                not known.vouched
+                or known.doubtful
+                or (frame.asked[database].behind and not known.has_come_on)
+            ):
                 verdicts.append("")
             elif any(
                 _has_row(owner, [row]) and asked_at - at <= REPORT_LASTS
@@ -409,18 +550,33 @@ class Oracle(Watcher):
             ):
                 verdicts.append("reported")
             else:
-                lasted = known.absent_for(owner, asked_at)
+                lasted, _ = known.absent_for(owner, asked_at)
+                long_enough = lasted >= self._grace - LEEWAY
                 if engine_now is not None:
-                    lasted = max(0.0, engine_now - EPOCH - thing.created)
-                long_enough = lasted >= self._grace - LEEWAY and not self._witnessed_only
-                verdicts.append("grace" if long_enough else "")
+                    age = max(0.0, engine_now - EPOCH - thing.created)
+                    long_enough = min(age - self._grace, lasted - LOOKS_APART) >= -LEEWAY
+                verdicts.append("grace" if long_enough and not self._witnessed_only else "")
         return min(verdicts, key=("", "grace", "reported", "witnessed").index)
+
+    def _alive(self, process: Process, owner: str) -> bool:
+        """Whether an owner has a row at its origin, and a process could know that it may."""
+        born = self._born[owner]
+        unseen = self._was_removed(process, owner) or not (
+            self._watched(process, born) or born.tick in process.line.guarded
+        )
+        return owner[:8] not in self._shared and any(
+            _has_row(owner, origin.rows) and not (origin.shows is Shows.SECRET_COPY and unseen)
+            for origin in self._origins
+        )
+
+    def _watched(self, process: Process, born: Birth) -> bool:
+        return process.listed is not None and born.tick > process.listed.tick
 
     def must_go(
         self,
         process: Process,
         thing: Thing,
-        tables: Mapping[int, Iterable[str]],
+        tables: Sequence[Iterable[str]],
         *,
         witnessed_only: bool,
     ) -> bool:
@@ -429,11 +585,11 @@ class Oracle(Watcher):
         Args:
             process: has had the time to see it.
             thing: is still there.
-            tables: what can be seen in each database.
+            tables: what can be seen in each database that is known.
             witnessed_only: excuse what was not witnessed.
         """
         owners = owners_of(thing)
-        rows = {row for table in tables.values() for row in table}
+        rows = {row for origin in self._origins for row in origin.rows}
         if not owners or any(_has_row(owner, rows) for owner in owners):
             return False
         here = {owner for other in self._daemon.things() for owner in owners_of(other)}
@@ -446,6 +602,10 @@ class Oracle(Watcher):
                 not known.changed
                 and not self._witnessed_only
                 and not witnessed_only
+                and self._origins[database].shows is not Shows.COPY
+                and (
+                    self._is_explained(process, owner) or not self._may_be_unproven(process, owner)
+                )
                 and any(_has_row(other, tables[database]) for other in here)
                 for database, known in enumerate(process.known)
             ]
@@ -454,6 +614,27 @@ class Oracle(Watcher):
             if not all(s or t for s, t in zip(seen, trusted, strict=True)):
                 return False
         return True
+
+    def _is_explained(self, process: Process, owner: str) -> bool:
+        """Whether it is known why something came without a row."""
+        return _has_row(owner, process.line.told) or self._was_removed(process, owner)
+
+    def _was_removed(self, process: Process, owner: str) -> bool:
+        """Whether this line has removed something of it before it came."""
+        removed = {o for o, at in process.line.removed.items() if at < self._born[owner].at}
+        return owner[:8] in removed or _has_row(owner, removed)
+
+    def _may_be_unproven(self, process: Process, owner: str) -> bool:
+        """Whether it came to the host while a process of this line watched."""
+        watches = list(process.line.watches)
+        if process.listed is not None:
+            watches.append((process.listed.at, math.inf))
+        # The engine tells the time in whole seconds.
+        times = (
+            self._born[owner].at,
+            self._came[owner],
+        )  # of the prefix that it came to, and its own
+        return any(since - 2.0 <= at <= until for since, until in watches for at in times)
 
     def _expect(self, holds: bool, broken: str) -> None:
         if not holds:

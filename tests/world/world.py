@@ -11,12 +11,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Final
 
 from listener.evidence import Answer
 from listener.observer import Observer
 
-from .database import Database
+from .database import Database, Shows
 from .engine import Clock, Daemon, Network, Thing
 from .listener import Hint, Killed, Listener, Pauses, State
 from .oracle import Oracle, Process, Question, Violation, owners_of, stays_connected
@@ -37,15 +38,22 @@ class Config:
     """What does not change in one run.
 
     Attributes:
+        databases: how many the listeners know.
+        shows: what each of them is to the origin of its rows.
+        elsewhere: topologies come from one that no listener knows, too.
         request: seconds that a request or a question takes, there and back each.
+        begin: the clock at the start.
     """
 
     databases: int = 1
+    shows: Shows = Shows.ORIGIN
+    elsewhere: bool = False
     grace: float = 30.0
     delay: float = 0.0
     witnessed_only: bool = False
     dry_run: bool = False
     request: float = 2**-11
+    begin: float = 1000.0
 
 
 class World:
@@ -59,17 +67,20 @@ class World:
     def __init__(self, config: Config, observer: Observer | None = None) -> None:
         self.config = config
         self.counts: Counter[str] = Counter()
-        self.clock = Clock()
+        self.clock = Clock(config.begin)
         self.daemon = Daemon(self.clock)
         self.databases = [
-            Database(self.clock, f"db{n}", identity=f"db{n}#1") for n in range(config.databases)
+            Database(self.clock, f"db{n}", identity=f"db{n}#1", shows=config.shows)
+            for n in range(config.databases)
         ]
+        self.elsewhere = Database(self.clock, "elsewhere", shows=Shows.SECRET_COPY)
+        """A database that no listener knows: to them, one that shows nothing."""
         self.oracle = Oracle(
             self.daemon,
+            self.origins,
             grace=config.grace,
             delay=config.delay,
             witnessed_only=config.witnessed_only,
-            databases=config.databases,
         )
         self.daemon.watcher = self.oracle
         self.state = State(config.databases)
@@ -96,9 +107,21 @@ class World:
         """Make a move; says whether it was possible."""
         name, a, b = move
         done: bool = getattr(self, f"do_{name}")(a, b)
+        self.committed()
         if done:
             self.counts[f"move {name}"] += 1
         return done
+
+    @property
+    def origins(self) -> list[Database]:
+        """Every database on this host."""
+        return [*self.databases, *([self.elsewhere] if self.config.elsewhere else [])]
+
+    def committed(self) -> None:
+        """The rows of the databases may have changed."""
+        for database in self.origins:
+            database.committed()
+        self.oracle.committed()
 
     def interleave(self, _what: str) -> None:
         """Somebody waits for an answer: what else happens?"""
@@ -131,13 +154,15 @@ class World:
         try:
             gate("ask")
             answer = replace(database.ask(asked, since=generations[number]), at=at)
-            rows = database.visible()
+            question = Question(
+                at, tick, database.visible(), asked, answer.behind, database.said_deployed()
+            )
             gate("answer")
         finally:
             self.asked.pop()
         tables = {n: d.visible() for n, d in enumerate(self.databases)}
         table = answer.identity, answer.generation
-        self.oracle.answered(process, number, Question(at, tick, rows, asked), table, tables)
+        self.oracle.answered(process, number, question, table, tables)
         return answer
 
     # Events.
@@ -175,7 +200,12 @@ class World:
 
     def _hint(self, database: Database, hint: Hint, *, heard: bool | None = True) -> None:
         """Every feed of a database gets a hint; or misses one, where it is not heard."""
-        number = self.databases.index(database)
+        self.committed()
+        if database is not self.elsewhere:
+            number = self.databases.index(database)
+            database.tell(partial(self._tell, number, hint, heard=heard))
+
+    def _tell(self, number: int, hint: Hint, *, heard: bool | None) -> None:
         for one in self.listeners:
             if heard is False or (heard and not one.feed_up[number]):
                 one.deaf[number] = True
@@ -223,11 +253,14 @@ class World:
 
     # Processes.
 
-    def do_kill(self, a: int, b: int) -> bool:  # noqa: ARG002
-        """A listener is killed, whatever it is doing."""
+    def do_kill(self, a: int, b: int) -> bool:
+        """A listener is killed, whatever it is doing; or ends in good order."""
         if (one := self._listener(a)) is None:
             return False
+        if b % 3 == 0 and not self.oracle.frames:
+            one.stop()
         one.dead = True
+        self.oracle.ended(one.run)
         self.listeners.remove(one)
         self.daemon.streams = [s for s in self.daemon.streams if s is not one.stream]
         return True
@@ -291,7 +324,7 @@ class World:
         only: Callable[[Thing], bool] = lambda _: True,
         witnessed_only: bool = False,
     ) -> None:
-        tables = {n: d.visible() for n, d in enumerate(self.databases)}
+        tables = [database.visible() for database in self.databases]
         for thing in filter(only, self.daemon.things()):
             if thing.id in self.doubtful:
                 continue  # what it inherited, nobody can tell any more
@@ -304,6 +337,9 @@ class World:
 
     # Picking.
 
+    def _origin(self, number: int) -> Database:
+        return self.origins[number % len(self.origins)]
+
     def _database(self, number: int) -> Database:
         return self.databases[number % len(self.databases)]
 
@@ -311,4 +347,4 @@ class World:
         return self.listeners[number % len(self.listeners)] if self.listeners else None
 
     def _has_row(self, id_: str) -> bool:
-        return any(id_ in database.rows for database in self.databases)
+        return any(id_ in database.rows for database in self.origins)
