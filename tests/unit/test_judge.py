@@ -246,6 +246,21 @@ def test_a_table_that_was_replaced_between_two_runs_is_noticed(court: Court) -> 
     assert restarted(later).look(base()).state is State.HELD, "and this is remembered too"
 
 
+def test_a_report_vouches_for_nothing() -> None:
+    court = Court()
+    court.look(base())
+    court.judge.report(0, [TOPOLOGY], court.clock.now)
+    court.judge.report(1, [TOPOLOGY], court.clock.now)
+    assert court.look(base()).state is State.HELD
+
+
+def test_a_report_about_another_table_explains_nothing(court: Court) -> None:
+    court.judge.report(0, [TOPOLOGY], court.clock.now)
+    court.first.identity = "restored"
+    court.look(base())
+    assert not court.judge.reported(P, court.clock.now)
+
+
 def test_news_is_told_once(court: Court) -> None:
     assert set(court.judge.news()) == {0, 1}
     assert court.judge.news() == {}
