@@ -11,6 +11,7 @@ prefix by prefix.
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -267,6 +268,7 @@ class Reconciler:
             nonlocal asked_at
             with asking:
                 if fresh or self._clock() - asked_at >= FRESH:
+                    asked_at = -math.inf  # if there is no answer, the one before counts no more
                     answers, now = self._judge_by_new_answers(doomed)
                     asked_at = answers.at
                     if self._clock() - asked_at >= FRESH:
