@@ -78,8 +78,8 @@ def test_what_a_sweep_removes_beside_a_listener_is_in_the_same_history(
 ) -> None:
     rows.insert(live := new_id())
     plant(api, live)
-    run("--grace", "1000").start()
     orphan = plant(api, new_id())
+    run("--grace", "1000").start()
     done = call("sweep", "--docker-host", engine.host, "--database-url", url, "--grace", "0")
     assert done.returncode == 0, done.stderr
     assert {entry["id"] for entry in history()} == {orphan}

@@ -46,8 +46,8 @@ def test_rows_that_go_in_any_way_take_what_they_owned_and_nothing_else(
     api: docker.APIClient, rows: Rows, live: str, start: Start
 ) -> None:
     ids, containers = zip(*planted(api, rows, 4).items(), strict=True)
-    successor = plant(api, new := new_id())
     listener = start()
+    successor = plant(api, new := new_id())
     rows.take_back(live, *ids)
     rows.execute("UPDATE topologies SET status = 'failed' WHERE id = ?", live)
     rows.execute("UPDATE topologies SET id = ? WHERE id = ?", new, ids[0])
