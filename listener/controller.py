@@ -275,6 +275,8 @@ class Controller:
             self.reconciling.add(prefix, hasten=fresh_list)
         if screening.waiting:
             self._observe(min(verdict.wait for verdict in screening.waiting.values()))
+        if any(verdict.timed for verdict in screening.verdicts.values()):
+            self._observe(OBSERVE_EVERY)  # a removal may take longer than an outage
         for prefix, wait in screening.reported.items():
             self.reconciling.add(prefix, wait, hasten=True)
         self._learned()  # may wait for the disk: after what is to be removed, before we say ready

@@ -108,11 +108,13 @@ class Verdict:
         state: what is to be done.
         evidence: why, in a few words for a person.
         wait: for how many seconds the absence has to last on, when it is WAITING.
+        timed: it rests on an absence that was observed, and has to be while the removal goes on.
     """
 
     state: State
     evidence: str
     wait: float = 0.0
+    timed: bool = False
 
     @classmethod
     def weakest(cls, verdicts: Iterable[Self]) -> Self:
@@ -161,15 +163,12 @@ class Absence:
         outages: how many there had been by then.
         lasted: observed since the last outage.
         total: observed altogether.
-        counts: it lasted for the grace, and needs no other: a removal may take longer than an
-            outage, and asks again.
     """
 
     at: float
     outages: int
     lasted: float = 0.0
     total: float = 0.0
-    counts: bool = False
 
 
 class Evidence:
@@ -391,8 +390,8 @@ class Evidence:
         if engine_now is not None:
             # The engine tells its time in whole seconds, so an age can come out negative.
             age = max(0.0, engine_now - (created or engine_now))
-            left = max(self._grace - age, LOOKS_APART - absence.lasted)
-        if left > 0 and not absence.counts:
+            left = max(self._grace - age, LOOKS_APART - absence.total)
+        if left > 0:
             return Verdict(State.WAITING, "its row is absent, the grace runs", left)
-        absence.counts = engine_now is None
-        return Verdict(State.ORPHAN, f"absent for more than the grace of {self._grace:g} s")
+        evidence = f"absent for more than the grace of {self._grace:g} s"
+        return Verdict(State.ORPHAN, evidence, timed=True)

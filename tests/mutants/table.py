@@ -310,8 +310,8 @@ MUTANTS = (
         "trusting a MariaDB replica that may be written to",
         "whoever has a source may be behind it",
         "database/origin.py",
-        "            return _replica_of(_sources(connection))\n",
-        "            return _replica_of(_sources(connection)[:0])\n",
+        "_replica_of(_sources(connection), in",
+        "_replica_of(_sources(connection)[:0], in",
         "servers/test_currency_mysql.py::test_a_replica_that_may_be_written_to_may_be_behind_until_it_is_promoted",
     ),
     Mutant(
@@ -541,16 +541,23 @@ MUTANTS = (
         "believing what appeared under watch",
         "what appears while no database has its row is held",
         "unproven.py",
-        "                    self._marked.add(owner)\n            elif (\n",
-        "                    pass\n            elif (\n",
+        """\
+                    self._marked.add(owner)
+                    added = True
+            elif (
+""",
+        """\
+                    pass
+            elif (
+""",
         "property/test_every_order.py::test_what_came_under_watch_from_another_database_stays",
     ),
     Mutant(
         "judging an id apart from its network",
         "an id takes over the mark of its bare prefix",
         "unproven.py",
-        "                rest = beside and prefix_of(owner) not in self._under_watch\n",
-        "                rest = beside\n",
+        " and not self._watched_others(owner, prefix)\n",
+        "\n",
         "unit/test_unproven.py::test_an_id_takes_over_the_mark_of_its_bare_prefix",
     ),
     Mutant(
@@ -584,7 +591,7 @@ MUTANTS = (
         "judging before the mark is kept",
         "a mark is written before anything else of it is judged",
         "reconciler.py",
-        "        if unproven:\n            self._learned()\n",
+        "        if unproven:\n            self._learned()  # before anything is done about it\n",
         "",
         "unit/test_unproven.py::test_a_mark_is_kept_before_anything_else_is_judged_and_outlives_a_restart",
     ),
@@ -640,7 +647,7 @@ MUTANTS = (
         "holding the rest of what was removed here",
         "what a deploy still makes of a reaped orphan goes as well",
         "reconciler.py",
-        "                    self._judge.removed(removal.resource, self._clock())\n",
+        "                    self._judge.removing(resource, self._clock())\n",
         "                    pass\n",
         "unit/test_unproven.py::test_the_rest_of_a_reaped_orphan_goes_as_well",
     ),
@@ -710,5 +717,26 @@ MUTANTS = (
         "        if not settings.dry_run:\n",
         "        if True:\n",
         "engine/test_sweep.py::test_a_sweep_reports_and_a_dry_run_only_says_what_it_would",
+    ),
+    Mutant(
+        "taking an answer that was overtaken for evidence",
+        "an answer is no evidence once a later one has shown the row",
+        "judge.py",
+        """\
+            evidence.alive_after(owner, answer.at)
+            for evidence""",
+        """\
+            False
+            for evidence""",
+        "unit/test_reconciler.py::test_an_answer_is_no_evidence_once_a_later_one_has_shown_the_row",
+    ),
+    Mutant(
+        "not looking while a removal takes its time",
+        "a removal that takes longer than an outage goes on",
+        "controller.py",
+        "        if any(verdict.timed for verdict in screening.verdicts.values()):\n",
+        "        if False:\n",
+        "unit/test_controller.py::"
+        "test_while_the_removal_of_what_was_never_seen_goes_on_its_absence_is_observed",
     ),
 )

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import threading
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import pytest
 
 from listener.controller import EVERYTHING, SCREEN_SPACING, Lane
 from listener.errors import EngineError
+from listener.evidence import OUTAGE
 from tests.world.engine import Clock
 from tests.world.host import Host
 from tests.world.parts import TOPOLOGY, P, Q, base, network, topology
@@ -186,6 +188,18 @@ def test_a_deletion_that_only_a_sweep_finds_is_said(host: Host, log: list[Record
     host.settle(1.0)
     (said,) = events(log, "unheard")
     assert (said["extra"]["prefix"], said["extra"]["count"]) == (P, 1)
+
+
+def test_while_the_removal_of_what_was_never_seen_goes_on_its_absence_is_observed(
+    host: Host,
+) -> None:
+    host.appear(base("stranger", topology(Q)))
+    host.settle(29.0)
+    host.engine.faults["remove", "stranger"] = [EngineError("busy") for _ in range(100)]
+    host.settle(60.0)
+    assert "stranger" in host.engine.present
+    times = [at for at, _ in host.database.asked]
+    assert max(later - at for at, later in pairwise(times)) < OUTAGE
 
 
 @pytest.mark.parametrize("lost", [True, False])
