@@ -12,8 +12,10 @@ import os
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
+from xdist.scheduler import LoadFileScheduling
 
 from listener.database.urls import open_topologies
 from tests.support.rows import Rows
@@ -35,17 +37,24 @@ def pytest_configure(config: pytest.Config) -> None:
         config.add_cleanup(Owner().close)
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep a file with one worker, for what it sets up; the long ones begin, and none ends alone.
+class ImageInOnePlace(LoadFileScheduling):  # type: ignore[misc]  # no annotations
+    """Keeps a file with one worker, for what it sets up, and all that load the image."""
 
-    The image is loaded into one engine, so its tests are one worker's.
-    """
+    def _split_scope(self, nodeid: str) -> str:
+        scope: str = super()._split_scope(nodeid)
+        folder = "tests/sidecar/"
+        return folder if scope.startswith(folder) else scope
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ImageInOnePlace:
+    """Which worker gets which tests."""
+    return ImageInOnePlace(config, log)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the long ones, so that none ends alone."""
     here = Path(__file__).parent
-    for item in items:
-        folder, *rest = item.path.relative_to(here).parts
-        group = folder if folder == "sidecar" else "/".join((folder, *rest))
-        item.add_marker(pytest.mark.xdist_group(group))
     items.sort(key=lambda item: LONGEST_FIRST.index(item.path.relative_to(here).parts[0]))
 
 
