@@ -1,8 +1,9 @@
-"""The command in a process of its own that need not import it.
+"""Processes that need not import what they run.
 
-Importing what the command is made of takes a second of a core, and a run of the tests starts it
-hundreds of times. So these processes are forked from one that has imported it, and has done nothing
-else. They are as any: with an environment, standard error and exit status of their own.
+Importing what the command is made of takes a second of a core, the driver of a database a quarter,
+and a run of the tests starts each hundreds of times. So these processes are forked from one that
+has imported it all, and has done nothing else. They are as any: with an environment, standard error
+and exit status of their own.
 """
 
 from __future__ import annotations
@@ -17,8 +18,8 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from subprocess import TimeoutExpired
 
-_CONTEXT = multiprocessing.get_context("forkserver")
-_CONTEXT.set_forkserver_preload(["listener.cli"])
+CONTEXT = multiprocessing.get_context("forkserver")
+CONTEXT.set_forkserver_preload(["listener.cli", "psycopg", "pymysql", "tests.support.rows"])
 
 
 class Forked:
@@ -43,7 +44,7 @@ class Forked:
         if prints:
             self.stdout, out = _pipe()
         folder = str(Path.cwd())
-        self._process = _CONTEXT.Process(
+        self._process = CONTEXT.Process(
             target=_run, args=(arguments, dict(environment), folder, out, err), daemon=True
         )
         self._process.start()
@@ -83,7 +84,7 @@ class Forked:
 
 def _pipe() -> tuple[TextIOWrapper, Connection]:
     """What is read, and where it is written."""
-    reader, writer = _CONTEXT.Pipe(duplex=False)
+    reader, writer = CONTEXT.Pipe(duplex=False)
     return os.fdopen(os.dup(reader.fileno()), encoding="utf-8", errors="replace"), writer
 
 

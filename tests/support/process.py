@@ -25,7 +25,7 @@ def eventually(condition: Callable[[], bool], what: str, patience: float = PATIE
     deadline = time.monotonic() + patience
     while not condition():
         assert time.monotonic() < deadline, f"never: {what}"
-        time.sleep(0.02)
+        time.sleep(0.05)
 
 
 def environment() -> dict[str, str]:

@@ -1,24 +1,24 @@
 """The topologies table, written by another process, as DECNET is one: SQLite, PostgreSQL, MariaDB.
 
-A child process keeps one connection open and obeys lines of JSON on its standard input, one answer
-line each. So a write costs a pipe's round trip, and its time is known to the microsecond: the
-answer holds `time.monotonic_ns()` as read right after COMMIT, a clock that all processes share.
+A child process keeps one connection open and obeys what comes through a pipe, one answer each. So a
+write costs a pipe's round trip, and its time is known to the microsecond: the answer holds
+`time.monotonic_ns()` as read right after COMMIT, a clock that all processes share.
 """
 
 from __future__ import annotations
 
 import importlib
-import json
 import os
 import sqlite3
-import subprocess
-import sys
 import threading
 import time
 from contextlib import AbstractContextManager
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, Self
 from urllib.parse import unquote, urlsplit
+
+from tests.support.forked import CONTEXT
 
 ATTACK = "INSERT INTO attacks (detail) VALUES ('a login')"
 SERVERS = {
@@ -64,15 +64,10 @@ class Rows(AbstractContextManager["Rows"]):
         self._attack_key = "SERIAL" if server else "INTEGER"
         self._begin: Statement = ("BEGIN" if server else "BEGIN IMMEDIATE", ())
         self._lock = threading.Lock()
-        self._child = subprocess.Popen(
-            [sys.executable, "-I", __file__, source, *([] if user is None else [str(user)])],
-            env={name: value for name, value in os.environ.items() if not name.startswith("PG")},
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            bufsize=1,
-            start_new_session=True,
-        )
+        self._pipe, theirs = CONTEXT.Pipe()
+        self._child = CONTEXT.Process(target=serve, args=(source, user, theirs), daemon=True)
+        self._child.start()
+        theirs.close()
 
     def create_table(self, id_type: str = "VARCHAR(36)") -> int:
         """Create the tables, unless they are there; returns when they may be used.
@@ -125,7 +120,8 @@ class Rows(AbstractContextManager["Rows"]):
 
     def close(self) -> None:
         """Close the connection and end the child; a file is left without a lock."""
-        self._child.communicate()
+        self._pipe.close()
+        self._child.join()
 
     def __enter__(self) -> Self:
         """Already running."""
@@ -136,28 +132,28 @@ class Rows(AbstractContextManager["Rows"]):
         self.close()
 
     def _commit(self, statements: list[Statement], times: int = 1, interval: float = 0.0) -> int:
-        assert self._child.stdin is not None
-        assert self._child.stdout is not None
         with self._lock:
-            self._child.stdin.write(json.dumps([statements, times, interval]) + "\n")
-            line = self._child.stdout.readline()
-        if not line:
-            raise RuntimeError(f"the writer ended with status {self._child.wait()}")
-        answer = json.loads(line)
+            self._pipe.send((statements, times, interval))
+            answer = self._pipe.recv()
         if isinstance(answer, int):
             return answer
         kind, message = answer
         raise getattr(sqlite3, kind, RuntimeError)(message)
 
 
-def serve(source: str) -> None:
-    """The child: obey until standard input ends."""
+def serve(source: str, user: int | None, pipe: Connection) -> None:
+    """The child: obey until the pipe ends."""
+    if user is not None:
+        become(user)
     connection: Any = None
-    for line in sys.stdin:
+    while True:
         answer: int | tuple[str, str]
         try:
+            statements, times, interval = pipe.recv()
+        except EOFError:
+            break
+        try:
             connection = connection or connect(source)
-            statements, times, interval = json.loads(line)
             began = time.monotonic()
             for count in range(times):
                 time.sleep(max(0.0, began + count * interval - time.monotonic()))
@@ -171,7 +167,7 @@ def serve(source: str) -> None:
             elif connection is not None:
                 connection.close()  # perhaps lost; the next line gets a new one
                 connection = None
-        print(json.dumps(answer), flush=True)
+        pipe.send(answer)
     if connection is not None:
         connection.close()
 
@@ -209,13 +205,7 @@ def connect(source: str) -> Any:
 
 
 def become(user: int) -> None:
-    """Give up what root may; only here, for that user may not even read this file."""
+    """Give up what root may."""
     os.setgroups([])
     os.setgid(user)
     os.setuid(user)
-
-
-if __name__ == "__main__":
-    if sys.argv[2:]:
-        become(int(sys.argv[2]))
-    serve(sys.argv[1])
