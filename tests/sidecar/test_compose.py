@@ -170,14 +170,14 @@ def test_with_a_database_beside_it_that_is_safe_even_in_a_topologys_network(
     database = project.container(server)
     project.await_words(says, server)
     doomed, live = new_id(), new_id()
-    orphan = deploy(api, doomed, decky_numbers=(1,), start=False)
-    staying = deploy(api, live, decky_numbers=(2,), start=False)
-    lan = next(iter(orphan.networks))
-    api.connect_container_to_network(database, lan)
     owner = url.format(f"decnet:{password}@{wire.there}")
     with Rows(owner) as rows:
         make_table(rows, owner)
         rows.insert(doomed, live)
+        orphan = deploy(api, doomed, decky_numbers=(1,), start=False)
+        staying = deploy(api, live, decky_numbers=(2,), start=False)
+        lan = next(iter(orphan.networks))
+        api.connect_container_to_network(database, lan)
         project.await_ready()
 
         rows.delete(doomed)

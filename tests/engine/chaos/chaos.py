@@ -251,7 +251,7 @@ class World(AbstractContextManager["World"]):
         self.faults[fault.kind] += 1
 
     def _orphans(self) -> list[str]:
-        return self._truth.orphans(listed(self._api))
+        return self._truth.orphans(listed(self._api), self._listener.unproven())
 
     def _assert_nothing_lost(self) -> None:
         staying, there = self._truth.staying(), listed(self._api)

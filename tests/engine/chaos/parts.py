@@ -9,6 +9,8 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
 
+from listener.judge import UNPROVEN
+from listener.telemetry.probe import read_status
 from tests.support.process import ListenerProcess
 from tests.support.rows import Rows
 
@@ -89,13 +91,22 @@ class Subject(AbstractContextManager["Subject"]):
         """It goes on where it was."""
         self.process.signal(signal.SIGCONT)
 
+    def unproven(self) -> set[str]:
+        """The prefixes that it holds; none if it is away. What else than these is a surprise."""
+        try:
+            return set(read_status(self._state)["held"]["prefixes"])
+        except (OSError, ValueError):
+            return set()
+
     def surprises(self) -> list[object]:
-        """What it said that no fault explains: held, or of a defect in itself."""
+        """What it said that no fault explains: held for another reason, or a defect in itself."""
         lines = self.process.lines
         return [
             line
             for line in lines
-            if "level" not in line or line.get("event") == "held" or "loop" in line["message"]
+            if "level" not in line
+            or (line.get("event") == "held" and UNPROVEN.evidence not in line["message"])
+            or "loop" in line["message"]
         ]
 
     def __exit__(self, *_: object) -> None:

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 FOREIGN = "*"
@@ -82,14 +82,21 @@ class Truth:
             things = self._things.values()
             return {t.name: t.id for t in things if t.id and t.doomed is None}
 
-    def orphans(self, there: Mapping[str, str]) -> list[str]:
-        """Of what is on the host, ids by name or id: what has to go."""
+    def orphans(self, there: Mapping[str, str], held: Collection[str]) -> list[str]:
+        """What has to go.
+
+        Args:
+            there: of what is on the host, ids by name or id.
+            held: the prefixes of which the listener says that they appeared without a row, for
+                theirs came and went while a fault kept it from looking.
+        """
         with self._lock:
             things = {t.id: t for t in self._things.values()} | self._things
             return [
                 name
                 for name in there
-                if name not in things or not self._is_there(things[name].owner)
+                if name not in things
+                or not (self._is_there(things[name].owner) or things[name].owner[:8] in held)
             ]
 
     def too_early(self, removed: Mapping[str, float]) -> list[str]:
