@@ -28,6 +28,11 @@ LONGEST_FIRST = (
 )
 """The folders of tests, by how long a file of theirs takes."""
 
+WITH_IMAGE = tuple(
+    f"tests/sidecar/test_{name}.py" for name in ("build", "compose", "image", "swarm")
+)
+"""The files whose tests load it."""
+
 
 def pytest_configure(config: pytest.Config) -> None:
     """Own the servers, in the first process of a run; no variable leads anybody to another one."""
@@ -42,8 +47,7 @@ class ImageInOnePlace(LoadFileScheduling):  # type: ignore[misc]  # no annotatio
 
     def _split_scope(self, nodeid: str) -> str:
         scope: str = super()._split_scope(nodeid)
-        folder = "tests/sidecar/"
-        return folder if scope.startswith(folder) else scope
+        return "the image" if scope in WITH_IMAGE else scope
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, suppress
 from pathlib import Path
@@ -120,6 +121,15 @@ def exists(api: docker.APIClient, *ids: str) -> bool:
     """Whether all of these containers and networks exist."""
     listed = [*api.containers(all=True), *api.networks()]
     return set(ids) <= {entry["Id"] for entry in listed}
+
+
+def witnessed(state: Path) -> set[str]:
+    """The owners whose rows a listener has seen, by what it keeps."""
+    found: set[str] = set()
+    for ledger in state.glob("ledger-*.json"):
+        _, _, content = ledger.read_text().partition("\n")
+        found.update(json.loads(content)["witnessed"])
+    return found
 
 
 def assert_no_password(listener: ListenerProcess, url: str) -> None:

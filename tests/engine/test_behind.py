@@ -6,7 +6,6 @@ kind of server is asked of the servers themselves, in ``tests/servers`` and ``te
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ import docker
 import pytest
 
 from tests.conftest import make_table
-from tests.engine.conftest import Run, exists
+from tests.engine.conftest import Run, exists, witnessed
 from tests.engine.push.conftest import plant, removed, sweep
 from tests.servers.conftest import HEARING, READING, fresh_side
 from tests.support.decnet import new_id
@@ -117,7 +116,8 @@ def test_what_is_deployed_on_the_origin_stays_while_its_copy_is_behind(
 ) -> None:
     with ExitStack() as stack:
         copy = make(stack, request.getfixturevalue(server))
-        listener = run(*SOON, url=copy.url)
+        # Nothing tells of what a replica applies.
+        listener = run(*SOON, "--feed", "poll", url=copy.url)
         stack.callback(listener.kill)
         copy.origin.insert(known := new_id())
         neighbour = plant(api, known)
@@ -137,13 +137,6 @@ def test_what_is_deployed_on_the_origin_stays_while_its_copy_is_behind(
         copy.origin.delete(late)
         removed(api, deployed)
         assert exists(api, neighbour)
-
-
-def witnessed(state: Path) -> list[str]:
-    """The ids whose rows a listener has seen, by what it keeps."""
-    (ledger,) = state.glob("ledger-*.json")
-    _, _, content = ledger.read_text().partition("\n")
-    return list(json.loads(content)["witnessed"])
 
 
 def last_held(listener: ListenerProcess) -> str:

@@ -20,7 +20,7 @@ import sqlalchemy as sa
 from debian_packages import ensure
 from private_engine import PrivateEngine
 
-from tests.engine.conftest import Run, exists
+from tests.engine.conftest import Run, exists, witnessed
 from tests.engine.push.conftest import plant, planted, removed
 from tests.support.decnet import new_id
 from tests.support.process import ListenerProcess, call, eventually
@@ -147,11 +147,7 @@ def test_what_a_restored_backup_does_not_know_is_held_until_its_token_confirms_i
     with Rows(url) as restored:
         restored.insert(doomed := new_id())
         container = plant(api, doomed)
-        ledgers = tmp_path / "state"
-        eventually(
-            lambda: any(doomed in each.read_text() for each in ledgers.glob("ledger-*.json")),
-            "it is witnessed",
-        )
+        eventually(lambda: doomed in witnessed(tmp_path / "state"), "it is witnessed")
         restored.delete(doomed)
         removed(api, container)
     (line,) = listener.logged("removed")

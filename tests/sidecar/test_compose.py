@@ -174,10 +174,11 @@ def test_with_a_database_beside_it_that_is_safe_even_in_a_topologys_network(
     with Rows(owner) as rows:
         make_table(rows, owner)
         rows.insert(doomed, live)
-        orphan = deploy(api, doomed, decky_numbers=(1,), start=False)
-        staying = deploy(api, live, decky_numbers=(2,), start=False)
-        lan = next(iter(orphan.networks))
-        api.connect_container_to_network(database, lan)
+    orphan = deploy(api, doomed, decky_numbers=(1,), start=False)
+    staying = deploy(api, live, decky_numbers=(2,), start=False)
+    lan = next(iter(orphan.networks))
+    api.connect_container_to_network(database, lan)  # which ends its connections
+    with Rows(owner) as rows:
         project.await_ready()
 
         rows.delete(doomed)
