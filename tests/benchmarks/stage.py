@@ -238,7 +238,8 @@ class Stage(AbstractContextManager["Stage"]):
         state = self.directory / f"state-{next(self._serials)}"
         options = ("--log-level", "INFO", "--grace", "30", "--feed", "push")
         with ListenerProcess(
-            host or self.engine.host, source.url, *options, "--state-dir", str(state)
+            *(host or self.engine.host, source.url, *options, "--state-dir", str(state)),
+            within=("env",),  # a program of its own, which imports what it needs
         ) as process:
             ready_at = time.monotonic()
             process.await_log("feed")
