@@ -163,12 +163,14 @@ class Absence:
         outages: how many there had been by then.
         lasted: observed since the last outage.
         total: observed altogether.
+        before: what of that an earlier run observed.
     """
 
     at: float
     outages: int
     lasted: float = 0.0
     total: float = 0.0
+    before: float = 0.0
 
 
 class Evidence:
@@ -209,7 +211,8 @@ class Evidence:
         self._outages = 0
         self._answered_at = -math.inf
         self._absent = {
-            owner: Absence(now, -1, total=total) for owner, total in memory.absent.items()
+            owner: Absence(now, -1, total=total, before=total)
+            for owner, total in memory.absent.items()
         }
         self._vouched = memory.vouched
         self._replaced = memory.replaced
@@ -390,7 +393,7 @@ class Evidence:
         if engine_now is not None:
             # The engine tells its time in whole seconds, so an age can come out negative.
             age = max(0.0, engine_now - (created or engine_now))
-            left = max(self._grace - age, LOOKS_APART - absence.total)
+            left = max(self._grace - age, LOOKS_APART - (absence.total - absence.before))
         if left > 0:
             return Verdict(State.WAITING, "its row is absent, the grace runs", left)
         evidence = f"absent for more than the grace of {self._grace:g} s"

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import pytest
 
-from listener.evidence import Answer, Evidence, State, Verdict
+from listener.evidence import Answer, Evidence, Memory, State, Verdict
 from listener.judge import Answers, Judge
 from listener.naming import Resource
 from tests.world.parts import TOPOLOGY, P, Q, base, network, topology
@@ -305,6 +305,15 @@ def test_in_a_single_look_the_resources_age_stands_for_the_absence(
     second = vouched.look(base(created=created), at=6.0, engine_now=1100.0)
     assert second.state is (State.WAITING if wait else State.ORPHAN)
     assert second.wait == wait
+
+
+def test_in_a_single_look_what_an_earlier_run_observed_is_no_second_answer() -> None:
+    book = Book()
+    memory = Memory("one", vouched=True, absent={TOPOLOGY: 100.0})
+    book.evidence = Evidence(30.0, memory=memory)
+    book.judge = Judge([(unasked, book.evidence)])
+    assert book.look(base(created=1.0), at=5.0, engine_now=1100.0).wait == 1.0
+    assert book.look(base(created=1.0), at=6.0, engine_now=1100.0).state is State.ORPHAN
 
 
 def test_in_a_single_look_age_alone_does_not_vouch() -> None:
