@@ -6,7 +6,6 @@ listener that runs has heard since it started, it alone knows.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from functools import partial
@@ -19,7 +18,7 @@ from listener.ledger import StateDirectory
 from listener.naming import PREFIX, Resource
 from listener.oneshot import reach
 from listener.settings import Settings
-from listener.sides import Database, open_databases, open_engine, open_tables
+from listener.sides import Database, open_databases, open_engine, open_judge, open_tables
 
 
 def explain(settings: Settings, what: str) -> str:
@@ -51,12 +50,7 @@ def explain(settings: Settings, what: str) -> str:
                 f"explain: there is no container or network {what!r} on this host; give a name,"
                 " an id, or the first 8 digits of a topology's id"
             )
-        judge = Judge(
-            [(d.topologies.ask, d.evidence) for d in databases],
-            memories=[d.memory for d in databases],
-            delay=settings.delay,
-            now=time.monotonic(),
-        )
+        judge = open_judge(settings, databases)
         resources = [*here, *(thing.resource for thing in found if thing.resource)]
         prefixes = {prefix for resource in resources for prefix in resource.prefixes}
         if is_prefix:

@@ -107,7 +107,7 @@ class Judge:
         """Learn from answers about the owners of some resources, which were known before them.
 
         Returns:
-            Whether any owner turned out unproven, which should be kept before it is judged.
+            Whether any owner turned out unproven, which should be kept before anything is removed.
         """
         owners = _owners(resources)
         self._note_births(resources)

@@ -37,7 +37,7 @@ from listener.reaper import Reaper
 from listener.reconciler import Outcome, Reconciler, Screening
 from listener.report import Report
 from listener.settings import Settings
-from listener.sides import Database, open_databases, open_engine, open_tables
+from listener.sides import Database, open_databases, open_engine, open_judge, open_tables
 from listener.telemetry.history import History
 from listener.telemetry.logs import RemovalLog
 
@@ -96,12 +96,7 @@ def _sweep(
     observer: Observer,
 ) -> tuple[Report, Mapping[int, Memory]]:
     index = PrefixIndex()
-    judge = Judge(
-        [(d.topologies.ask, d.evidence) for d in databases],
-        memories=[d.memory for d in databases],
-        delay=settings.delay,
-        now=time.monotonic(),
-    )
+    judge = open_judge(settings, databases)
     with ThreadPoolExecutor(settings.workers, "remove") as pool:
         reconciler = Reconciler(
             index=index,

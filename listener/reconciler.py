@@ -110,7 +110,7 @@ class Reconciler:
         judge: asks the databases and weighs their answers.
         reap: removes.
         clock: seconds, monotonic; the same as the answers'.
-        learned: called when there is :meth:`news` that should be kept before anything is judged.
+        learned: called when there is :meth:`news` that should be kept before anything is removed.
         engine_now: for a single sweep, the engine's time; see :meth:`Evidence.weigh`.
     """
 

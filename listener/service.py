@@ -44,12 +44,19 @@ from listener.errors import (
 from listener.evidence import UNSEEN, Answer
 from listener.health import Link, Pulse
 from listener.index import PrefixIndex
-from listener.judge import Ask, Judge
+from listener.judge import Ask
 from listener.naming import Resource
 from listener.observer import Observer, Observers
 from listener.reaper import Permit, Reaper, Removal
 from listener.settings import Settings
-from listener.sides import Database, open_databases, open_engine, open_state, open_tables
+from listener.sides import (
+    Database,
+    open_databases,
+    open_engine,
+    open_judge,
+    open_state,
+    open_tables,
+)
 from listener.telemetry.board import Board
 from listener.telemetry.history import History
 from listener.telemetry.http import Endpoint
@@ -109,12 +116,7 @@ class Listener:
             observers.append(History(self._state.path))
         self._controller = Controller(
             index=index,
-            judge=Judge(
-                [(self._asking(d), d.evidence) for d in self._databases],
-                memories=[d.memory for d in self._databases],
-                delay=settings.delay,
-                now=time.monotonic(),
-            ),
+            judge=open_judge(settings, self._databases, self._asking),
             reap=self._dry_run.reap if settings.dry_run else self._reap,
             clock=time.monotonic,
             docker_up=lambda: self._docker.up,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import ssl
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,6 +24,7 @@ from listener.engine.own import own_containers
 from listener.errors import ConfigurationError
 from listener.evidence import Evidence, Memory
 from listener.health import Link
+from listener.judge import Ask, Judge
 from listener.ledger import Ledger, StateDirectory
 from listener.settings import Settings
 
@@ -102,6 +103,26 @@ def _database(
     )
     link = Link("the database" if count == 1 else topologies.name)
     return Database(topologies, _feed(settings, topologies), memory, evidence, ledger, link)
+
+
+def open_judge(
+    settings: Settings,
+    databases: Sequence[Database],
+    asking: Callable[[Database], Ask] = lambda database: database.topologies.ask,
+) -> Judge:
+    """The judge of what these databases say, with what earlier runs knew.
+
+    Args:
+        settings: for the delay.
+        databases: as they were opened.
+        asking: how to ask each.
+    """
+    return Judge(
+        [(asking(database), database.evidence) for database in databases],
+        memories=[database.memory for database in databases],
+        delay=settings.delay,
+        now=time.monotonic(),
+    )
 
 
 def open_engine(settings: Settings) -> Engine:
