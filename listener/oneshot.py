@@ -75,7 +75,7 @@ def sweep(
         databases = open_databases(settings, tables, state)
         for database in databases:
             stack.callback(database.topologies.close)
-        observers = Observers(RemovalLog(), History(state.path), observer or Observer())
+        observers = Observers(History(state.path), RemovalLog(), observer or Observer())
         report, news = _sweep(engine, databases, settings, prefixes, confirm, observers)
         # Only now, so that a listener that is started meanwhile can have the folder. What one has
         # written since is newer than what was read here.

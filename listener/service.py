@@ -112,8 +112,8 @@ class Listener:
         self._metrics = Metrics(self.status)
         self._log = RemovalLog()
         observers: list[Observer] = [self._log, self._board, self._metrics]
-        if self._state.locked:
-            observers.append(History(self._state.path))
+        if self._state.locked:  # what is told stands in the record already
+            observers.insert(0, History(self._state.path))
         self._controller = Controller(
             index=index,
             judge=open_judge(settings, self._databases, self._asking),

@@ -121,7 +121,7 @@ def test_one_refused_removal_holds_nothing_up_and_is_told_until_it_works(
     )
     # Three attempts a round.
     eventually(lambda: sum(refuse(r) is not None for r in proxy.requests) >= 7, "it is retried")
-    (failed,) = listener.logged("failed")
+    (failed,) = listener.await_log("failed")
     assert "device or resource busy" in failed["error"]
     assert failed["name"] == name
 

@@ -150,6 +150,6 @@ def test_what_a_restored_backup_does_not_know_is_held_until_its_token_confirms_i
         eventually(lambda: doomed in witnessed(tmp_path / "state"), "it is witnessed")
         restored.delete(doomed)
         removed(api, container)
-    (line,) = listener.logged("removed")
+    (line,) = listener.await_log("removed")
     assert line["evidence"].startswith("witnessed")
     assert exists(api, *known.values())

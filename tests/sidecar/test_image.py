@@ -55,7 +55,8 @@ def test_it_does_its_work_beside_a_sqlite_file_whose_owner_can_still_write(
 
     gone(api, orphan)
     staying.assert_intact(api)
-    (line,) = listener.logged("feed")
+    listener.await_log("removed")  # so that it stands in the history
+    (line,) = listener.await_log("feed")
     assert line["feed"] == "wal"
     assert not listener.logged("failed")
     for command, told in (("status", live), ("history", doomed), ("sweep", "1 live, 0 orphaned")):
@@ -89,7 +90,7 @@ def test_it_does_its_work_with_a_server_over_tcp(
 
     gone(api, orphan)
     staying.assert_intact(api)
-    (line,) = listener.logged("feed")
+    (line,) = listener.await_log("feed")
     assert line["feed"] == "binlog"
     assert listener.stop() == 0
 
@@ -157,7 +158,7 @@ def test_its_health_is_its_own_though_another_has_its_state_directory(
     for listener in (first, second):
         listener.start()
         await_health(listener, "healthy")
-    (warning,) = second.logged("state")
+    (warning,) = second.await_log("state")
     assert "another listener uses it" in warning["message"]
 
     proxy.hook = lambda _: cut()

@@ -73,6 +73,7 @@ class ListenerProcess(AbstractContextManager["ListenerProcess"]):
         self.lines: list[dict[str, Any]] = []
         self.process: subprocess.Popen[str] | Forked | None = None
         self._changed = threading.Condition()
+        self._reader: threading.Thread | None = None
 
     def start(self, *, wait: bool = True) -> None:
         """Start it (again), and wait until it is ready."""
@@ -84,12 +85,13 @@ class ListenerProcess(AbstractContextManager["ListenerProcess"]):
         else:
             process = Forked(self._arguments, environment())
         self.process = process
-        threading.Thread(target=self._read, args=(process,), daemon=True).start()
+        self._reader = threading.Thread(target=self._read, args=(process,), daemon=True)
+        self._reader.start()
         if wait:
             self.await_log("ready", count=ready + 1)
 
     def logged(self, event: str) -> list[dict[str, Any]]:
-        """The log lines of this event so far."""
+        """The log lines of this event that have come so far; what must come is awaited."""
         with self._changed:
             return [line for line in self.lines if line.get("event") == event]
 
@@ -108,16 +110,22 @@ class ListenerProcess(AbstractContextManager["ListenerProcess"]):
         self.process.send_signal(number)
 
     def kill(self) -> None:
-        """End it at once, as a crash would."""
+        """End it at once, as a crash would; its whole log has come then."""
         if self.process is not None:
             self.process.kill()
-            self.process.wait()
+            self._ended()
 
     def stop(self) -> int:
-        """End it as an operator would; returns its exit status."""
+        """End it as an operator would; returns its exit status; its whole log has come then."""
         self.signal(signal.SIGTERM)
+        return self._ended()
+
+    def _ended(self) -> int:
         assert self.process is not None
-        return self.process.wait(PATIENCE)
+        assert self._reader is not None
+        status = self.process.wait(PATIENCE)
+        self._reader.join(PATIENCE)
+        return status
 
     def __enter__(self) -> Self:
         self.start()

@@ -63,6 +63,7 @@ def test_a_server_that_is_killed_pushes_again(
     await_quiet(server, database_name)
     server.execute(delete.format(late), database=database_name)
     removed(api, second)
+    assert listener.stop() == 0
     down = told(listener, "down")
     assert len(down) == len(set(down)), "each reason is said once"
     assert len(told(listener, "up")) == 2
@@ -124,6 +125,7 @@ def test_a_network_that_is_cut_without_a_reset_loses_no_deletion(
         for listener, _, _, its, other in sides:
             removed(api, its, patience=PATIENCE)
             assert exists(api, other)
+            assert listener.stop() == 0
             down = told(listener, "down")
             assert len(down) == len(set(down)), "each reason is said once"
             assert len(told(listener, "up")) == 2
