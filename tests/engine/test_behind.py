@@ -264,15 +264,17 @@ def test_a_row_that_went_before_the_first_answer_is_explained_by_its_report(
     api: docker.APIClient, run: Run, pushed: tuple[str, Rows]
 ) -> None:
     url, rows = pushed
-    rows.insert(known := new_id(), other := new_id())
-    neighbour, witness = plant(api, known), plant(api, other)
+    rows.insert(known := new_id(), first := new_id(), second := new_id())
+    neighbour, before, after = (plant(api, id_) for id_ in (known, first, second))
     listener = run(*PATIENT, url=url)
     listener.start()
     listener.await_log("feed")
     rows.insert(short := new_id())
-    rows.delete(other)
-    removed(api, witness)  # so the feed has seen that row by now
+    rows.delete(first)
+    removed(api, before)  # so the feed has seen that row by now
     rows.delete(short)
+    rows.delete(second)
+    removed(api, after)  # and has reported that it went
     late = plant(api, short)
     removed(api, late)
     assert exists(api, neighbour)
