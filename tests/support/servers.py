@@ -249,12 +249,15 @@ class PrivateServer(AbstractContextManager["PrivateServer"], ABC):
     def _hold(self, argv: Sequence[str]) -> None:
         self._release()
         holder = [sys.executable, "-I", "-S", "-c", HOLDER, str(self.directory), self.system_user]
-        environment = system_environment(*FOREIGN)
+        # MariaDB names its temporary files by its process, and each server is in a namespace of its
+        # own where the numbers are the same: in one folder they would take each other's.
+        own = dict.fromkeys(("HOME", "TMPDIR"), str(self.directory))
+        environment = {**system_environment(*FOREIGN), **own, "LC_ALL": "C.UTF-8"}
         with self.log.open("ab") as log:
             self._holder = subprocess.Popen(
                 ["unshare", "--fork", "--kill-child", "--pid", "--ipc", "--", *holder, *argv],
                 bufsize=0,
-                env={**environment, "LC_ALL": "C.UTF-8", "HOME": str(self.directory)},
+                env=environment,
                 stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=log,
