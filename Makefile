@@ -31,10 +31,10 @@ demo: $(VENV)/ready  ## deploy two topologies on a private engine, delete one ro
 test: $(VENV)/ready  ## what protects the promises: lint, types, and tests on real engines and servers
 	@$(MAKE) --no-print-directory -j3 lint types suite
 
-# Most tests wait for a server: four at a time keep two cores busy. tests/conftest.py says in which
+# Most tests wait for a server: five at a time keep two cores busy. tests/conftest.py says in which
 # order, and which stay together.
 suite: $(VENV)/ready
-	$(RUN) -m pytest -n 4 --dist loadfile --no-loadscope-reorder
+	$(RUN) -m pytest -n 5 --dist loadfile --no-loadscope-reorder
 
 check: $(VENV)/ready  ## the quick loop: lint, types, and the tests that need no engine
 	@$(MAKE) --no-print-directory -j2 lint types unit

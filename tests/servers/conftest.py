@@ -104,7 +104,8 @@ class Side:
     def connected(self) -> Iterator[sa.Connection]:
         """An administrator's connection with a transaction of its own."""
         scheme, driver = self.server.scheme, self.server.driver
-        engine = sa.create_engine(sa.make_url(self.url).set(drivername=f"{scheme}+{driver}"))
+        url = sa.make_url(self.url).set(drivername=f"{scheme}+{driver}")
+        engine = sa.create_engine(url, connect_args={**self.server.connect_args})
         with engine.connect() as connection:
             yield connection
         engine.dispose()

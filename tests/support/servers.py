@@ -32,6 +32,8 @@ from typing import Any, ClassVar, Self
 import sqlalchemy as sa
 from debian_packages import PackageError, ensure, system_environment, which
 
+from tests.support.rows import AT_ONCE
+
 START_TIMEOUT = 60.0
 STOP_TIMEOUT = 60.0
 FOREIGN = ("PG", "MYSQL", "MARIADB")
@@ -72,6 +74,8 @@ class PrivateServer(AbstractContextManager["PrivateServer"], ABC):
     system_user: ClassVar[str]
     scheme: ClassVar[str]
     driver: ClassVar[str]
+    connect_args: ClassVar[Mapping[str, Any]] = {}
+    """What else its driver takes."""
     home: ClassVar[str]
     """The administrator's own database."""
     quick_stop: ClassVar[signal.Signals]
@@ -165,6 +169,7 @@ class PrivateServer(AbstractContextManager["PrivateServer"], ABC):
         engine = sa.create_engine(
             self._url(f"{self.scheme}+{self.driver}", None, None, database),
             poolclass=sa.NullPool,
+            connect_args={**self.connect_args},
             isolation_level="AUTOCOMMIT",
             execution_options={"no_parameters": True},
         )
@@ -352,6 +357,7 @@ class PrivateMariaDB(PrivateServer):
     system_user = "mysql"
     scheme = "mysql"
     driver = "pymysql"
+    connect_args = AT_ONCE
     home = ""
     quick_stop = signal.SIGTERM
 
