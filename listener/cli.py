@@ -21,8 +21,8 @@ from typing import Any
 import click
 from click.shell_completion import CompletionItem
 
+from listener import command, naming, triggers
 from listener import demo as demonstration
-from listener import naming, triggers
 from listener.database import sqlite
 from listener.doctor import doctor
 from listener.errors import ConfigurationError, NoListener, ReaperError, presentable
@@ -125,6 +125,10 @@ def _settings(config: Path | None, options: dict[str, object]) -> Settings:
     return settings
 
 
+def _sweep_command(settings: Settings, config: Path | None) -> str:
+    return command.sweep_command(settings, config=config, environment=os.environ)
+
+
 class _Commands(click.Group):
     """All commands; for a reader who has seen enough of the output, such as ``head``, each is done.
 
@@ -177,7 +181,8 @@ def run(config: Path | None, **options: object) -> int:
       topology-reaper run --database-url-file /run/secrets/database-url --log-format json
       REAPER_DATABASE_URL=postgresql://reaper:…@db.example/decnet topology-reaper run
     """  # noqa: D301
-    listener = Listener(_settings(config, options))
+    settings = _settings(config, options)
+    listener = Listener(settings, sweep_command=_sweep_command(settings, config))
     # Blocked here and so in every thread, a signal waits for sigwait(); as PID 1 too.
     signals = {signal.SIGTERM, signal.SIGINT, signal.SIGUSR1}
     signal.pthread_sigmask(signal.SIG_BLOCK, signals)
@@ -250,7 +255,8 @@ def sweep_command(
     settings = _settings(config, options)
     with sweep_progress(settings.log_format) as progress:
         report = sweep(settings, prefixes=prefixes or None, confirm=confirm, observer=progress)
-    click.echo(report.to_json() if as_json else report.to_text())
+    text = report.to_json() if as_json else report.to_text(_sweep_command(settings, config))
+    click.echo(text)
     return 0 if report.complete else 1
 
 
@@ -279,7 +285,8 @@ def explain_command(config: Path | None, what: str, **options: object) -> None:
       topology-reaper explain decky-001-ssh --database-url sqlite:////var/lib/decnet/decnet.db
       topology-reaper explain 3c68d34a --config /etc/topology-reaper/reaper.toml
     """  # noqa: D301
-    click.echo(explain(_settings(config, options), what))
+    settings = _settings(config, options)
+    click.echo(explain(settings, what, sweep_command=_sweep_command(settings, config)))
 
 
 @commands.command("status")

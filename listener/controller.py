@@ -19,7 +19,7 @@ from typing import Final, NamedTuple
 from loguru import logger
 
 from listener.errors import NoAnswer
-from listener.evidence import Memory
+from listener.evidence import Memory, Verdict
 from listener.index import PrefixIndex
 from listener.judge import Judge
 from listener.observer import Observer, Reconciled, Sweep
@@ -141,6 +141,7 @@ class Controller:
         relist: called when a listing is needed to tell what is ours.
         feeds: how many databases tell of deletions.
         observer: is told what was done.
+        sweep_command: how an operator begins a sweep that releases what is held.
     """
 
     def __init__(
@@ -156,6 +157,7 @@ class Controller:
         relist: Callable[[], None] = lambda: None,
         feeds: int = 1,
         observer: Observer | None = None,
+        sweep_command: str = "topology-reaper sweep",
     ) -> None:
         self.screening = Lane(self._screen, clock)
         self.reconciling = Lane(self._reconcile, clock)
@@ -168,6 +170,7 @@ class Controller:
         self._distrust = distrust
         self._relist = relist
         self._observer = observer or Observer()
+        self._sweep_command = sweep_command
         self._reconciler = Reconciler(
             index=index, judge=judge, reap=reap, clock=clock, learned=learned
         )
@@ -335,17 +338,32 @@ class Controller:
         # The token too: of another table it is another one, though the same topologies are held.
         if (screening.held, screening.token) == self._held:
             return
-        self._held = dict(screening.held), screening.token
-        prefixes_by_reason: dict[str, list[str]] = {}
-        for prefix, reason in sorted(screening.held.items()):
-            prefixes_by_reason.setdefault(reason, []).append(prefix)
-        if prefixes_by_reason:  # one line, for one token releases them all
-            prefixes = " ".join(sorted(screening.held))
-            logger.bind(event="held", prefix=prefixes, token=screening.token).error(
-                "held and not removed: {}; if all of these are to go, run"
-                " topology-reaper sweep --confirm {}",
-                "; ".join(f"{', '.join(p)}, because {r}" for r, p in prefixes_by_reason.items()),
+        before, self._held = self._held[0], (dict(screening.held), screening.token)
+        self._say_no_longer_held(before.keys() - screening.held.keys(), screening)
+        if screening.held:  # one line, for one token releases them all
+            logger.bind(
+                event="held", prefix=" ".join(sorted(screening.held)), token=screening.token
+            ).error(
+                "held and not removed: {}; if all of these are to go, run {} --confirm {}",
+                _by_reason(screening.held),
+                self._sweep_command,
                 screening.token,
+            )
+
+    def _say_no_longer_held(self, prefixes: Collection[str], screening: Screening) -> None:
+        reasons = {}
+        for prefix in prefixes:
+            verdicts = [
+                screening.verdicts[resource.id]
+                for resource in self._index.resources(prefix)
+                if resource.id in screening.verdicts
+            ]
+            reasons[prefix] = (
+                Verdict.weakest(verdicts).evidence if verdicts else "nothing of it is left here"
+            )
+        if reasons:
+            logger.bind(event="released", prefix=" ".join(sorted(reasons))).info(
+                "no longer held: {}", _by_reason(reasons)
             )
 
     def _say_forgotten(self) -> None:
@@ -370,3 +388,11 @@ class Controller:
                 count,
             )
             self._distrust()
+
+
+def _by_reason(reasons: Mapping[str, str]) -> str:
+    """Prefixes, each with its reason, those with the same reason together."""
+    prefixes: dict[str, list[str]] = {}
+    for prefix, reason in sorted(reasons.items()):
+        prefixes.setdefault(reason, []).append(prefix)
+    return "; ".join(f"{', '.join(those)}, because {reason}" for reason, those in prefixes.items())

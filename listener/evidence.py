@@ -47,6 +47,11 @@ LOOKS_APART = 1.0
 """Seconds between the two answers that a single look takes."""
 
 
+REPLACED = "the table is not the one that was there before"
+"""Why what this table never had is held; of all reasons the only one that is about more than a row
+that was never seen."""
+
+
 @dataclass(frozen=True, slots=True)
 class Answer:
     """What a database said about some prefixes, at one moment.
@@ -109,12 +114,14 @@ class Verdict:
         evidence: why, in a few words for a person.
         wait: for how many seconds the absence has to last on, when it is WAITING.
         timed: it rests on an absence that was observed, and has to be while the removal goes on.
+        elsewhere: it is another listener that holds it.
     """
 
     state: State
     evidence: str
     wait: float = 0.0
     timed: bool = False
+    elsewhere: bool = False
 
     @classmethod
     def weakest(cls, verdicts: Iterable[Self]) -> Self:
@@ -379,7 +386,7 @@ class Evidence:
         if owner in self._witnessed:
             return Verdict(State.ORPHAN, "witnessed: its row was seen before and is gone")
         if self._replaced:
-            return Verdict(State.HELD, "the table is not the one that was there before")
+            return Verdict(State.HELD, REPLACED)
         if answer.behind and (begun is None or begun >= self._past):
             return Verdict(State.HELD, f"its row was never seen, and {answer.behind}")
         if not self._vouched:

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from functools import partial
 
+from listener import command
 from listener.engine.client import Found
 from listener.errors import ConfigurationError
 from listener.evidence import LOOKS_APART, State, Verdict
@@ -17,16 +18,19 @@ from listener.judge import Answers, Judge
 from listener.ledger import StateDirectory
 from listener.naming import PREFIX, Resource
 from listener.oneshot import reach
+from listener.peers import OtherListeners
 from listener.settings import Settings
 from listener.sides import Database, open_databases, open_engine, open_judge, open_tables
 
 
-def explain(settings: Settings, what: str) -> str:
+def explain(settings: Settings, what: str, *, sweep_command: str | None = None) -> str:
     """Every signal, the owners, the answers, the evidence, and what would happen.
 
     Args:
         settings: where Docker and the databases are.
         what: a container or a network, by name or id, or a prefix.
+        sweep_command: how an operator begins a sweep that releases what is held, where it is not
+            simply one with these settings.
 
     Raises:
         ConfigurationError: an option cannot be used, or there is nothing of that name.
@@ -50,16 +54,17 @@ def explain(settings: Settings, what: str) -> str:
                 f"explain: there is no container or network {what!r} on this host; give a name,"
                 " an id, or the first 8 digits of a topology's id"
             )
-        judge = open_judge(settings, databases)
+        judge = open_judge(settings, databases, peers=OtherListeners(lambda: engine.mark).ask)
         resources = [*here, *(thing.resource for thing in found if thing.resource)]
-        prefixes = {prefix for resource in resources for prefix in resource.prefixes}
+        owners = {owner for resource in resources for owner in resource.owners}
         if is_prefix:
-            prefixes.add(what)
-        answers = reach(partial(judge.ask, prefixes), settings.timeout)
+            owners.add(what)
+        answers = reach(partial(judge.ask, owners), settings.timeout)
         judge.observe(answers, resources)
+        release = sweep_command or command.sweep_command(settings)
         lines: list[str] = []
         for thing in found:
-            lines += _of(thing, databases, answers, judge, now)
+            lines += _of(thing, databases, answers, judge, now, release)
         if is_prefix:
             lines += [] if found else [f"nothing on this host belongs to {what}"]
             lines += _rows(what, databases, answers)
@@ -67,7 +72,12 @@ def explain(settings: Settings, what: str) -> str:
 
 
 def _of(
-    thing: Found, databases: Sequence[Database], answers: Answers, judge: Judge, now: float
+    thing: Found,
+    databases: Sequence[Database],
+    answers: Answers,
+    judge: Judge,
+    now: float,
+    release: str,
 ) -> Iterator[str]:
     yield f"{thing.kind} {thing.name!r} ({thing.id[:12]})"
     yield from (f"  {signal}" for signal in thing.signals)
@@ -78,7 +88,7 @@ def _of(
     yield f"  belongs to {' and '.join(resource.owners)}"
     for owner in resource.owners:
         yield from (f"  {line}" for line in _rows(owner, databases, answers))
-    yield f"  {_fate(judge.weigh(resource, answers, now), resource, judge)}"
+    yield f"  {_fate(judge.weigh(resource, answers, now), resource, judge, release)}"
 
 
 def _rows(owner: str, databases: Sequence[Database], answers: Answers) -> Iterator[str]:
@@ -88,7 +98,7 @@ def _rows(owner: str, databases: Sequence[Database], answers: Answers) -> Iterat
         yield f"{database.topologies.name} {said}"
 
 
-def _fate(verdict: Verdict, resource: Resource, judge: Judge) -> str:
+def _fate(verdict: Verdict, resource: Resource, judge: Judge, release: str) -> str:
     said = f"{verdict.state}: {verdict.evidence}"
     match verdict.state:
         case State.ALIVE:
@@ -102,4 +112,4 @@ def _fate(verdict: Verdict, resource: Resource, judge: Judge) -> str:
         case State.HELD:
             only = " ".join(f"--prefix {prefix}" for prefix in sorted(resource.prefixes))
             token = judge.token(resource.prefixes)
-            return f"{said}; it stays until topology-reaper sweep {only} --confirm {token}"
+            return f"{said}; it stays until {release} {only} --confirm {token}"

@@ -12,6 +12,9 @@ to be absent everywhere for so long.
 What appeared under watch while none of them had its row is held, whatever they say of it later but
 that there is one: :mod:`listener.unproven`.
 
+What another listener on the same engine holds is held here too, but where it never saw a row and we
+have seen one go: so two listeners of two databases can work side by side.
+
 There is no clock, thread or socket here.
 """
 
@@ -21,9 +24,9 @@ import hashlib
 import math
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence, Set
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
-from listener.evidence import Answer, Evidence, Memory, State, Verdict
+from listener.evidence import LOOKS_APART, Answer, Evidence, Memory, State, Verdict
 from listener.naming import PREFIX_LENGTH, Kind, Resource, prefix_of
 from listener.unproven import Unproven
 
@@ -38,14 +41,42 @@ Ask = Callable[[Iterable[str]], Answer]
 
 
 @dataclass(frozen=True, slots=True)
+class Hold:
+    """A prefix that another listener on this engine holds.
+
+    Attributes:
+        reason: who holds it, and why.
+        never_seen: only because it never saw a row of it.
+    """
+
+    reason: str
+    never_seen: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Peers:
+    """What the other listeners on this engine hold.
+
+    Attributes:
+        holds: by prefix.
+        silent: who does not say, as words for a person; empty if all do.
+    """
+
+    holds: Mapping[str, Hold] = field(default_factory=dict)
+    silent: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Answers:
-    """What every database said about the same prefixes.
+    """What every database said about the same owners.
 
     Attributes:
         each: one answer a database.
+        peers: what other listeners hold, asked for if any owner has no row.
     """
 
     each: Sequence[Answer]
+    peers: Peers = field(default_factory=Peers)
 
     @property
     def at(self) -> float:
@@ -65,6 +96,7 @@ class Judge:
         memories: what an earlier run knew, of which this takes the part that concerns all.
         delay: seconds between a deletion and its reap.
         now: when the memories were read.
+        peers: what other listeners hold.
     """
 
     def __init__(
@@ -74,7 +106,9 @@ class Judge:
         memories: Iterable[Memory | None] = (),
         delay: float = 0.0,
         now: float = 0.0,
+        peers: Callable[[], Peers] = Peers,
     ) -> None:
+        self._peers = peers
         self._asks = [ask for ask, _ in databases]
         self._evidence = [evidence for _, evidence in databases]
         known = [memory for memory in memories if memory is not None]
@@ -91,13 +125,17 @@ class Judge:
         self._released: frozenset[str] = frozenset()
         self._released_for = ""
 
-    def ask(self, prefixes: Collection[str]) -> Answers:
-        """Which rows begin with any of these prefixes.
+    def ask(self, owners: Collection[str]) -> Answers:
+        """Which of these owners have rows.
 
         Raises:
             NoAnswer: one of the databases gave none that can be trusted.
         """
-        return Answers([ask(prefixes) for ask in self._asks])
+        prefixes = {prefix_of(owner) for owner in owners}
+        answers = Answers([ask(prefixes) for ask in self._asks])
+        if all(map(answers.live, owners)):
+            return answers
+        return replace(answers, peers=self._peers())
 
     def appeared(self, owners: Mapping[str, bool]) -> None:
         """These owners appeared under watch; see :meth:`Unproven.appeared`."""
@@ -213,12 +251,30 @@ class Judge:
         )
         if verdict == CONFIRMED:
             return verdict
+        if (elsewhere := self._held_elsewhere(verdict, resource, answers)) is not None:
+            return elsewhere
         lasted = min(
             evidence.absent_for(owner) for evidence in self._evidence for owner in resource.owners
         )
         if verdict.state is State.ORPHAN and lasted < self._delay:
             return Verdict(State.WAITING, "its row is gone, the delay runs", self._delay - lasted)
         return verdict
+
+    def _held_elsewhere(
+        self, verdict: Verdict, resource: Resource, answers: Answers
+    ) -> Verdict | None:
+        """The verdict of the other listeners; None where they have none, or it is held anyway."""
+        if verdict.state is State.HELD:
+            return None
+        explained = all(self._explained(owner, answers.at) for owner in resource.owners)
+        for prefix in resource.prefixes:
+            hold = answers.peers.holds.get(prefix)
+            if hold is not None and not (hold.never_seen and explained):
+                return Verdict(State.HELD, hold.reason, elsewhere=True)
+        if answers.peers.silent and not explained and verdict.state is State.ORPHAN:
+            why = f"{answers.peers.silent} does not say what it holds"
+            return Verdict(State.WAITING, why, wait=LOOKS_APART)
+        return None
 
     def _weigh_absent(
         self, owner: str, resource: Resource, answers: Answers, engine_now: float | None

@@ -33,6 +33,7 @@ from listener.index import PrefixIndex
 from listener.judge import Judge
 from listener.ledger import StateDirectory
 from listener.observer import Observer, Observers, Reconciled
+from listener.peers import OtherListeners
 from listener.reaper import Reaper
 from listener.reconciler import Outcome, Reconciler, Screening
 from listener.report import Report
@@ -96,7 +97,7 @@ def _sweep(
     observer: Observer,
 ) -> tuple[Report, Mapping[int, Memory]]:
     index = PrefixIndex()
-    judge = open_judge(settings, databases)
+    judge = open_judge(settings, databases, peers=OtherListeners(lambda: engine.mark).ask)
     with ThreadPoolExecutor(settings.workers, "remove") as pool:
         reconciler = Reconciler(
             index=index,

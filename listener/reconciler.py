@@ -44,6 +44,7 @@ class Screening:
         orphans: by prefix, what is to be removed.
         waiting: by prefix, the verdict with the longest time that it has to wait.
         held: by prefix, why it is held.
+        elsewhere: which of these only other listeners hold.
         hearsay: something else is held that may be none of ours at all; a listing tells.
         reported: by prefix with a row that was reported deleted and is still there, in how many
             seconds to look again.
@@ -56,6 +57,7 @@ class Screening:
     waiting: Mapping[str, Verdict]
     held: Mapping[str, str]
     token: str
+    elsewhere: frozenset[str] = frozenset()
     hearsay: bool = False
     reported: Mapping[str, float] = field(default_factory=dict)
     verdicts: Mapping[str, Verdict] = field(default_factory=dict)
@@ -156,7 +158,7 @@ class Reconciler:
             by_prefix = {prefix: by_prefix.get(prefix, ()) for prefix in prefixes}
         orphans: dict[str, list[Resource]] = {}
         waiting: dict[str, Verdict] = {}
-        held: dict[str, str] = {}
+        held: dict[str, Verdict] = {}
         hearsay = False
         for prefix, members in by_prefix.items():
             for resource in members:
@@ -170,14 +172,17 @@ class Reconciler:
                 elif verdict.state is State.HELD and self._index.is_hearsay(resource.id):
                     hearsay = True
                 elif verdict.state is State.HELD:
-                    # Of several reasons always the same one, in whatever order they are listed.
-                    held[prefix] = min(held.get(prefix, verdict.evidence), verdict.evidence)
+                    # Of several reasons our own, and always the same one, however they are listed.
+                    held[prefix] = min(
+                        held.get(prefix, verdict), verdict, key=lambda v: (v.elsewhere, v.evidence)
+                    )
         return Screening(
             live=frozenset(p for p, members in by_prefix.items() if members and answers.live(p)),
             orphans=orphans,
             waiting=waiting,
-            held=held,
+            held={prefix: verdict.evidence for prefix, verdict in held.items()},
             token=self._judge.token(held) if held else "",
+            elsewhere=frozenset(prefix for prefix, v in held.items() if v.elsewhere),
             hearsay=hearsay,
             reported=reported,
             verdicts=verdicts,
@@ -244,7 +249,7 @@ class Reconciler:
     ) -> tuple[Answers, dict[str, Verdict]]:
         with self._lock:
             self._judge.appeared(self._index.take_appeared())
-        answers = self._judge.ask({prefix for r in resources for prefix in r.prefixes})
+        answers = self._judge.ask({owner for r in resources for owner in r.owners})
         with self._lock:
             unproven = self._judge.observe(answers, resources)
             verdicts = {r.id: self._judge.weigh(r, answers, self._engine_now) for r in resources}

@@ -82,8 +82,12 @@ class Report:
         """One JSON object."""
         return json.dumps(dataclasses.asdict(self))
 
-    def to_text(self) -> str:
-        """A few lines for a person."""
+    def to_text(self, sweep_command: str = "topology-reaper sweep") -> str:
+        """A few lines for a person.
+
+        Args:
+            sweep_command: how the sweep is begun that releases what is held.
+        """
         lines = [
             f"{len(self.live_prefixes)} live, {len(self.orphan_prefixes)} orphaned"
             f" and {len({entry['prefix'] for entry in self.held})} held topologies on this host"
@@ -94,7 +98,7 @@ class Report:
         lines += [f"removed network {name}" for name in self.networks_removed]
         lines += [f"held {entry['prefix']}: {entry['reason']}" for entry in self.held]
         tokens = {entry["token"] for entry in self.held} - {""}
-        lines += [f"  to remove it: topology-reaper sweep --confirm {token}" for token in tokens]
+        lines += [f"  to remove it: {sweep_command} --confirm {token}" for token in tokens]
         lines += [f"error: {error}" for error in self.errors]
         lines.append(f"done in {self.duration_ms:.0f} ms")
         return "\n".join(lines)

@@ -29,6 +29,7 @@ from tenacity import (
     wait_random_exponential,
 )
 
+from listener import command
 from listener.controller import Controller, Lane
 from listener.database.feeds.choice import PushOrPoll
 from listener.engine.client import REQUEST_TIMEOUT, Engine
@@ -47,6 +48,7 @@ from listener.index import PrefixIndex
 from listener.judge import Ask
 from listener.naming import Resource
 from listener.observer import Observer, Observers
+from listener.peers import HoldsSocket, OtherListeners
 from listener.reaper import Permit, Reaper, Removal
 from listener.settings import Settings
 from listener.sides import (
@@ -82,13 +84,22 @@ class Listener:
     Args:
         settings: where Docker and the database are.
         prefixes: look at these only.
+        sweep_command: how an operator begins a sweep that releases what is held, where it is not
+            simply one with these settings.
 
     Raises:
         ConfigurationError: an option cannot be used.
     """
 
-    def __init__(self, settings: Settings, *, prefixes: Collection[str] | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        prefixes: Collection[str] | None = None,
+        sweep_command: str | None = None,
+    ) -> None:
         self._settings = settings
+        sweep_command = sweep_command or command.sweep_command(settings)
         self._engine = open_engine(settings)
         tables = open_tables(settings)
         self._state = open_state(settings)
@@ -107,7 +118,9 @@ class Listener:
         self._index = index = PrefixIndex(only=prefixes)
         for database in self._databases:
             database.topologies.interest = index.prefixes
-        self._board = Board()
+        self._board = Board(sweep_command)
+        self._holds_socket = HoldsSocket(self._state.path, self._board.own_holds)
+        others = OtherListeners(lambda: self._engine.mark, lambda: self._holds_socket.name)
         self._dry_run = DryRun(self._engine)
         self._metrics = Metrics(self.status)
         self._log = RemovalLog()
@@ -116,7 +129,7 @@ class Listener:
             observers.insert(0, History(self._state.path))
         self._controller = Controller(
             index=index,
-            judge=open_judge(settings, self._databases, self._asking),
+            judge=open_judge(settings, self._databases, self._asking, peers=others.ask),
             reap=self._dry_run.reap if settings.dry_run else self._reap,
             clock=time.monotonic,
             docker_up=lambda: self._docker.up,
@@ -125,6 +138,7 @@ class Listener:
             relist=self.sweep_now,
             feeds=len(self._databases),
             observer=Observers(*observers),
+            sweep_command=sweep_command,
         )
         self._watching = self._pulse("watch")
         self._watch = Watch(
@@ -189,6 +203,7 @@ class Listener:
         """
         deadline = time.monotonic() + timeout
         self._status_socket.close()
+        self._holds_socket.close()
         if self._endpoint is not None:
             self._endpoint.close()
         self._end()
@@ -282,6 +297,7 @@ class Listener:
 
     def _listed(self, cause: str, seconds: float) -> None:
         self._docker.succeeded()
+        self._holds_socket.open(self._engine.mark)
         self._controller.listed(cause, seconds)
 
     def _connect_watch(self) -> None:

@@ -24,7 +24,7 @@ from listener.engine.own import own_containers
 from listener.errors import ConfigurationError
 from listener.evidence import Evidence, Memory
 from listener.health import Link
-from listener.judge import Ask, Judge
+from listener.judge import Ask, Judge, Peers
 from listener.ledger import Ledger, StateDirectory
 from listener.settings import Settings
 
@@ -109,6 +109,8 @@ def open_judge(
     settings: Settings,
     databases: Sequence[Database],
     asking: Callable[[Database], Ask] = lambda database: database.topologies.ask,
+    *,
+    peers: Callable[[], Peers],
 ) -> Judge:
     """The judge of what these databases say, with what earlier runs knew.
 
@@ -116,12 +118,14 @@ def open_judge(
         settings: for the delay.
         databases: as they were opened.
         asking: how to ask each.
+        peers: what other listeners hold.
     """
     return Judge(
         [(asking(database), database.evidence) for database in databases],
         memories=[database.memory for database in databases],
         delay=settings.delay,
         now=time.monotonic(),
+        peers=peers,
     )
 
 

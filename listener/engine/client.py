@@ -72,6 +72,9 @@ class Engine:
         self._known_images: dict[str, Labels] = {}
         self.subnets: Sequence[Subnet] = ()
         """Of every network on this host, by the last listing."""
+        self.mark = ""
+        """Tells this engine from others, by the last listing: the id of a network that it made for
+        itself when it was new. Its own id stands in ``/info``, which socket proxies refuse."""
 
     def connect(self) -> None:
         """Reach the engine and agree on a version of the API, anew after it was replaced."""
@@ -116,6 +119,7 @@ class Engine:
             found = [self._container(summary) for summary in self.api.containers(all=True)]
             networks = self.api.networks()
             found += [_network(attributes) for attributes in networks]
+            self.mark = _mark(networks)
             self.subnets = [subnet for attributes in networks for subnet in _subnets(attributes)]
         return [resource for resource in found if resource is not None]
 
@@ -429,6 +433,12 @@ def _network(attributes: Mapping[str, Any]) -> Resource | None:
         labels=attributes.get("Labels"),
         created=_epoch(attributes.get("Created")),
     )
+
+
+def _mark(networks: Sequence[Mapping[str, Any]]) -> str:
+    """The id of the first network that is there for good: Docker's ``none``, or Podman's own."""
+    ids = {attributes["Name"]: str(attributes["Id"]) for attributes in networks}
+    return next((ids[name] for name in ("none", "host", "podman") if name in ids), "")
 
 
 def _subnets(attributes: Mapping[str, Any]) -> Iterator[Subnet]:

@@ -15,8 +15,9 @@ from contextlib import contextmanager
 from typing import Any
 
 from listener.engine.client import Subnet
-from listener.evidence import State, Verdict
+from listener.evidence import REPLACED, State, Verdict
 from listener.index import PrefixIndex
+from listener.judge import Hold
 from listener.naming import PREFIX_LENGTH, Kind, Resource
 from listener.observer import Observer, Reconciled, Sweep
 from listener.reaper import Result
@@ -29,12 +30,18 @@ _ORDER = (State.ORPHAN, State.HELD, State.WAITING, State.ALIVE)
 
 
 class Board(Observer):
-    """Keeps what is worth showing. Safe to use from several threads."""
+    """Keeps what is worth showing. Safe to use from several threads.
 
-    def __init__(self) -> None:
+    Args:
+        sweep_command: how an operator begins a sweep that releases what is held.
+    """
+
+    def __init__(self, sweep_command: str = "topology-reaper sweep") -> None:
+        self._sweep_command = sweep_command
         self._lock = threading.Lock()
         self._verdicts: dict[str, Verdict] = {}
-        self._held: Collection[str] = ()
+        self._held: Mapping[str, Hold] | None = None
+        self._elsewhere: Collection[str] = ()
         self._token = ""
         self._reaping: Counter[str] = Counter()
         self._reaps: deque[Mapping[str, object]] = deque(maxlen=REAPS)
@@ -45,7 +52,11 @@ class Board(Observer):
         """Take in where everything stands."""
         with self._lock:
             self._verdicts = dict(screening.verdicts)
-            self._held, self._token = sorted(screening.held), screening.token
+            self._held = {
+                prefix: Hold(reason, never_seen=reason != REPLACED)
+                for prefix, reason in sorted(screening.held.items())
+            }
+            self._elsewhere, self._token = screening.elsewhere, screening.token
             if sweep is not None:
                 self._sweeps += 1
                 self._last_sweep = {
@@ -134,8 +145,17 @@ class Board(Observer):
         """What is held on this host, less what is gone by now, as JSON can hold it."""
         there = index.prefixes()
         with self._lock:
-            prefixes = [prefix for prefix in self._held if prefix in there]
-            return {"prefixes": prefixes, "token": self._token if prefixes else ""}
+            prefixes = [prefix for prefix in self._held or () if prefix in there]
+            token = self._token if prefixes else ""
+            command = f"{self._sweep_command} --confirm {token}" if token else ""
+            return {"prefixes": prefixes, "token": token, "command": command}
+
+    def own_holds(self) -> Mapping[str, Hold] | None:
+        """What is held by our own judgement, by prefix; None before the first sweep."""
+        with self._lock:
+            if self._held is None:
+                return None
+            return {p: hold for p, hold in self._held.items() if p not in self._elsewhere}
 
     def status(self) -> dict[str, Any]:
         """The rest, as JSON can hold it."""

@@ -34,7 +34,7 @@ def status(told: Mapping[str, Any]) -> RenderableType:
         parts.append(Text(f"problem: {problem}", style="bold red"))
     parts += ["", _topologies(told["topologies"])]
     if prefixes := told["held"]["prefixes"]:
-        command = f"topology-reaper sweep --confirm {told['held']['token']}"
+        command = told["held"]["command"]
         parts.append(Text(f"held: {' '.join(prefixes)}; to remove them: {command}", style="red"))
     queue, sweep = told["queue"], told["sweeps"]["last"]
     line = f"{queue['depth']} waiting to be looked at"

@@ -138,8 +138,8 @@ def test_what_a_restored_backup_does_not_know_is_held_until_its_token_confirms_i
     assert exists(api, *known.values(), *younger.values())
     assert not listener.logged("removed")
 
-    command = again["message"].split("topology-reaper ")[1].split()
-    released = call(*command, "--docker-host", engine.host, "--database-url", url)
+    options = ("--docker-host", engine.host, "--database-url", url)
+    released = call("sweep", "--confirm", again["token"], *options)
     assert released.returncode == 0, released.stderr
     removed(api, *younger.values())
     assert exists(api, *known.values())

@@ -98,7 +98,11 @@ def status(topologies: Sequence[Json] = (), **changes: object) -> Json:
         "docker": side("Docker", address="unix:///var/run/docker.sock"),
         "databases": [database("the sqlite database '/var/lib/decnet/decnet.db'")],
         "topologies": [*topologies],
-        "held": {"prefixes": held, "token": "1f2e3d4c5b6a" if held else None},
+        "held": {
+            "prefixes": held,
+            "token": "1f2e3d4c5b6a" if held else "",
+            "command": "topology-reaper sweep --confirm 1f2e3d4c5b6a" if held else "",
+        },
         "queue": {"depth": 0, "oldest_s": 0.0, "longest_work_s": 0.0, "retries": 0},
         "subnets": [
             *(

@@ -13,7 +13,9 @@ import docker as sdk
 import pytest
 from private_engine import PrivateEngine
 
-from tests.engine.conftest import connect, gone
+from tests.engine.conftest import connect, exists, gone
+from tests.engine.push.conftest import plant
+from tests.engine.test_holds import command_in, paste
 from tests.sidecar.conftest import GROUP, OWNER, MakeSidecar, load_image
 from tests.sidecar.container import DATA, QUICK_HEALTH, Sidecar, mount, through
 from tests.support.decnet import deploy, new_id
@@ -69,6 +71,36 @@ def test_it_does_its_work_beside_a_sqlite_file_whose_owner_can_still_write(
     with Rows(data / "decnet.db", user=OWNER) as another:
         another.insert(later)
     assert {path.stat().st_uid for path in data.iterdir()} == {OWNER}
+
+
+def test_the_logged_command_releases_what_is_held_from_outside_the_container(
+    engine: PrivateEngine, api: sdk.APIClient, sidecar: MakeSidecar, data: Path, rows: Rows
+) -> None:
+    assert rows  # and none in them, so nothing vouches for the database
+    held = plant(api, new_id())
+    listener = sidecar(*beside(data), *through(engine.socket))
+    listener.start()
+    (line,) = listener.await_log("held")
+    paste(command_in(line["message"]), f"DOCKER_HOST={engine.host}")
+    assert not exists(api, held)
+
+
+@pytest.mark.parametrize("server_url", ["postgresql"], indirect=True)
+def test_the_logged_command_needs_no_password_where_the_container_has_it(
+    engine: PrivateEngine,
+    api: sdk.APIClient,
+    sidecar: MakeSidecar,
+    remote_url: str,
+    remote_rows: Rows,
+) -> None:
+    assert remote_rows
+    held = plant(api, new_id())
+    url = f"--env=REAPER_DATABASE_URL={remote_url}"
+    listener = sidecar(f"--group-add={GROUP}", url, *through(engine.socket))
+    listener.start()
+    (line,) = listener.await_log("held")
+    paste(command_in(line["message"]), f"DOCKER_HOST={engine.host}")
+    assert not exists(api, held)
 
 
 @pytest.mark.parametrize("server_url", ["mariadb"], indirect=True)

@@ -8,6 +8,8 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from listener.errors import EngineError
+from listener.evidence import REPLACED
+from listener.judge import Hold
 from listener.observer import Observer, Observers, Reconciled, Sweep
 from listener.reconciler import Outcome, Screening
 from listener.telemetry.board import REAPS, Board
@@ -69,9 +71,19 @@ def test_what_is_held_says_why_and_what_releases_it_until_it_is_gone() -> None:
     held = board.held(host.index)
     assert held["prefixes"] == [P]
     assert len(held["token"]) == 12
+    assert held["command"] == f"topology-reaper sweep --confirm {held['token']}"
+    assert board.own_holds() == {P: Hold(REPLACED, never_seen=False)}
     for id_ in ("base", "service", "network"):
         host.index.discard(id_)  # an operator has released it
-    assert board.held(host.index) == {"prefixes": [], "token": ""}
+    assert board.held(host.index) == {"prefixes": [], "token": "", "command": ""}
+
+
+def test_what_another_holds_is_told_to_nobody_as_our_own() -> None:
+    board = Board()
+    assert board.own_holds() is None, "nothing was judged yet"
+    held = {P: "for a reason of ours", Q: "another holds it"}
+    board.screened(Screening(frozenset(), {}, {}, held, "token", frozenset([Q])), None)
+    assert board.own_holds() == {P: Hold("for a reason of ours", never_seen=True)}
 
 
 def test_in_a_dry_run_what_would_go_is_an_orphan() -> None:

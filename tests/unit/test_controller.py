@@ -146,6 +146,24 @@ def test_what_is_held_is_said_once_with_its_token(log: list[Record]) -> None:
     assert host.engine.removed() == []
 
 
+def test_what_is_no_longer_held_is_said_with_the_reason(log: list[Record]) -> None:
+    host = Host()
+    host.appear(base())
+    host.appear(base("other", topology(Q)))
+    host.sweep()
+    host.settle(1.0)
+    (held,) = events(log, "held")
+    assert held["extra"]["prefix"] == f"{P} {Q}"
+    host.database.rows.add(TOPOLOGY)
+    host.index.discard("other")
+    host.controller.hinted(0)
+    host.settle(1.0)
+    (over,) = events(log, "released")
+    assert over["extra"]["prefix"] == f"{P} {Q}"
+    assert f"{P}, because its row exists" in over["message"]
+    assert f"{Q}, because nothing of it is left here" in over["message"]
+
+
 def test_what_only_an_event_calls_ours_is_not_said_to_be_held_until_a_listing_does_too(
     log: list[Record],
 ) -> None:

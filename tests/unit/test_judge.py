@@ -9,7 +9,7 @@ import pytest
 from listener import evidence
 from listener.errors import NoAnswer
 from listener.evidence import Evidence, Memory, State, Verdict
-from listener.judge import Judge
+from listener.judge import Hold, Judge, Peers
 from listener.naming import Resource
 from tests.world.database import Database
 from tests.world.engine import Clock
@@ -28,7 +28,8 @@ class Court:
         self.first, self.second = self.databases
         self.evidence = [Evidence(grace, witnessed_only=policy) for _ in self.databases]
         pairs = [(d.ask, e) for d, e in zip(self.databases, self.evidence, strict=True)]
-        self.judge = Judge(pairs, delay=delay)
+        self.peers = Peers()
+        self.judge = Judge(pairs, delay=delay, peers=lambda: self.peers)
 
     def vouch(self) -> None:
         """Let both databases own something here."""
@@ -46,7 +47,7 @@ class Court:
     def look(self, resource: Resource, beside: Iterable[Resource] = ()) -> Verdict:
         """Ask, observe, weigh."""
         resources = [resource, *beside]
-        answers = self.judge.ask({prefix for r in resources for prefix in r.prefixes})
+        answers = self.judge.ask({owner for r in resources for owner in r.owners})
         self.judge.observe(answers, resources)
         if beside:  # as a screening does, which looks at everything
             here = frozenset(owner for r in resources for owner in r.owners)
@@ -208,6 +209,61 @@ def test_a_token_is_bound_to_all_databases(court: Court) -> None:
     court.look(base())
     assert court.judge.token([P]) != token
     assert not court.judge.release([P], token, 0.0)
+
+
+# What other listeners on this engine hold.
+
+
+def test_what_another_listener_holds_is_held_until_an_operator_confirms_it(court: Court) -> None:
+    court.first.rows.add(TOPOLOGY)
+    court.look(base())
+    court.first.rows.remove(TOPOLOGY)
+    court.peers = Peers({P: Hold("another holds it", never_seen=False)})
+    held = Verdict(State.HELD, "another holds it", elsewhere=True)
+    assert court.look(base()) == held
+    assert court.look(base("young", topology(Q))).state is State.WAITING, (
+        "of it, nobody said a word"
+    )
+    assert court.judge.release([P], court.judge.token([P]), 0.0)
+    assert court.look(base()).state is State.ORPHAN
+
+
+def test_who_saw_the_row_go_knows_better_than_who_never_saw_it(court: Court) -> None:
+    court.first.rows.add(TOPOLOGY)
+    court.look(base())
+    court.first.rows.remove(TOPOLOGY)
+    stranger = base("stranger", topology(Q))
+    court.peers = Peers(dict.fromkeys((P, Q), Hold("its row was never seen", never_seen=True)))
+    assert court.look(base()).state is State.ORPHAN
+    assert court.look(stranger).state is State.HELD
+    court.judge.report(0, stranger.owners, court.clock.now)
+    assert court.look(stranger).state is not State.HELD, "a report is as good"
+
+
+def test_while_another_listener_is_silent_what_was_never_seen_waits(court: Court) -> None:
+    court.first.rows.add(TOPOLOGY)
+    court.look(base())
+    court.first.rows.remove(TOPOLOGY)
+    stranger = base("stranger", topology(Q))
+    court.look(stranger)
+    court.pass_time(30)
+    court.peers = Peers(silent="the listener with pid 7")
+    assert court.look(base()).state is State.ORPHAN
+    waits = court.look(stranger)
+    assert waits.state is State.WAITING
+    assert waits.evidence == "the listener with pid 7 does not say what it holds"
+    court.peers = Peers()
+    assert court.look(stranger).state is State.ORPHAN
+
+
+def test_nobody_is_asked_what_it_holds_while_all_is_alive(court: Court) -> None:
+    court.first.rows |= {TOPOLOGY}
+
+    def asked() -> Peers:
+        raise AssertionError
+
+    court.judge._peers = asked
+    assert court.look(base(), beside=[MINE]).state is State.ALIVE
 
 
 # What outlives a restart.

@@ -86,9 +86,10 @@ def test_what_is_wrong_is_told_and_is_the_exit_status(call: Call, told: dict[str
 def test_what_is_held_is_told_with_the_command_that_releases_it(
     call: Call, told: dict[str, Any]
 ) -> None:
-    told["held"] = {"prefixes": ["aaaaaaaa"], "token": "012345678901"}
+    command = "topology-reaper sweep --confirm 012345678901"
+    told["held"] = {"prefixes": ["aaaaaaaa"], "token": "012345678901", "command": command}
     result = call("status")
-    assert "topology-reaper sweep --confirm 012345678901" in " ".join(result.output.split())
+    assert command in " ".join(result.output.split())
     assert result.return_value == 1
 
 

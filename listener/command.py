@@ -1,0 +1,106 @@
+"""The command by which an operator releases what is held, complete, to be pasted into a shell.
+
+The shell is root's, with nothing in its environment, and the command does what this process would:
+the options that differ from what it would have by itself are in it. In a container it is run there,
+where the environment is the container's. A password is never in it: ``***`` stands in its place.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import shlex
+import shutil
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import sqlalchemy as sa
+
+from listener.engine.own import own_containers
+from listener.settings import Settings, flag_of
+
+FOR_A_SERVICE = (
+    *("feed", "poll_interval", "sweep_interval", "unhealthy_after"),
+    *("http", "dry_run", "log_level", "log_format"),
+)
+"""The options that make no difference to a sweep, or that a release is not to have."""
+PLACES = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+"""Where root's shell looks for a command."""
+STATE = "/var/lib/topology-reaper"
+"""Root's own state folder."""
+
+
+def sweep_command(
+    settings: Settings, *, config: Path | None = None, environment: Mapping[str, str] | None = None
+) -> str:
+    """How a sweep with these settings is begun; its own options follow.
+
+    Args:
+        settings: of this process.
+        config: the file that some of them are from.
+        environment: of this process, if it had any part in them.
+    """
+    containers = sorted(own_containers())
+    inside = environment if containers else None
+    bare = Settings.from_environment(inside or {}, config=config)
+    words = [*_variables(settings, bare), *_program(), "sweep"]
+    if containers:
+        # One that shares another's network sees the files of both.
+        which = containers[0][:12] if len(containers) == 1 else "CONTAINER"
+        words = ["docker", "exec", which, "topology-reaper", "sweep"]
+    if config is not None:
+        words += ["--config", str(config.absolute())]
+    return shlex.join([*words, *_flags(settings, bare, inside is not None)])
+
+
+def _flags(settings: Settings, bare: Settings, inside: bool) -> Iterator[str]:
+    if settings.decnet_url != bare.decnet_url and not settings.database_url:
+        yield from ("--database-url", _presentable(settings.decnet_url))
+    for option in dataclasses.fields(settings):
+        name, value = option.name, getattr(settings, option.name)
+        if not option.metadata["flag"] or name in FOR_A_SERVICE:
+            continue
+        if name == "state_dir":
+            value = str(settings.state_path.absolute())
+            default = str(bare.state_path) if inside else bare.state_dir or STATE
+        else:
+            default = getattr(bare, name)
+        if value == default:
+            continue
+        if isinstance(value, bool):
+            yield flag_of(name)
+        elif isinstance(value, tuple):
+            for url in value:
+                yield from (flag_of(name), _presentable(url))
+        elif name == "database_url_file":
+            yield from (flag_of(name), str(Path(value).absolute()))
+        else:
+            yield from (flag_of(name), f"{value:g}" if isinstance(value, float) else str(value))
+
+
+def _variables(settings: Settings, bare: Settings) -> Iterator[str]:
+    """What has no flag."""
+    if settings.docker_tls_verify != bare.docker_tls_verify:
+        yield "DOCKER_TLS_VERIFY=1"
+    if settings.docker_cert_path != bare.docker_cert_path:
+        yield f"DOCKER_CERT_PATH={Path(settings.docker_cert_path).absolute()}"
+
+
+def _program() -> list[str]:
+    if shutil.which("topology-reaper", path=PLACES):
+        return ["topology-reaper"]
+    beside = Path(sys.executable).with_name("topology-reaper")
+    return [str(beside)] if beside.exists() else [sys.executable, "-m", "listener"]
+
+
+def _presentable(url: str) -> str:
+    """The URL from any folder, and without a password."""
+    try:
+        parsed = sa.make_url(url)
+    except (sa.exc.ArgumentError, ValueError):
+        return "***"
+    if parsed.get_backend_name() == "sqlite":
+        return f"sqlite:///{Path(parsed.database or '').absolute()}"
+    secret = [name for name in parsed.query if "pass" in name.lower()]
+    shown = parsed.update_query_dict(dict.fromkeys(secret, "***")) if secret else parsed
+    return shown.render_as_string(hide_password=True)

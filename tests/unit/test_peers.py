@@ -1,0 +1,164 @@
+"""What listeners on one engine hold, they tell each other; whose word counts, and for how long."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+import pytest
+
+from listener import peers
+from listener.judge import Hold, Peers
+from listener.peers import HoldsSocket, OtherListeners
+from tests.support.process import eventually
+from tests.world.parts import P, Q
+
+WHY = Hold("the table was replaced", never_seen=False)
+
+Serve = Callable[[Mapping[str, Hold] | None], HoldsSocket]
+
+
+@pytest.fixture
+def mark() -> str:
+    """Of an engine that no other test has."""
+    return secrets.token_hex(16)
+
+
+@pytest.fixture
+def serve(mark: str) -> Iterator[Serve]:
+    """Begins listeners on this engine that hold something, or have not judged yet."""
+    opened: list[HoldsSocket] = []
+
+    def serve(held: Mapping[str, Hold] | None) -> HoldsSocket:
+        opened.append(HoldsSocket(Path("/its/state"), lambda: held))
+        opened[-1].open(mark)
+        return opened[-1]
+
+    yield serve
+    for one in opened:
+        one.close()
+
+
+@pytest.fixture
+def others(mark: str) -> OtherListeners:
+    """The others, as one sees them who is none of them."""
+    return OtherListeners(lambda: mark)
+
+
+@pytest.fixture
+def frozen(mark: str) -> Iterator[socket.socket]:
+    """A peer that takes the question and does not answer, as one that is stopped does."""
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(peers._prefix(mark) + b"frozen")
+        listening.listen()
+        yield listening
+
+
+def test_what_another_holds_is_told_with_its_pid_and_state_folder(
+    serve: Serve, others: OtherListeners
+) -> None:
+    serve({P: WHY})
+    serve({Q: Hold("its row was never seen", never_seen=True)})
+    who = f"the listener with pid {os.getpid()} and the state folder /its/state holds it:"
+    assert others.ask() == Peers(
+        {
+            P: Hold(f"{who} the table was replaced", never_seen=False),
+            Q: Hold(f"{who} its row was never seen", never_seen=True),
+        }
+    )
+
+
+def test_nobody_hears_of_itself_or_of_those_on_another_engine(serve: Serve, mark: str) -> None:
+    ours = serve({P: WHY})
+    assert OtherListeners(lambda: mark, lambda: ours.name).ask() == Peers()
+    assert OtherListeners(lambda: "another").ask() == Peers()
+    assert OtherListeners(lambda: "").ask() == Peers()
+
+
+def test_one_that_has_judged_nothing_yet_is_silent(serve: Serve, others: OtherListeners) -> None:
+    serve(None)
+    assert others.ask() == Peers({}, f"the listener with pid {os.getpid()}")
+
+
+def test_a_silent_one_is_named_and_its_answer_is_taken_when_it_comes(
+    frozen: socket.socket, others: OtherListeners
+) -> None:
+    silent = Peers({}, f"the listener with pid {os.getpid()}")
+    assert others.ask() == silent
+    assert others.ask() == silent
+    connection, _ = frozen.accept()
+    frozen.settimeout(0)
+    with pytest.raises(BlockingIOError):
+        frozen.accept()  # it was asked but once
+    with connection:
+        answer = b'{"state": "/x", "held": {"%b": {"reason": "y", "never_seen": false}}}'
+        connection.sendall(answer % P.encode())
+    eventually(lambda: P in others.ask().holds, "it is heard")
+
+
+@pytest.mark.parametrize(
+    "said",
+    [b"", b"{", b"[]", b'{"state": "", "held": []}', b'{"state": "", "held": {"%b": {}}}'],
+)
+def test_an_answer_that_cannot_be_understood_is_none(
+    frozen: socket.socket, others: OtherListeners, said: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(peers, "PATIENCE", 0.0)
+    assert others.ask().silent
+    connection, _ = frozen.accept()
+    with connection:
+        connection.sendall(said.replace(b"%b", P.encode()))
+    found = others.ask()
+    assert (found.holds, bool(found.silent)) == ({}, True)
+
+
+def test_what_one_held_that_is_gone_is_held_for_a_while(
+    serve: Serve, others: OtherListeners, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = serve({P: WHY})
+    held = others.ask()
+    one.close()
+    assert others.ask() == others.ask() == held
+    monkeypatch.setattr(peers, "LINGER", 0.0)
+    eventually(lambda: others.ask() == Peers(), "it counts no more")
+
+
+AS_NOBODY = """
+import os, sys
+from pathlib import Path
+from listener.judge import Hold
+from listener.peers import HoldsSocket, OtherListeners
+os.setresuid(65534, 65534, 65534)
+mark = sys.argv[1]
+one = HoldsSocket(Path("/of/nobody"), lambda: {"cccccccc": Hold("because", never_seen=False)})
+one.open(mark)
+print(*sorted(OtherListeners(lambda: mark).ask().holds), flush=True)
+sys.stdin.read()
+"""
+"""Begins a listener as another user, and asks all, until its input ends."""
+
+
+def test_only_root_and_the_same_user_are_believed(
+    serve: Serve, others: OtherListeners, mark: str
+) -> None:
+    serve({P: WHY})
+    stranger = subprocess.Popen(
+        [sys.executable, "-c", AS_NOBODY, mark],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    with stranger:
+        assert stranger.stdin is not None
+        assert stranger.stdout is not None
+        assert stranger.stdout.readline() == f"{P} cccccccc\n", "root's word, and its own"
+        assert len(peers._names(mark)) == 2
+        found = others.ask()
+        assert (list(found.holds), found.silent) == ([P], "")
+        stranger.stdin.close()
+    assert stranger.returncode == 0
