@@ -72,11 +72,19 @@ class Gone(EngineError):
     """The engine knows no such object (404): somebody removed it already."""
 
 
-class TimedOut(EngineError):
-    """The engine did not answer in time; it may still be doing what it was asked."""
+class Unanswered(EngineError):
+    """The engine got a request and gave no answer; it may still do what it was asked."""
 
 
-class InUse(EngineError):
+class TimedOut(Unanswered):
+    """The engine did not answer in time."""
+
+
+class Refused(EngineError):
+    """The engine answered that it does not do what it was asked."""
+
+
+class InUse(Refused):
     """Something that must stay is attached to the network."""
 
 

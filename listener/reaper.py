@@ -7,7 +7,9 @@ the caller's *permit* is asked: it knows whether the database's answer is still 
 again where it is not.
 
 What the engine no longer knows was removed by somebody else, which is as good; but only what it
-removed at our request, and then no longer knew when it was looked up, is reported as removed.
+removed at our request, and then no longer knew when it was looked up, is reported as removed. A
+request that it accepted or left without an answer may end after our patience: the removal says so,
+and the reconciler waits for that end.
 """
 
 from __future__ import annotations
@@ -21,7 +23,17 @@ from typing import Protocol
 
 from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_random_exponential
 
-from listener.errors import EngineError, Gone, InProgress, InUse, NoAnswer, TimedOut, presentable
+from listener.errors import (
+    EngineError,
+    Gone,
+    InProgress,
+    InUse,
+    NoAnswer,
+    Refused,
+    TimedOut,
+    Unanswered,
+    presentable,
+)
 from listener.naming import Kind, Resource, Stage
 
 ATTEMPTS = 3
@@ -62,7 +74,14 @@ class EnginePort(Protocol):
         """Take a container off a network."""
 
     def remove(self, resource: Resource) -> None:
-        """Remove by id. Raises Gone, InProgress or InUse."""
+        """Remove by id.
+
+        Raises:
+            Gone: it was gone already.
+            InProgress: it is being removed, perhaps by an earlier request of ours.
+            Refused: it stays.
+            Unanswered: it may still go.
+        """
 
 
 class Permit(Protocol):
@@ -100,6 +119,9 @@ class Removal:
         result: what became of it.
         error: one sentence, when it is pending or failed.
         found: when it was mistaken, what it really is; None if it is none of ours.
+        requested: True: the engine accepted our request, or has not answered it, and has not
+            refused another one since; False: it refused the last one; None: neither, as where
+            somebody else's removal is under way.
         attempts: how many there were.
         seconds: how long it took.
     """
@@ -108,6 +130,7 @@ class Removal:
     result: Result
     error: str = ""
     found: Resource | None = None
+    requested: bool | None = field(default=None, compare=False)
     attempts: int = field(default=1, compare=False)
     seconds: float = field(default=0.0, compare=False)
 
@@ -115,6 +138,19 @@ class Removal:
     def duration_ms(self) -> float:
         """How long it took, in milliseconds, as logs and files have it."""
         return round(self.seconds * 1000, 1)
+
+
+@dataclass(slots=True)
+class _Done:
+    """What was done about one resource so far, over all attempts.
+
+    Attributes:
+        attempts: how many there were.
+        requested: as :class:`Removal` has it.
+    """
+
+    attempts: int = 0
+    requested: bool | None = None
 
 
 class Reaper:
@@ -178,49 +214,57 @@ class Reaper:
             wait=RETRY_WAIT,
             reraise=True,
         )
-        attempts, began = 0, time.monotonic()
-
-        def once() -> Removal:
-            nonlocal attempts
-            attempts += 1
-            again = attempts > 1
-            return self._remove(resource, permit, None if again else attached, again)
-
+        done, began = _Done(), time.monotonic()
         try:
-            removal = retrying(once)
+            removal = retrying(self._remove, resource, permit, attached, done)
         except Gone:
-            removal = Removal(resource, Result.GONE)
+            removal = Removal(resource, Result.REMOVED if done.requested else Result.GONE)
         except (InProgress, TimedOut) as error:
             removal = Removal(resource, Result.PENDING, presentable(error))
         except (EngineError, NoAnswer) as error:
             removal = Removal(resource, Result.FAILED, presentable(error))
-        return replace(removal, attempts=attempts, seconds=time.monotonic() - began)
+        return replace(
+            removal,
+            requested=done.requested,
+            attempts=done.attempts,
+            seconds=time.monotonic() - began,
+        )
 
     def _remove(
         self,
         resource: Resource,
         permit: Permit,
         attached: Sequence[Endpoint] | None,
-        again: bool,
+        done: _Done,
     ) -> Removal:
         """One attempt: look first, for looking takes time; then the permit; then act at once.
 
         Before another attempt everything is looked up: it may have gone meanwhile, and what the
         engine does not find by its id it would remove by its name.
         """
+        done.attempts += 1
+        again = done.attempts > 1
         if again or not resource.settled:
             read = self._engine.read(resource)
             if read is None or read.owners != resource.owners:
                 return Removal(resource, Result.MISTAKEN, found=read)
         is_network = resource.kind is Kind.NETWORK
-        endpoints = self._endpoints(resource, attached) if is_network else ()
+        endpoints = self._endpoints(resource, None if again else attached) if is_network else ()
         if not permit(resource, fresh=again or is_network):
             return Removal(resource, Result.SPARED)
         for endpoint in endpoints:
             self._engine.disconnect(resource, endpoint)
             if not permit(resource, fresh=False):
                 return Removal(resource, Result.SPARED)
-        self._engine.remove(resource)
+        try:
+            self._engine.remove(resource)
+            done.requested = True
+        except Unanswered:
+            done.requested = True
+            raise
+        except Refused:
+            done.requested = False
+            raise
         try:
             self._engine.read(resource)
         except Gone:

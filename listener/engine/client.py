@@ -28,7 +28,7 @@ import urllib3
 from docker.utils import convert_filters
 
 from listener import naming
-from listener.errors import EngineError, Gone, InProgress, InUse, TimedOut
+from listener.errors import EngineError, Gone, InProgress, InUse, Refused, TimedOut, Unanswered
 from listener.naming import Kind, Labels, Resource
 from listener.reaper import Endpoint
 
@@ -322,8 +322,7 @@ class Engine:
             OSError,
         ) as error:
             meaning = _meaning(error)
-            kind = TimedOut if meaning == _TIMED_OUT else EngineError
-            raise kind(f"--docker-host: {self.host} {meaning}") from error
+            raise _kind(error, meaning)(f"--docker-host: {self.host} {meaning}") from error
         except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
             raise EngineError(f"--docker-host: {self.host} {_NO_ENGINE}") from error
 
@@ -451,6 +450,7 @@ def _subnets(attributes: Mapping[str, Any]) -> Iterator[Subnet]:
 _NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]*")
 """The form of a container's name or id: only then is it part of a path."""
 _TIMED_OUT = "does not answer in time"
+_CLOSED = "closed the connection"
 _NO_ENGINE = "does not answer like a Docker Engine"
 _MEANINGS = {404: Gone, 409: InProgress, 403: InUse}
 
@@ -468,7 +468,7 @@ def _meaning(error: BaseException) -> str:
             case ssl.SSLError():
                 return _refusal(cause)
             case ConnectionResetError() | BrokenPipeError():
-                return "closed the connection"
+                return _CLOSED
             case socket.gaierror():
                 return "names a host that is not known"
             case TimeoutError() | requests.Timeout() | urllib3.exceptions.TimeoutError():
@@ -485,6 +485,15 @@ def _meaning(error: BaseException) -> str:
             case OSError(errno=int()):
                 return f"cannot be reached: {cause.strerror}"
     return _NO_ENGINE
+
+
+def _kind(error: BaseException, meaning: str) -> type[EngineError]:
+    """Whether the engine has refused the request, or may still do what it was asked."""
+    if isinstance(error, docker.errors.APIError):
+        return Refused
+    if isinstance(error, requests.ConnectTimeout):
+        return EngineError  # it was not even asked
+    return {_TIMED_OUT: TimedOut, _CLOSED: Unanswered}.get(meaning, EngineError)
 
 
 def _refusal(error: ssl.SSLError) -> str:

@@ -448,10 +448,12 @@ MUTANTS = (
         """\
             if not permit(resource, fresh=False):
                 return Removal(resource, Result.SPARED)
-        self._engine.remove(resource)
+        try:
+            self._engine.remove(resource)
 """,
         """\
-        self._engine.remove(resource)
+        try:
+            self._engine.remove(resource)
 """,
         "unit/test_reaper.py::test_a_network_whose_permit_is_withdrawn_while_it_is_emptied_stays",
     ),
@@ -771,9 +773,18 @@ MUTANTS = (
         "claiming what somebody else removed",
         "what is reported as removed was removed by us",
         "reaper.py",
-        "            removal = Removal(resource, Result.GONE)\n",
-        "            removal = Removal(resource, Result.REMOVED)\n",
+        "Result.REMOVED if done.requested else Result.GONE",
+        "Result.REMOVED",
         "unit/test_reaper.py::test_what_somebody_else_removed_is_gone_and_not_removed",
+    ),
+    Mutant(
+        "taking an unsent request for one without an answer",
+        "what we never asked for was not removed by us",
+        "engine/client.py",
+        "    if isinstance(error, requests.ConnectTimeout):\n",
+        "    if False:\n",
+        "unit/test_reaper.py::"
+        "test_what_the_engine_did_not_answer_it_may_still_do_unless_it_was_never_asked",
     ),
     Mutant(
         "removing in a dry run",

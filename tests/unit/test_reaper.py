@@ -6,13 +6,26 @@ import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from http.client import RemoteDisconnected
 
 import pytest
+import requests
+from urllib3.exceptions import ProtocolError
 
-from listener.errors import EngineError, InProgress, InUse, NoAnswer
+from listener.errors import (
+    EngineError,
+    Gone,
+    InProgress,
+    InUse,
+    NoAnswer,
+    Refused,
+    TimedOut,
+    Unanswered,
+)
 from listener.naming import Resource
 from listener.reaper import ATTEMPTS, Reaper, Removal, Result
 from tests.world.client import SimulatedEngine
+from tests.world.engine import refusal
 from tests.world.parts import TOPOLOGY, Inline, base, network, service, topology
 
 pytestmark = pytest.mark.usefixtures("at_once")
@@ -167,6 +180,62 @@ def test_what_the_engine_still_knows_after_its_removal_is_pending_and_not_remove
     removals = reap(engine, resource)
     assert removals[resource.id].result is Result.PENDING
     assert removals[resource.id].error
+
+
+@pytest.mark.parametrize(
+    ("error", "requested"),
+    [
+        (TimedOut("too slow"), True),
+        (Unanswered("closed the connection"), True),
+        (Refused(BUSY), False),
+        (InProgress("under way (409)"), None),
+        (EngineError("not reached"), None),
+    ],
+)
+def test_a_removal_says_whether_the_engine_may_still_do_it_at_our_request(
+    error: EngineError, requested: bool | None
+) -> None:
+    engine = SimulatedEngine()
+    engine.faults["remove", "base"] = [error] * ATTEMPTS
+    assert reap(engine, base())["base"].requested is requested
+
+
+def test_what_was_accepted_or_not_answered_and_is_gone_by_the_next_attempt_was_removed_by_us() -> (
+    None
+):
+    for fault, result in ((Unanswered("closed"), Result.REMOVED), (Refused(BUSY), Result.GONE)):
+        engine = SimulatedEngine()
+        engine.faults["remove", "base"] = [fault]
+        engine.on["read", "base"] = lambda e=engine: e.daemon.delete(  # type: ignore[misc]
+            e.present["base"]
+        )
+        assert reap(engine, base())["base"].result is result
+
+
+@pytest.mark.parametrize(
+    ("cause", "kind"),
+    [
+        (requests.ReadTimeout("read timed out"), TimedOut),
+        (requests.ConnectTimeout("connect timed out"), EngineError),
+        (requests.ConnectionError(ProtocolError("aborted", RemoteDisconnected("closed"))), Unanswered),
+        (requests.ConnectionError(ConnectionRefusedError()), EngineError),
+        (refusal(500), Refused),
+        (refusal(403), InUse),
+        (refusal(409), InProgress),
+        (refusal(404), Gone),
+    ],
+)
+def test_what_the_engine_did_not_answer_it_may_still_do_unless_it_was_never_asked(
+    monkeypatch: pytest.MonkeyPatch, cause: Exception, kind: type[EngineError]
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise cause
+
+    engine = SimulatedEngine()
+    monkeypatch.setattr(engine.api, "remove_container", fail)
+    with pytest.raises(EngineError) as caught:
+        engine.remove(base())
+    assert type(caught.value) is kind
 
 
 # The permit.
