@@ -22,6 +22,7 @@ from listener.errors import NoAnswer
 from listener.evidence import Memory, Verdict
 from listener.index import PrefixIndex
 from listener.judge import Judge
+from listener.naming import Resource
 from listener.observer import Observer, Reconciled, Sweep
 from listener.reconciler import Outcome, Reap, Reconciler, Screening
 from listener.unheard import Unheard
@@ -134,6 +135,7 @@ class Controller:
         index: what is on this host.
         judge: asks the databases and weighs their answers.
         reap: removes.
+        read: looks a resource up in the engine.
         clock: seconds, monotonic.
         docker_up: whether anything could be removed.
         learned: called when there may be :meth:`news` to be kept.
@@ -150,6 +152,7 @@ class Controller:
         index: PrefixIndex,
         judge: Judge,
         reap: Reap,
+        read: Callable[[Resource], Resource | None],
         clock: Callable[[], float],
         docker_up: Callable[[], bool] = lambda: True,
         learned: Callable[[], None] = lambda: None,
@@ -172,7 +175,7 @@ class Controller:
         self._observer = observer or Observer()
         self._sweep_command = sweep_command
         self._reconciler = Reconciler(
-            index=index, judge=judge, reap=reap, clock=clock, learned=learned
+            index=index, judge=judge, reap=reap, read=read, clock=clock, learned=learned
         )
         self._forgotten = 0
         self._unheard = [Unheard() for _ in range(feeds)]
@@ -190,6 +193,11 @@ class Controller:
         """Something with this prefix is new on this host."""
         self._told_at.setdefault(prefix, self._clock())
         self.reconciling.add(prefix, hasten=True)
+
+    def vanished(self, prefix: str) -> None:
+        """Something with this prefix is gone from this host."""
+        if prefix in self._reconciler.late:
+            self.reconciling.add(prefix, hasten=True)
 
     def listed(self, cause: str, seconds: float) -> None:
         """The index was filled from a full listing: a sweep begins.
@@ -261,6 +269,8 @@ class Controller:
         # A listing is the proof that Docker is there: what failed for want of it goes on at once.
         lists = self._lists
         fresh_list = lists != self._lists_screened
+        for prefix in self._reconciler.unfinished:  # there may be nothing left of it to ask about
+            self.reconciling.add(prefix, hasten=fresh_list)
         try:
             screening = self._reconciler.screen(listed=fresh_list)
         except NoAnswer:
@@ -322,7 +332,7 @@ class Controller:
 
     def _forget_told(self, screening: Screening) -> None:
         """What was told before the question, and is not to go: a later deletion is another one."""
-        to_go = screening.orphans.keys() | screening.reported.keys()
+        to_go = screening.orphans.keys() | screening.reported.keys() | self._reconciler.unfinished
         for prefix, told_at in list(self._told_at.items()):
             if prefix not in to_go and told_at < self._screened_at:
                 self._told_at.pop(prefix, None)

@@ -103,6 +103,7 @@ def _sweep(
             index=index,
             judge=judge,
             reap=Reaper(engine, pool, settings.workers).reap,
+            read=engine.read,
             clock=time.monotonic,
             engine_now=reach(engine.now, settings.timeout),
         )

@@ -7,17 +7,22 @@ the evidence makes of the answer. What led here, an event, a hint or a timer, ha
 :meth:`Reconciler.screen` does the first three steps for many prefixes in one question, so that a
 commit which may concern any of them costs a single query; what it finds orphaned is reconciled
 prefix by prefix.
+
+What was requested and did not end while we waited for it is kept, and told with the removals of its
+prefix once it is gone. That the index has lost it is no proof of that: the engine is asked.
 """
 
 from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections import deque
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 from typing import Protocol
 
-from listener.errors import NoAnswer
+from listener.errors import EngineError, Gone, NoAnswer, presentable
 from listener.evidence import Memory, State, Verdict
 from listener.index import PrefixIndex
 from listener.judge import Answers, Judge
@@ -26,6 +31,8 @@ from listener.reaper import Permit, Removal, Result
 
 FRESH = 1.0
 """For how many seconds an answer may justify the start of a removal."""
+MOST_TOLD = 1000
+"""Of what has several prefixes: how many of the last removals are remembered as told."""
 
 
 class Reap(Protocol):
@@ -69,12 +76,15 @@ class Outcome:
 
     Attributes:
         removals: what became of each resource that was to be removed.
-        verdicts: by resource id, of everything that was looked at.
-        there: the ids of what the index still holds of the prefix.
+        verdicts: by resource id, of everything that was looked at; of what has ended since it was
+            requested, the verdict of then.
+        there: the ids of what the index still holds of the prefix, and of what was requested and is
+            not known to be gone.
         wait: look again after so many seconds; None when there is no need.
         again: look again after so many seconds even if something of it fails, for a row that was
             reported deleted is still there; None when there is none.
         held: something of it is held.
+        ended: earlier work on it was unfinished, and nothing of that is left.
     """
 
     removals: Sequence[Removal] = ()
@@ -83,6 +93,13 @@ class Outcome:
     wait: float | None = None
     again: float | None = None
     held: bool = False
+    ended: bool = False
+
+    @property
+    def worked(self) -> bool:
+        """Something was removed, or could not be."""
+        worked = (Result.REMOVED, Result.PENDING, Result.FAILED)
+        return any(removal.result in worked for removal in self.removals)
 
     @property
     def unfinished(self) -> bool:
@@ -104,6 +121,21 @@ class Outcome:
         ]
 
 
+@dataclass(frozen=True, slots=True)
+class _Request:
+    """A removal that the engine has accepted or not answered, and that was not seen to end.
+
+    Attributes:
+        resource: as it was known.
+        verdict: by which it was permitted.
+        since: when its removal began.
+    """
+
+    resource: Resource
+    verdict: Verdict
+    since: float
+
+
 class Reconciler:
     """Decides, from what the index holds and the database answers.
 
@@ -111,6 +143,7 @@ class Reconciler:
         index: what is on this host.
         judge: asks the databases and weighs their answers.
         reap: removes.
+        read: looks a resource up in the engine; see :meth:`EnginePort.read`.
         clock: seconds, monotonic; the same as the answers'.
         learned: called when there is :meth:`news` that should be kept before anything is removed.
         engine_now: for a single sweep, the engine's time; see :meth:`Evidence.weigh`.
@@ -122,6 +155,7 @@ class Reconciler:
         index: PrefixIndex,
         judge: Judge,
         reap: Reap,
+        read: Callable[[Resource], Resource | None],
         clock: Callable[[], float],
         learned: Callable[[], None] = lambda: None,
         engine_now: float | None = None,
@@ -130,10 +164,14 @@ class Reconciler:
         self._index = index
         self._judge = judge
         self._reap = reap
+        self._read = read
         self._clock = clock
         self._engine_now = engine_now
-        # The workers share the judge; a question is asked outside the lock.
+        # The workers share the judge and what follows; a question is asked outside the lock.
         self._lock = threading.Lock()
+        self._requests: dict[str, _Request] = {}
+        self._told: deque[str] = deque(maxlen=MOST_TOLD)
+        self._unfinished: set[str] = set()
 
     def screen(self, prefixes: Iterable[str] | None = None, *, listed: bool = False) -> Screening:
         """Where these prefixes stand, or all of this host's; removes nothing.
@@ -154,6 +192,9 @@ class Reconciler:
             here = self._index.owners()
             self._judge.settle(answers, resources.values(), here, listed=listed)
             reported = self._judge.still_there(answers)
+            for id_ in self._requests.keys() & verdicts.keys() if listed else ():
+                if verdicts[id_].state is not State.ORPHAN:
+                    del self._requests[id_]  # it stays, so whoever removes it later is not us
         if prefixes is not None:
             by_prefix = {prefix: by_prefix.get(prefix, ()) for prefix in prefixes}
         orphans: dict[str, list[Resource]] = {}
@@ -215,11 +256,45 @@ class Reconciler:
             return self._judge.reported(prefix, self._clock())
 
     def reconcile(self, prefix: str) -> Outcome:
-        """Remove what is orphaned of this prefix.
+        """Remove what is orphaned of this prefix, and tell what has ended since it was requested.
 
         Raises:
             NoAnswer: the database gave no answer that can be trusted; nothing was removed.
         """
+        outcome = self._reap_orphans(prefix)
+        removals = {removal.resource.id: removal for removal in outcome.removals}
+        verdicts = dict(outcome.verdicts)
+        for removal in self._look_up_late(prefix, verdicts):
+            removals[removal.resource.id] = self._taken_in(removal, verdicts)
+        there = {resource.id for resource in self._index.resources(prefix)}
+        with self._lock:
+            there.update(request.resource.id for request in self._late(prefix))
+        outcome = replace(
+            outcome, removals=tuple(removals.values()), verdicts=verdicts, there=there
+        )
+        with self._lock:
+            if outcome.unfinished:
+                if outcome.worked:
+                    self._unfinished.add(prefix)
+                return outcome
+            ended = prefix in self._unfinished
+            self._unfinished.discard(prefix)
+        return replace(outcome, ended=ended)
+
+    @property
+    def late(self) -> frozenset[str]:
+        """The prefixes with something that was requested and has left the index since."""
+        with self._lock:
+            return frozenset(p for request in self._late() for p in request.resource.prefixes)
+
+    @property
+    def unfinished(self) -> frozenset[str]:
+        """The prefixes with work that was not seen to end, and those that are late."""
+        late = self.late
+        with self._lock:
+            return late | self._unfinished
+
+    def _reap_orphans(self, prefix: str) -> Outcome:
         resources = self._index.resources(prefix)
         if not resources:
             return Outcome()
@@ -227,22 +302,78 @@ class Reconciler:
         with self._lock:
             again = min(self._judge.still_there(answers).values(), default=None)
         doomed = [r for r in resources if verdicts[r.id].state is State.ORPHAN]
-        removals = self._reap(doomed, self._permit(doomed, answers.at, verdicts)) if doomed else ()
-        for removal in removals:
-            if removal.result in (Result.REMOVED, Result.GONE):
-                self._index.discard(removal.resource.id)
-            elif removal.result is Result.MISTAKEN:
-                self._index.discard(removal.resource.id)
-                if removal.found is not None:
-                    self._index.put(removal.found, read=True)
+        permitted: dict[str, Verdict] = {}
+        permit = self._permit(doomed, answers.at, verdicts, permitted)
+        removals = self._reap(doomed, permit) if doomed else ()
         return Outcome(
-            removals=removals,
+            removals=[self._taken_in(removal, verdicts, permitted) for removal in removals],
             verdicts=verdicts,
-            there={resource.id for resource in self._index.resources(prefix)},
             wait=max((v.wait for v in verdicts.values() if v.state is State.WAITING), default=None),
             again=again,
             held=any(v.state is State.HELD for v in verdicts.values()),
         )
+
+    def _late(self, prefix: str | None = None) -> list[_Request]:
+        """What was requested, of one prefix or of any, and has left the index since."""
+        return [
+            request
+            for request in self._requests.values()
+            if (prefix is None or prefix in request.resource.prefixes)
+            and self._index.get(request.resource.id) is None
+        ]
+
+    def _look_up_late(self, prefix: str, verdicts: dict[str, Verdict]) -> Iterator[Removal]:
+        """What the engine says of what is late; the verdicts are put to the others."""
+        with self._lock:
+            late = self._late(prefix)
+        for request in late:
+            verdicts.setdefault(request.resource.id, request.verdict)
+            try:
+                found = self._read(request.resource)
+            except Gone:
+                yield Removal(request.resource, Result.GONE)
+            except EngineError as error:
+                yield Removal(request.resource, Result.PENDING, presentable(error))
+                return  # it would take as long over the others
+            else:
+                yield Removal(request.resource, Result.MISTAKEN, found=found)
+
+    def _taken_in(
+        self,
+        removal: Removal,
+        verdicts: dict[str, Verdict],
+        permitted: Mapping[str, Verdict] = MappingProxyType({}),
+    ) -> Removal:
+        """The removal as it is told, once the index and the requests are brought up to date.
+
+        Args:
+            removal: as the engine has it.
+            verdicts: what is told with it; corrected.
+            permitted: by resource id, the verdict by which it was requested just now.
+        """
+        resource, result = removal.resource, removal.result
+        if result in (Result.REMOVED, Result.GONE, Result.MISTAKEN):
+            self._index.discard(resource.id)
+            if removal.found is not None:
+                self._index.put(removal.found, read=True)
+        now = self._clock()
+        with self._lock:
+            request = self._requests.pop(resource.id, None)
+            if resource.id in self._told:  # the look at another of its prefixes was first
+                return replace(removal, result=Result.GONE) if result is Result.REMOVED else removal
+            if removal.requested is False:
+                request = None
+            elif removal.requested and request is None:
+                request = _Request(resource, permitted[resource.id], now - removal.seconds)
+            is_foreign = result is Result.MISTAKEN and removal.found is None
+            if request is not None and result is Result.GONE:
+                verdicts[resource.id] = request.verdict
+                removal = replace(removal, result=Result.REMOVED, seconds=now - request.since)
+            elif request is not None and result is not Result.REMOVED and not is_foreign:
+                self._requests[resource.id] = request
+            if removal.result is Result.REMOVED and len(resource.prefixes) > 1:
+                self._told.append(resource.id)
+        return removal
 
     def _judge_by_new_answers(
         self, resources: Collection[Resource]
@@ -258,7 +389,11 @@ class Reconciler:
         return answers, verdicts
 
     def _permit(
-        self, doomed: Collection[Resource], asked_at: float, verdicts: dict[str, Verdict]
+        self,
+        doomed: Collection[Resource],
+        asked_at: float,
+        verdicts: dict[str, Verdict],
+        permitted: dict[str, Verdict],
     ) -> Permit:
         """Judges by the answers of then while they are fresh, and by new ones from then on.
 
@@ -266,6 +401,7 @@ class Reconciler:
             doomed: what it will be asked about.
             asked_at: when the answers were asked for.
             verdicts: what they led to; brought up to date.
+            permitted: gets the verdict by which each was permitted last.
         """
         asking = threading.Lock()
 
@@ -283,6 +419,7 @@ class Reconciler:
                     verdicts.update(now)
                 if verdicts[resource.id].state is not State.ORPHAN:
                     return False
+                permitted[resource.id] = verdicts[resource.id]
                 with self._lock:
                     self._judge.removing(resource, self._clock())
                 return True

@@ -22,11 +22,18 @@ class Mirror:
     Args:
         index: what it keeps.
         appeared: called with each prefix that a container or network has just appeared under.
+        vanished: called with each prefix of what was destroyed.
     """
 
-    def __init__(self, index: PrefixIndex, appeared: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        index: PrefixIndex,
+        appeared: Callable[[str], None],
+        vanished: Callable[[str], None] = lambda _: None,
+    ) -> None:
         self._index = index
         self._appeared = appeared
+        self._vanished = vanished
 
     def list(self, resources: Iterable[Resource], at: float) -> None:
         """Take in a full listing.
@@ -56,7 +63,9 @@ class Mirror:
         if event.get("Type") not in tuple(Kind):
             return  # an image's event, for one, has the labels of the image
         if event.get("Action") == "destroy":
-            self._index.discard(id_)
+            known = self._index.discard(id_)
+            for prefix in known.prefixes if known is not None else ():
+                self._vanished(prefix)
         else:
             resource = _resource(event, id_, name, attributes)
             self._put(id_, resource, hearsay=naming.may_inherit(attributes))

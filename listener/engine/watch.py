@@ -57,6 +57,7 @@ class Watch:
         engine: the Docker Engine.
         index: what it keeps.
         appeared: called with each prefix that a container or network has just appeared under.
+        vanished: called with each prefix of what was destroyed.
         listed: called after the index was replaced by a listing, with its cause as
             :class:`~listener.observer.Sweep` has it, and the seconds that it took.
         alive: called when the stream has brought something.
@@ -71,12 +72,13 @@ class Watch:
         *,
         appeared: Callable[[str], None],
         listed: Callable[[str, float], None],
+        vanished: Callable[[str], None] = lambda _: None,
         alive: Callable[[], None] = lambda: None,
         quiet: float = QUIET,
         busy: AbstractContextManager[None] = NEVER_STUCK,
     ) -> None:
         self._engine = engine
-        self._mirror = Mirror(index, appeared)
+        self._mirror = Mirror(index, appeared, vanished)
         self._listed = listed
         self._alive = alive
         self._quiet = quiet

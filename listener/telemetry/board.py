@@ -67,7 +67,7 @@ class Board(Observer):
 
     def reconciled(self, done: Reconciled) -> None:
         """Take in what became of a topology."""
-        outcome = done.outcome
+        prefix, outcome = done.prefix, done.outcome
         removed = Counter(r.resource.kind for r in outcome.removals if r.result is Result.REMOVED)
         with self._lock:
             self._verdicts.update(outcome.verdicts)
@@ -75,12 +75,14 @@ class Board(Observer):
                 # What could not be removed is what it was.
                 if removal.result not in (Result.PENDING, Result.FAILED):
                     self._verdicts.pop(removal.resource.id, None)
-            if removed or outcome.errors:
+            if outcome.worked or outcome.ended:
                 evidence = {outcome.verdicts[r.resource.id].evidence for r in outcome.removals}
+                if not evidence:  # somebody else had the last of it
+                    evidence = {str(r["evidence"]) for r in self._reaps if r["prefix"] == prefix}
                 self._reaps.appendleft(
                     {
                         "time": time.time(),
-                        "prefix": done.prefix,
+                        "prefix": prefix,
                         "duration_ms": _milliseconds(done.seconds),
                         "hint_to_gone_ms": None
                         if outcome.unfinished

@@ -82,12 +82,11 @@ class Metrics(Observer):
         for removal in outcome.removals:
             self._removals.labels(removal.resource.kind.value, removal.result.value).inc()
             self._retries.inc(removal.attempts - 1)
-        if not any(removal.result is Result.REMOVED for removal in outcome.removals):
-            if outcome.errors:
-                self._reaps.labels("unfinished").inc()
+        if not (outcome.worked or outcome.ended):
             return
         self._reaps.labels("unfinished" if outcome.unfinished else "complete").inc()
-        self._reap_time.observe(done.seconds)
+        if any(removal.result is Result.REMOVED for removal in outcome.removals):
+            self._reap_time.observe(done.seconds)
         if not outcome.unfinished:
             self._hint_to_gone.observe(done.since_told)
 

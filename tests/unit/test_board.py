@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from listener.errors import EngineError
+from listener.errors import EngineError, InProgress, TimedOut
 from listener.evidence import REPLACED
 from listener.judge import Hold
 from listener.observer import Observer, Observers, Reconciled, Sweep
+from listener.reaper import ATTEMPTS
 from listener.reconciler import Outcome, Screening
 from listener.telemetry.board import REAPS, Board
 from listener.telemetry.metrics import STATES, Metrics
@@ -145,6 +146,27 @@ def test_the_time_to_gone_begins_with_the_first_hint_and_not_with_the_last_try()
     assert done["hint_to_gone_ms"] > done["duration_ms"]
 
 
+def test_the_last_word_on_a_topology_is_not_that_something_is_still_there() -> None:
+    for ours in (True, False):
+        board = Board()
+        host = known(board)
+        error = TimedOut("too slow") if ours else InProgress("another is at it")
+        host.engine.faults["remove", "base"] = [error] * ATTEMPTS
+        host.database.rows.clear()
+        host.controller.hinted(0, [TOPOLOGY])
+        host.step()
+        host.engine.daemon.delete(host.engine.present["base"], host.listener.run if ours else None)
+        host.index.discard("base")
+        host.settle(2.0)
+        ended, begun = board.status()["reaps"]
+        assert begun["errors"]
+        assert begun["hint_to_gone_ms"] is None
+        assert ended["errors"] == []
+        assert ended["hint_to_gone_ms"] > ended["duration_ms"]
+        assert ended["evidence"] == begun["evidence"]
+        assert begun["containers"] + ended["containers"] == 1 + ours
+
+
 def test_only_the_last_reaps_are_kept() -> None:
     board = Board()
     removals = known(board)
@@ -220,6 +242,33 @@ def test_metrics_count_what_happened() -> None:
     assert found["topology_reaper_reaps_total"] == {("complete",): 1, ("unfinished",): 0}
     assert found["topology_reaper_hint_to_gone_seconds_count"] == {(): 1}
     assert found["topology_reaper_commit_to_hint_seconds_sum"] == {(): 0.003}
+
+
+def test_metrics_add_up_when_a_removal_ends_after_our_patience() -> None:
+    board = Board()
+    metrics = Metrics(lambda: document(board, host))
+    host = Host(observer=Observers(board, metrics))
+    host.database.rows.add(TOPOLOGY)
+    host.appear(base(), service(), network())
+    host.sweep()
+    host.settle(1.0)
+    host.database.rows.clear()
+    host.engine.faults["remove", "base"] = [TimedOut("too slow")]
+    host.engine.faults["remove", "service"] = [InProgress("another is at it")] * ATTEMPTS
+    host.controller.hinted(0, [TOPOLOGY])
+    host.step()
+    for id_, caller in (("base", host.listener.run), ("service", None)):
+        host.engine.daemon.delete(host.engine.present[id_], caller)
+    host.settle(2.0)
+    found = values(metrics)
+    assert happened(found["topology_reaper_removals_total"]) == {
+        ("container", "pending"): 2,
+        ("container", "removed"): 1,
+        ("container", "gone"): 1,
+        ("network", "removed"): 1,
+    }
+    assert found["topology_reaper_reaps_total"] == {("complete",): 1, ("unfinished",): 1}
+    assert found["topology_reaper_hint_to_gone_seconds_count"] == {(): 1}
 
 
 def test_gauges_say_what_the_status_says() -> None:

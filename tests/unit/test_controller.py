@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from itertools import pairwise
 from typing import TYPE_CHECKING
@@ -9,8 +10,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from listener.controller import EVERYTHING, SCREEN_SPACING, Lane
-from listener.errors import EngineError
+from listener.engine.mirror import Mirror
+from listener.errors import EngineError, TimedOut
 from listener.evidence import OUTAGE
+from listener.observer import Observer, Reconciled
 from tests.world.engine import Clock
 from tests.world.host import Host
 from tests.world.parts import TOPOLOGY, P, Q, base, network, topology
@@ -295,3 +298,74 @@ def test_a_key_whose_work_raises_is_tried_again() -> None:
     assert lane.take() is None
     clock.now += 1.0
     assert lane.take() == P
+
+
+# What ends after our patience.
+
+
+def given_up(host: Host, *ids: str) -> None:
+    """The engine does not answer the removals of these in time."""
+    for id_ in ids:
+        host.engine.faults["remove", id_] = [TimedOut("too slow")]
+    host.database.rows.clear()
+    host.controller.hinted(0, [TOPOLOGY])
+    assert host.step() == [P]
+
+
+def removed(log: list[Record]) -> list[str]:
+    return [record["extra"]["id"] for record in events(log, "removed")]
+
+
+def test_what_was_given_up_is_told_as_soon_as_its_event_comes(
+    host: Host, log: list[Record]
+) -> None:
+    given_up(host, "base", "network")
+    mirror = Mirror(host.index, host.controller.appeared, host.controller.vanished)
+    for id_ in ("base", "network"):
+        host.engine.daemon.delete(host.engine.present[id_], host.listener.run)
+        kind = "network" if id_ == "network" else "container"
+        actor = {"ID": id_, "Attributes": {"name": id_}}
+        mirror.apply(json.dumps({"Type": kind, "Action": "destroy", "Actor": actor}).encode())
+    assert host.step() == [P]
+    assert sorted(removed(log)) == ["base", "network"]
+    assert host.controller.reconciling.next_due() is None
+
+
+def test_what_was_given_up_is_told_after_a_listing_though_docker_was_away(
+    host: Host, log: list[Record]
+) -> None:
+    given_up(host, "base", "network")
+    host.listener.docker_up = False
+    host.settle(100.0)
+    for thing in list(host.engine.present.values()):
+        host.engine.daemon.delete(thing, host.listener.run)
+    host.listener.docker_up = True
+    host.sweep()
+    host.step()
+    assert sorted(removed(log)) == ["base", "network"]
+    host.settle(1000.0)
+    assert len(removed(log)) == 2
+
+
+class Told(Observer):
+    """Keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.done: list[Reconciled] = []
+
+    def reconciled(self, done: Reconciled) -> None:
+        self.done.append(done)
+
+
+def test_the_time_of_what_was_given_up_counts_from_the_hint(host: Host) -> None:
+    told = host.controller._observer = Told()
+    given_up(host, "base", "network")
+    host.listener.docker_up = False
+    host.settle(128.0)
+    for thing in list(host.engine.present.values()):
+        host.engine.daemon.delete(thing, host.listener.run)
+    host.listener.docker_up = True
+    host.sweep()
+    host.step()
+    assert told.done[-1].outcome.ended
+    assert told.done[-1].since_told >= 128.0

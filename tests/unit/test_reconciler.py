@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 import pytest
 
-from listener.errors import EngineError, NoAnswer
+from listener.errors import EngineError, InProgress, NoAnswer, Refused, TimedOut
 from listener.evidence import Answer, Evidence, Memory
 from listener.index import PrefixIndex
 from listener.judge import Judge
 from listener.naming import Resource
-from listener.reaper import Permit, Reaper, Removal, Result
+from listener.reaper import ATTEMPTS, Permit, Reaper, Removal, Result
 from listener.reconciler import FRESH, Outcome, Reconciler, Screening
 from tests.world.client import SimulatedEngine
 from tests.world.database import Database
@@ -41,6 +42,7 @@ class World:
             index=self.index,
             judge=self.judge,
             reap=reap,  # type: ignore[arg-type]
+            read=self.engine.read,
             clock=self.clock,
             engine_now=engine_now,
         )
@@ -353,3 +355,188 @@ def test_what_appears_after_its_deletion_was_reported_goes_without_a_grace(world
         world.index.put(resource)
     results = world.results(world.reconciler.reconcile(P))
     assert results == {"base": Result.REMOVED, "network": Result.REMOVED}
+
+
+# What ends after our patience.
+
+
+def late(world: World, *resources: Resource) -> None:
+    """An orphan whose removal the engine did not answer, and carries out only now."""
+    world.deploy(*resources)
+    world.database.rows.clear()
+    for resource in resources:
+        world.engine.faults["remove", resource.id] = [TimedOut("too slow")]
+    outcome = world.reconciler.reconcile(P)
+    assert set(world.results(outcome).values()) == {Result.PENDING}
+    assert outcome.unfinished
+    assert not outcome.ended
+
+
+def vanish(world: World, id_: str) -> None:
+    """The engine carries a removal out, and its event arrives."""
+    world.engine.daemon.delete(world.engine.present[id_])
+    world.index.discard(id_)
+
+
+@pytest.mark.parametrize("heard", [True, False])
+@pytest.mark.parametrize("resource", [base(), service(), network()])
+def test_what_ends_after_our_patience_was_removed_by_us_and_is_told_once(
+    world: World, resource: Resource, heard: bool
+) -> None:
+    late(world, resource)
+    world.pass_time(12.0)
+    world.engine.daemon.delete(world.engine.present[resource.id])
+    if heard:
+        world.index.discard(resource.id)
+    outcome = world.reconciler.reconcile(P)
+    assert world.results(outcome) == {resource.id: Result.REMOVED}
+    assert "witnessed" in outcome.verdicts[resource.id].evidence
+    assert outcome.removals[0].seconds >= 12.0
+    assert outcome.ended
+    assert world.reconciler.reconcile(P) == Outcome()
+    assert world.reconciler.unfinished == frozenset()
+
+
+def test_what_ends_after_our_patience_is_told_though_its_row_is_back_and_without_an_answer(
+    world: World,
+) -> None:
+    late(world, base())
+    vanish(world, "base")
+    world.database.failing = True
+    assert world.reconciler.unfinished == world.reconciler.late == {P}
+    outcome = world.reconciler.reconcile(P)
+    assert world.results(outcome) == {"base": Result.REMOVED}
+
+
+def test_what_goes_before_the_look_is_over_is_told_by_it(world: World) -> None:
+    world.deploy(base())
+    world.database.rows.clear()
+    world.engine.faults["remove", "base"] = [TimedOut("too slow")]
+    world.engine.on["remove", "base"] = lambda: vanish(world, "base")
+    outcome = world.reconciler.reconcile(P)
+    assert world.results(outcome) == {"base": Result.REMOVED}
+    assert not outcome.unfinished
+
+
+def test_what_the_engine_accepted_and_still_knew_was_removed_by_us(world: World) -> None:
+    world.deploy(base())
+    world.database.rows.clear()
+    world.engine.daemon.faults += ["unfinished"]  # and then 409, for it is under way
+    assert world.results(world.reconciler.reconcile(P)) == {"base": Result.PENDING}
+    world.engine.daemon.finish_removals()
+    assert world.results(world.reconciler.reconcile(P)) == {"base": Result.REMOVED}
+
+
+@pytest.mark.parametrize("error", [InProgress("under way"), EngineError("not reached")])
+def test_what_we_never_got_through_with_was_removed_by_somebody_else(
+    world: World, error: EngineError
+) -> None:
+    world.deploy(base(), service())
+    world.database.rows.clear()
+    for id_ in ("base", "service"):
+        world.engine.faults["remove", id_] = [error] * 99
+    assert world.reconciler.reconcile(P).unfinished
+    vanish(world, "base")
+    world.engine.daemon.delete(world.engine.present["service"])
+    world.engine.faults.clear()
+    outcome = world.reconciler.reconcile(P)
+    assert world.results(outcome) == {"service": Result.GONE}
+    assert outcome.ended
+
+
+def test_a_refusal_takes_back_what_was_requested_and_a_failure_on_the_way_does_not(
+    world: World,
+) -> None:
+    for error, told in ((EngineError("not reached"), {"base"}), (Refused("busy"), set[str]())):
+        late(world, base())
+        world.engine.faults["remove", "base"] = [error] * ATTEMPTS
+        assert world.results(world.reconciler.reconcile(P)) == {"base": Result.FAILED}
+        vanish(world, "base")
+        assert world.results(world.reconciler.reconcile(P)).keys() == told
+
+
+def test_what_goes_right_after_a_refusal_was_removed_by_somebody_else(world: World) -> None:
+    late(world, base())
+    world.engine.faults["remove", "base"] = [Refused("busy")]
+    world.engine.on["read", "base"] = lambda: world.engine.daemon.delete(
+        world.engine.present["base"]
+    )
+    assert world.results(world.reconciler.reconcile(P)) == {"base": Result.GONE}
+
+
+def test_what_a_later_list_shows_alive_is_not_ours_when_it_goes(world: World) -> None:
+    late(world, base(), service())
+    world.database.rows.add(TOPOLOGY)
+    vanish(world, "service")
+    world.reconciler.screen(listed=True)
+    assert world.reconciler.late == {P}
+    vanish(world, "base")
+    assert world.results(world.reconciler.reconcile(P)) == {"service": Result.REMOVED}
+
+
+def test_what_left_the_index_and_is_still_there_is_not_told(world: World) -> None:
+    late(world, base())
+    world.index.discard("base")  # renamed, for one
+    world.engine.daemon.containers["base"].labels.clear()
+    assert world.results(world.reconciler.reconcile(P)) == {"base": Result.MISTAKEN}
+    world.engine.daemon.delete(world.engine.present["base"])
+    assert world.reconciler.reconcile(P).removals == ()
+
+
+def test_while_the_engine_does_not_answer_what_left_the_index_is_not_told(world: World) -> None:
+    late(world, base(), service())
+    vanish(world, "base")
+    vanish(world, "service")
+    world.engine.faults["read", "base"] = [TimedOut("too slow")]
+    outcome = world.reconciler.reconcile(P)
+    assert world.results(outcome) == {"base": Result.PENDING}
+    assert outcome.there == {"base", "service"}
+    outcome = world.reconciler.reconcile(P)
+    assert set(world.results(outcome).values()) == {Result.REMOVED}
+    assert outcome.ended
+
+
+def test_what_has_two_prefixes_is_told_once(world: World) -> None:
+    shared = base("shared", TOPOLOGY, topology(Q))
+    world.deploy(shared, rows=[TOPOLOGY, topology(Q)])
+    world.database.rows.clear()
+    world.engine.faults["remove", "shared"] = [TimedOut("too slow")] * 2
+    for prefix in (P, Q):
+        assert world.reconciler.reconcile(prefix).unfinished
+    vanish(world, "shared")
+    assert world.reconciler.late == {P, Q}
+    assert world.results(world.reconciler.reconcile(P)) == {"shared": Result.REMOVED}
+    outcome = world.reconciler.reconcile(Q)
+    assert world.results(outcome) == {}
+    assert outcome.ended
+
+
+def test_what_one_prefix_has_told_another_does_not_though_its_request_was_late(
+    world: World,
+) -> None:
+    shared = base("shared", TOPOLOGY, topology(Q))
+    world.deploy(shared, rows=[TOPOLOGY, topology(Q)])
+    world.database.rows.clear()
+    world.engine.faults["remove", "shared"] = [TimedOut("too slow")]
+    told: list[Outcome] = []
+
+    def meanwhile() -> None:
+        world.engine.on.clear()
+        world.engine.faults, faults = {}, world.engine.faults
+        told.append(world.reconciler.reconcile(P))
+        world.engine.faults = faults
+
+    world.engine.on["remove", "shared"] = meanwhile
+    told.append(world.reconciler.reconcile(Q))
+    told.append(world.reconciler.reconcile(Q))
+    assert [world.results(outcome).get("shared") for outcome in told].count(Result.REMOVED) == 1
+
+
+def test_a_network_made_anew_with_the_name_is_another(world: World) -> None:
+    late(world, network("old"))
+    vanish(world, "old")
+    anew = replace(network("new"), name=network("old").name)
+    world.engine.put(anew)
+    world.index.put(anew)
+    outcome = world.reconciler.reconcile(P)
+    assert world.results(outcome) == {"old": Result.REMOVED, "new": Result.REMOVED}

@@ -47,6 +47,7 @@ class Host:
             index=self.index,
             judge=self.judge,
             reap=Reaper(self.engine, Inline(), 1).reap,
+            read=self.engine.read,
             clock=self.clock,
             learned=self.save,
         )

@@ -99,6 +99,9 @@ class Watcher:
     def removed(self, caller: object, thing: Thing) -> None:
         """A removal happened; by ``caller``, None for somebody else."""
 
+    def unanswered(self, caller: object, thing: Thing) -> None:
+        """A caller gave up waiting for a removal that was not even begun."""
+
     def disconnecting(self, caller: object, network: Network, container: Container) -> None:
         """A caller asks for a container to be taken off a network."""
 
@@ -450,12 +453,15 @@ class Api:
                 thing.removing = True
             if thing.removing:
                 raise refusal(409)
-            if fault == "unfinished":
+            if fault in ("unfinished", "stopped"):
                 thing.removing, thing.removed_by = True, self._caller
+                if fault == "stopped":
+                    self._give_up()
                 return
         elif thing.stale or any(c.state == "running" for c in self.daemon.on(thing)):
             raise refusal(403)
         if fault == "timeout":
+            self.daemon.watcher.unanswered(self._caller, thing)
             self._give_up()
         self.daemon.delete(thing, self._caller)
         if fault == "late timeout":

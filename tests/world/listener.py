@@ -22,7 +22,7 @@ from listener.evidence import Answer, Evidence, Memory
 from listener.index import PrefixIndex
 from listener.judge import Judge
 from listener.naming import Resource
-from listener.observer import Observer, Observers
+from listener.observer import Observer, Observers, Reconciled
 from listener.reaper import Permit, Reaper, Removal, Result
 from listener.report import Report
 from listener.telemetry.logs import RemovalLog
@@ -93,15 +93,22 @@ class Listener:
                 now=world.clock(),
             ),
             reap=partial(self._reap, reaper_),
+            read=self.engine.read,
             clock=world.clock,
             docker_up=self._docker_is_up,
             learned=self._remember,
             relist=self._relist,
             feeds=len(world.databases),
-            observer=Observers(RemovalLog(), observer or Observer()),
+            observer=Observers(
+                Checked(self.run, world.oracle), RemovalLog(), observer or Observer()
+            ),
         )
         self.watch = Watch(
-            self.engine, self.index, appeared=self.controller.appeared, listed=self._listed
+            self.engine,
+            self.index,
+            appeared=self.controller.appeared,
+            vanished=self.controller.vanished,
+            listed=self._listed,
         )
 
     # What it is given.
@@ -135,7 +142,7 @@ class Listener:
     ) -> Sequence[Removal]:
         if self.world.config.dry_run:
             return ()
-        return checked(self.run, self.world.oracle, reaper_.reap(doomed, permit))
+        return reaper_.reap(doomed, permit)
 
     # What it does.
 
@@ -197,6 +204,8 @@ class Listener:
             return None
         with self.world.oracle.frame(self.run):
             lane.work(key)
+        if self.world.oracle.violations:  # observers are not heard
+            raise oracle.Violation(self.world.oracle.violations[0])
         return key
 
     def stop(self) -> None:
@@ -268,33 +277,29 @@ def sweep_once(
     clock = patch.object(
         oneshot, "time", SimpleNamespace(monotonic=world.clock, sleep=world.clock_forward)
     )
-    with clock, world.oracle.frame(run), _checking(run, world.oracle):
+    with clock, world.oracle.frame(run):
         try:
             _sweep: Any = oneshot._sweep  # with a world's own parts
             found: tuple[Report, object] = _sweep(
-                engine, databases, settings, None, confirm or None, Observer()
+                engine, databases, settings, None, confirm or None, Checked(run, world.oracle)
             )
             return found[0]
         except ReaperError:
             return None
 
 
-@contextmanager
-def _checking(run: oracle.Process, judge: oracle.Oracle) -> Iterator[None]:
-    class Checked(Reaper):
-        def reap(self, doomed: Iterable[Resource], permit: Permit) -> list[Removal]:
-            return checked(run, judge, super().reap(doomed, permit))
+class Checked(Observer):
+    """What a process tells of its removals is true."""
 
-    with patch.object(oneshot, "Reaper", Checked):
-        yield
+    def __init__(self, run: oracle.Process, judge: oracle.Oracle) -> None:
+        self._run = run
+        self._judge = judge
 
-
-def checked(run: oracle.Process, judge: oracle.Oracle, removals: list[Removal]) -> list[Removal]:
-    """The removals, after what is told of them was found true."""
-    for removal in removals:
-        if removal.result is Result.REMOVED:
-            judge.told_removed(run, removal.resource.id)
-    return removals
+    def reconciled(self, done: Reconciled) -> None:
+        """Compare it with what happened."""
+        for removal in done.outcome.removals:
+            if removal.result is Result.REMOVED:
+                self._judge.told_removed(self._run, removal.resource.id)
 
 
 class _Pool(Inline):

@@ -563,8 +563,8 @@ class Adversary(World):
 
     def do_refuse(self, a: int, b: int) -> bool:  # noqa: ARG002
         """The next change is refused, or takes its time."""
-        fault = ("409", "500", "404", "timeout", "late timeout", "unfinished")[a % 6]
-        self.daemon.faults.append(fault)
+        faults = ("409", "500", "404", "timeout", "late timeout", "unfinished", "stopped")
+        self.daemon.faults.append(faults[a % len(faults)])
         return True
 
     def do_refuse_read(self, a: int, b: int) -> bool:  # noqa: ARG002

@@ -313,6 +313,8 @@ class Oracle(Watcher):
         self._born: dict[str, Birth] = {}
         self._came: dict[str, float] = {}
         self._removed_by: dict[str, object] = {}
+        self._unanswered: set[tuple[object, str]] = set()
+        self._told: set[tuple[object, str]] = set()
 
     @contextmanager
     def frame(self, process: Process) -> Iterator[None]:
@@ -476,16 +478,23 @@ class Oracle(Watcher):
     def removed(self, caller: object, thing: Thing) -> None:
         """A removal happened."""
         self._removed_by[thing.id] = caller
+        self._told = {(process, id_) for process, id_ in self._told if id_ != thing.id}
         if isinstance(caller, Process):
             for owner in owners_of(thing):
                 caller.line.removed.setdefault(owner, self._clock.now)
 
+    def unanswered(self, caller: object, thing: Thing) -> None:
+        """A process cannot know what became of its request."""
+        self._unanswered.add((caller, thing.id))
+
     def told_removed(self, process: Process, id_: str) -> None:
         """A process reports a thing as removed by it."""
         self._expect(
-            self._removed_by.get(id_) is process,
+            self._removed_by.get(id_) is process or (process, id_) in self._unanswered,
             f"{process.name} says that it removed {id_[:12]}, and it did not",
         )
+        self._expect((process, id_) not in self._told, f"{id_[:12]} was removed twice, it says")
+        self._told.add((process, id_))
         self._expect(
             all(thing.id != id_ for thing in self._daemon.things()),
             f"{id_[:12]} was removed and is there",
