@@ -171,7 +171,12 @@ def _remove(
     with ThreadPoolExecutor(settings.workers, "reconcile") as pool:
         for errors in pool.map(reconcile, orphans):
             report.errors += errors
-    for names in (report.containers_removed, report.networks_removed, report.errors):
+    for names in (
+        report.containers_removed,
+        report.networks_removed,
+        report.disconnected,
+        report.errors,
+    ):
         names.sort()
 
 

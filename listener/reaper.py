@@ -9,13 +9,14 @@ again where it is not.
 What the engine no longer knows was removed by somebody else, which is as good; but only what it
 removed at our request, and then no longer knew when it was looked up, is reported as removed. A
 request that it accepted or left without an answer may end after our patience: the removal says so,
-and the reconciler waits for that end.
+and the reconciler waits for that end. A container that was to leave a network, without an answer,
+has left by the time that the network is looked at again without it.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
@@ -39,6 +40,8 @@ from listener.naming import Kind, Resource, Stage
 ATTEMPTS = 3
 """How often one removal is tried before its whole prefix backs off."""
 RETRY_WAIT = wait_random_exponential(multiplier=0.1, max=2.0)
+MOST_UNANSWERED = 1000
+"""How many endpoints are remembered that were to leave, without an answer; the oldest go first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +73,8 @@ class EnginePort(Protocol):
     def endpoints(self, network: Resource) -> Sequence[Endpoint]:
         """The endpoints that the network itself lists: of running containers, and stale ones."""
 
-    def disconnect(self, network: Resource, endpoint: Endpoint) -> None:
-        """Take a container off a network."""
+    def disconnect(self, network: Resource, endpoint: Endpoint) -> bool:
+        """Take a container off a network; returns whether it was on it."""
 
     def remove(self, resource: Resource) -> None:
         """Remove by id.
@@ -122,6 +125,7 @@ class Removal:
         requested: True: the engine accepted our request, or has not answered it, and has not
             refused another one since; False: it refused the last one; None: neither, as where
             somebody else's removal is under way.
+        disconnected: what the engine took off the network for us.
         attempts: how many there were.
         seconds: how long it took.
     """
@@ -131,6 +135,7 @@ class Removal:
     error: str = ""
     found: Resource | None = None
     requested: bool | None = field(default=None, compare=False)
+    disconnected: Sequence[Endpoint] = field(default=(), compare=False)
     attempts: int = field(default=1, compare=False)
     seconds: float = field(default=0.0, compare=False)
 
@@ -147,10 +152,12 @@ class _Done:
     Attributes:
         attempts: how many there were.
         requested: as :class:`Removal` has it.
+        disconnected: likewise.
     """
 
     attempts: int = 0
     requested: bool | None = None
+    disconnected: list[Endpoint] = field(default_factory=list)
 
 
 class Reaper:
@@ -166,6 +173,8 @@ class Reaper:
         self._engine = engine
         self._pool = pool
         self._width = width
+        # By the network's id and the container's: asked to leave, and without an answer.
+        self._unanswered: dict[tuple[str, str], Endpoint] = {}
 
     def reap(self, doomed: Iterable[Resource], permit: Permit) -> list[Removal]:
         """Remove all of it, as far as it can be; never raises for a single resource."""
@@ -223,9 +232,12 @@ class Reaper:
             removal = Removal(resource, Result.PENDING, presentable(error))
         except (EngineError, NoAnswer) as error:
             removal = Removal(resource, Result.FAILED, presentable(error))
+        if removal.result in (Result.REMOVED, Result.GONE):
+            done.disconnected += self._left(resource, there=())
         return replace(
             removal,
             requested=done.requested,
+            disconnected=tuple(done.disconnected),
             attempts=done.attempts,
             seconds=time.monotonic() - began,
         )
@@ -249,11 +261,13 @@ class Reaper:
             if read is None or read.owners != resource.owners:
                 return Removal(resource, Result.MISTAKEN, found=read)
         is_network = resource.kind is Kind.NETWORK
-        endpoints = self._endpoints(resource, None if again else attached) if is_network else ()
+        endpoints: Iterable[Endpoint] = ()
+        if is_network:
+            endpoints = self._endpoints(resource, None if again else attached, done)
         if not permit(resource, fresh=again or is_network):
             return Removal(resource, Result.SPARED)
         for endpoint in endpoints:
-            self._engine.disconnect(resource, endpoint)
+            self._disconnect(resource, endpoint, done)
             if not permit(resource, fresh=False):
                 return Removal(resource, Result.SPARED)
         try:
@@ -271,8 +285,29 @@ class Reaper:
             return Removal(resource, Result.REMOVED)  # the engine itself says that it is gone
         raise InProgress("the engine still knows it after it was removed")
 
+    def _disconnect(self, network: Resource, endpoint: Endpoint, done: _Done) -> None:
+        key = network.id, endpoint.container
+        try:
+            was_on_it = self._engine.disconnect(network, endpoint)
+        except Unanswered:
+            while len(self._unanswered) >= MOST_UNANSWERED:
+                del self._unanswered[next(iter(self._unanswered))]
+            self._unanswered[key] = endpoint
+            raise
+        if self._unanswered.pop(key, None) is not None or was_on_it:
+            done.disconnected.append(endpoint)
+
+    def _left(self, network: Resource, there: Container[str]) -> list[Endpoint]:
+        """What was to leave this network, without an answer, and is not there any more."""
+        left = [
+            (id_, container)
+            for id_, container in tuple(self._unanswered)
+            if id_ == network.id and container not in there
+        ]
+        return [self._unanswered.pop(key) for key in left]
+
     def _endpoints(
-        self, network: Resource, attached: Sequence[Endpoint] | None
+        self, network: Resource, attached: Sequence[Endpoint] | None, done: _Done
     ) -> Iterable[Endpoint]:
         """Everything that is on a network.
 
@@ -284,6 +319,7 @@ class Reaper:
         endpoints = {endpoint.container: endpoint for endpoint in attached}
         for endpoint in self._engine.endpoints(network):
             endpoints.setdefault(endpoint.container, endpoint)
+        done.disconnected += self._left(network, there=endpoints)
         for endpoint in endpoints.values():
             if endpoint.ours:
                 raise InUse(f"container {endpoint.name!r}, which stays, is on it")

@@ -77,7 +77,7 @@ class Outcome:
     Attributes:
         removals: what became of each resource that was to be removed.
         verdicts: by resource id, of everything that was looked at; of what has ended since it was
-            requested, the verdict of then.
+            requested, and of what something was disconnected from, the verdict of then.
         there: the ids of what the index still holds of the prefix, and of what was requested and is
             not known to be gone.
         wait: look again after so many seconds; None when there is no need.
@@ -264,8 +264,13 @@ class Reconciler:
         outcome = self._reap_orphans(prefix)
         removals = {removal.resource.id: removal for removal in outcome.removals}
         verdicts = dict(outcome.verdicts)
-        for removal in self._look_up_late(prefix, verdicts):
-            removals[removal.resource.id] = self._taken_in(removal, verdicts)
+        for late in self._look_up_late(prefix, verdicts):
+            before = removals.get(late.resource.id, late)
+            removals[late.resource.id] = replace(
+                self._taken_in(late, verdicts),
+                disconnected=before.disconnected,
+                attempts=before.attempts,
+            )
         there = {resource.id for resource in self._index.resources(prefix)}
         with self._lock:
             there.update(request.resource.id for request in self._late(prefix))
@@ -348,7 +353,7 @@ class Reconciler:
 
         Args:
             removal: as the engine has it.
-            verdicts: what is told with it; corrected.
+            verdicts: what is told with it; brought back to those by which something was done.
             permitted: by resource id, the verdict by which it was requested just now.
         """
         resource, result = removal.resource, removal.result
@@ -356,6 +361,8 @@ class Reconciler:
             self._index.discard(resource.id)
             if removal.found is not None:
                 self._index.put(removal.found, read=True)
+        if removal.disconnected:
+            verdicts[resource.id] = permitted.get(resource.id, verdicts[resource.id])
         now = self._clock()
         with self._lock:
             request = self._requests.pop(resource.id, None)

@@ -21,6 +21,7 @@ class Report:
         orphan_prefixes: prefixes on this host with something to remove.
         containers_removed: names of the containers that this sweep removed.
         networks_removed: names of the networks that this sweep removed.
+        disconnected: who was taken off a network, as ``CONTAINER from NETWORK``.
         errors: what could not be removed and why, one sentence each.
         held: what stays until an operator confirms it: ``prefix``, ``reason`` and ``token``, which
             is empty where only time is needed.
@@ -33,6 +34,7 @@ class Report:
     orphan_prefixes: list[str] = field(default_factory=list)
     containers_removed: list[str] = field(default_factory=list)
     networks_removed: list[str] = field(default_factory=list)
+    disconnected: list[str] = field(default_factory=list)
     errors: list[str] = field(default_factory=list)
     held: list[dict[str, str]] = field(default_factory=list)
     would_remove: list[str] = field(default_factory=list)
@@ -64,8 +66,10 @@ class Report:
         )
 
     def add(self, removals: Iterable[Removal]) -> None:
-        """Take in what was removed, by us; the lists are sorted at the end."""
+        """Take in what was removed or disconnected, by us; the lists are sorted at the end."""
         for removal in removals:
+            network = removal.resource.name
+            self.disconnected += [f"{e.name} from {network}" for e in removal.disconnected]
             if removal.result is Result.REMOVED:
                 names = {
                     Kind.CONTAINER: self.containers_removed,
@@ -96,6 +100,7 @@ class Report:
             lines += [f"would remove {what}" for what in self.would_remove]
         lines += [f"removed container {name}" for name in self.containers_removed]
         lines += [f"removed network {name}" for name in self.networks_removed]
+        lines += [f"disconnected {what}" for what in self.disconnected]
         lines += [f"held {entry['prefix']}: {entry['reason']}" for entry in self.held]
         tokens = {entry["token"] for entry in self.held} - {""}
         lines += [f"  to remove it: {sweep_command} --confirm {token}" for token in tokens]

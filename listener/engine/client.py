@@ -215,12 +215,14 @@ class Engine:
                 found.append(Endpoint(name if stale else key, name, ours=not stale, stale=stale))
         return found
 
-    def disconnect(self, network: Resource, endpoint: Endpoint) -> None:
-        """Take a container off a network; one that is not on it any more is fine."""
+    def disconnect(self, network: Resource, endpoint: Endpoint) -> bool:
+        """Take a container off a network; returns whether there were both, which is fine if not."""
         with contextlib.suppress(Gone), self._object():
             self.api.disconnect_container_from_network(
                 endpoint.container, network.id, force=endpoint.stale
             )
+            return True
+        return False
 
     def remove(self, resource: Resource) -> None:
         """Remove a container with its anonymous volumes, or a network, by id.

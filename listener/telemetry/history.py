@@ -1,4 +1,4 @@
-"""What was removed, when, and on what evidence: one file of JSON lines in ``--state-dir``.
+"""What was removed or disconnected, when and why: one file of JSON lines in ``--state-dir``.
 
 The listener and one-shot sweeps append to it, each line by one write under the file's lock. When it
 has grown too large its older half is dropped.
@@ -23,6 +23,8 @@ from listener.reaper import Result
 
 NAME = "history.jsonl"
 _KEYS = {"time", "prefix", "kind", "id", "name", "evidence"}
+ENDPOINT = "endpoint"
+"""The kind of an entry on a container that was taken off a network."""
 LARGEST = 4 * 1024 * 1024
 """Bytes; some 10,000 removals."""
 
@@ -39,24 +41,8 @@ class History(Observer):
         self._failed = ""
 
     def reconciled(self, done: Reconciled) -> None:
-        """Keep what was removed."""
-        now = time.time()
-        lines = [
-            json.dumps(
-                {
-                    "time": round(now, 3),
-                    "prefix": done.prefix,
-                    "topology_id": removal.resource.topology_id,
-                    "kind": removal.resource.kind,
-                    "id": removal.resource.id,
-                    "name": removal.resource.name,
-                    "evidence": done.outcome.verdicts[removal.resource.id].evidence,
-                    "duration_ms": removal.duration_ms,
-                }
-            )
-            for removal in done.outcome.removals
-            if removal.result is Result.REMOVED
-        ]
+        """Keep what was removed, and who was disconnected."""
+        lines = [json.dumps(entry) for entry in _entries(done)]
         if not lines:
             return
         try:
@@ -105,11 +91,40 @@ class History(Observer):
         return descriptor
 
 
+def _entries(done: Reconciled) -> Iterator[dict[str, Any]]:
+    now = round(time.time(), 3)
+    for removal in done.outcome.removals:
+        resource = removal.resource
+        evidence = done.outcome.verdicts[resource.id].evidence
+        of = {"time": now, "prefix": done.prefix, "topology_id": resource.topology_id}
+        for endpoint in removal.disconnected:
+            yield {
+                **of,
+                "kind": ENDPOINT,
+                "id": endpoint.container,
+                "name": endpoint.name,
+                "network": resource.name,
+                "evidence": evidence,
+            }
+        if removal.result is Result.REMOVED:
+            yield {
+                **of,
+                "kind": resource.kind,
+                "id": resource.id,
+                "name": resource.name,
+                "evidence": evidence,
+                "duration_ms": removal.duration_ms,
+            }
+
+
 def line(entry: Mapping[str, Any]) -> str:
     """An entry for a person."""
-    what = f"{entry['kind']} {entry['name'] or entry['id'][:12]!r}"
+    name = repr(entry["name"] or entry["id"][:12])
+    what = f"removed {entry['kind']} {name}"
+    if entry["kind"] == ENDPOINT:
+        what = f"disconnected container {name} from network {entry.get('network')!r}"
     topology, evidence = entry["prefix"], entry["evidence"]
-    return f"{moment(entry['time'])}  removed {what} of topology {topology}: {evidence}"
+    return f"{moment(entry['time'])}  {what} of topology {topology}: {evidence}"
 
 
 def moment(seconds: float) -> str:
@@ -118,7 +133,7 @@ def moment(seconds: float) -> str:
 
 
 def read(folder: Path) -> Iterator[dict[str, Any]]:
-    """What was removed, the oldest first; a line that cannot be read is passed over.
+    """What was done, the oldest first; a line that cannot be read is passed over.
 
     Raises:
         OSError: the file cannot be read; FileNotFoundError where nothing was ever removed.

@@ -1,8 +1,9 @@
 """The log: one event, one line, with fields of stable names.
 
-``event``, ``prefix``, ``topology_id``, ``kind``, ``id``, ``name``, ``evidence``, ``duration_ms``,
-``side`` and ``error`` are bound to the line, and become keys of the object with ``--log-format
-json``. Only the command line sets up a sink; a program that embeds the listener keeps its own.
+``event``, ``prefix``, ``topology_id``, ``kind``, ``id``, ``name``, ``network``, ``evidence``,
+``duration_ms``, ``side`` and ``error`` are bound to the line, and become keys of the object with
+``--log-format json``. Only the command line sets up a sink; a program that embeds the listener
+keeps its own.
 """
 
 from __future__ import annotations
@@ -61,7 +62,9 @@ def _write_json(message: Message) -> None:
 
 
 class RemovalLog(Observer):
-    """Says what became of each resource; why one is still there is said once for each reason.
+    """Says what became of each resource, and who was taken off a network.
+
+    Why one is still there is said once for each reason.
 
     A removal that is under way at the first look is no news: with two listeners on a host, one
     comes too late every time.
@@ -80,10 +83,27 @@ class RemovalLog(Observer):
     def write(self, prefix: str, outcome: Outcome, *, stopping: bool = False) -> None:
         """Log the outcome of one prefix; while stopping, what is still there is no news."""
         for removal in outcome.removals:
+            evidence = outcome.verdicts[removal.resource.id].evidence
+            for endpoint in removal.disconnected:
+                logger.bind(
+                    event="disconnected",
+                    prefix=prefix,
+                    topology_id=removal.resource.topology_id,
+                    kind="endpoint",
+                    id=endpoint.container,
+                    name=endpoint.name,
+                    network=removal.resource.name,
+                    evidence=evidence,
+                ).info(
+                    "disconnected container {!r} from {} of topology {}",
+                    endpoint.name,
+                    removal.resource,
+                    prefix,
+                )
             if stopping and removal.result is not Result.REMOVED:
                 continue
             line = _about(removal.result, prefix, removal.resource).bind(
-                evidence=outcome.verdicts[removal.resource.id].evidence,
+                evidence=evidence,
                 duration_ms=removal.duration_ms,
             )
             if removal.result in (Result.PENDING, Result.FAILED):

@@ -12,7 +12,7 @@ from loguru import logger
 
 from listener.evidence import State, Verdict
 from listener.naming import Kind, Resource, Stage
-from listener.reaper import Removal, Result
+from listener.reaper import Endpoint, Removal, Result
 from listener.reconciler import Outcome
 from listener.telemetry.logs import RemovalLog
 
@@ -82,12 +82,13 @@ def of_removals() -> dict[str, Event]:
     sink = logger.add(keep, level="TRACE")
     try:
         thing = Resource(Kind.NETWORK, "1" * 64, "decnet_t_0badcafe_lan1", ("0badcafe",), Stage(1))
+        guest = Endpoint("2" * 64, "tcpdump", ours=False)
         verdicts = {thing.id: Verdict(State.ORPHAN, "witnessed")}
         for result in Result:
             for errors in (["busy"], ["busy", "busier"]):
                 log = RemovalLog()
                 for error in errors:
-                    removal = Removal(thing, result, error)
+                    removal = Removal(thing, result, error, disconnected=[guest])
                     log.write("0badcafe", Outcome([removal], verdicts, {thing.id}))
                 log.write("0badcafe", Outcome())
     finally:

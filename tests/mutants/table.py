@@ -846,6 +846,32 @@ MUTANTS = (
         "unit/test_board.py::test_the_last_word_on_a_topology_is_not_that_something_is_still_there",
     ),
     Mutant(
+        "saying nothing of who was disconnected",
+        "what we disconnected is in the record",
+        "reaper.py",
+        "            done.disconnected.append(endpoint)\n",
+        "            pass\n",
+        "unit/test_reaper.py::"
+        "test_who_was_disconnected_is_said_once_however_often_the_network_is_tried",
+    ),
+    Mutant(
+        "claiming who was not on the network any more",
+        "what we disconnected was disconnected by us",
+        "reaper.py",
+        "is not None or was_on_it:\n",
+        "is not None or True:\n",
+        "unit/test_reaper.py::"
+        "test_a_removal_says_who_was_disconnected_and_only_what_the_engine_did",
+    ),
+    Mutant(
+        "forgetting who was to leave",
+        "who leaves a network after our patience is in the record",
+        "reaper.py",
+        "            self._unanswered[key] = endpoint\n",
+        "",
+        "unit/test_reaper.py::test_who_left_after_our_patience_was_disconnected_by_us",
+    ),
+    Mutant(
         "taking an unsent request for one without an answer",
         "what we never asked for was not removed by us",
         "engine/client.py",

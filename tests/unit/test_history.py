@@ -11,10 +11,10 @@ import pytest
 
 from listener.evidence import State, Verdict
 from listener.observer import Reconciled
-from listener.reaper import Removal, Result
+from listener.reaper import Endpoint, Removal, Result
 from listener.reconciler import Outcome
 from listener.telemetry import history
-from listener.telemetry.history import NAME, History, read
+from listener.telemetry.history import NAME, History, line, read
 from tests.support.process import PATIENCE
 from tests.world.parts import TOPOLOGY, P, base, network
 
@@ -50,6 +50,23 @@ def test_each_removal_is_an_entry_with_when_and_why(tmp_path: Path) -> None:
         "duration_ms": 250.0,
     }
     assert (second["kind"], second["topology_id"]) == ("network", None)
+
+
+def test_who_was_taken_off_a_network_is_an_entry_of_its_own(tmp_path: Path) -> None:
+    guest = Endpoint("a1b2", "tcpdump", ours=False)
+    History(tmp_path).reconciled(done(Removal(network(), Result.PENDING, disconnected=[guest])))
+    (entry,) = read(tmp_path)
+    assert f"disconnected container 'tcpdump' from network {network().name!r}" in line(entry)
+    assert entry.pop("time") > 1_700_000_000
+    assert entry == {
+        "prefix": P,
+        "topology_id": None,
+        "kind": "endpoint",
+        "id": "a1b2",
+        "name": "tcpdump",
+        "network": network().name,
+        "evidence": "witnessed",
+    }
 
 
 @pytest.mark.parametrize("result", [r for r in Result if r is not Result.REMOVED])
@@ -89,10 +106,10 @@ def test_writers_side_by_side_lose_nothing(tmp_path: Path) -> None:
 def test_lines_that_are_no_entries_are_passed_over(tmp_path: Path) -> None:
     History(tmp_path).reconciled(removed())
     with (tmp_path / NAME).open("ab") as file:
-        line = (
+        bad = (
             b'{"time": "none", "prefix": "a", "kind": "b", "id": "c", "name": "d", "evidence": "e"}'
         )
-        file.write(b'\n[1]\n{"time": 1}\n' + line + b'\n\xff\xfe{\n"half')
+        file.write(b'\n[1]\n{"time": 1}\n' + bad + b'\n\xff\xfe{\n"half')
     History(tmp_path).reconciled(removed("next"))  # joins the half line, which is lost
     History(tmp_path).reconciled(removed("last"))
     assert [entry["id"] for entry in read(tmp_path)] == ["base", "last"]

@@ -14,7 +14,7 @@ from loguru import logger
 from listener.errors import presentable
 from listener.evidence import State, Verdict
 from listener.naming import Resource
-from listener.reaper import Removal, Result
+from listener.reaper import Endpoint, Removal, Result
 from listener.reconciler import Outcome
 from listener.telemetry import logs
 from listener.telemetry.logs import RemovalLog
@@ -62,6 +62,27 @@ def test_each_removal_is_one_line_with_its_fields(log: list[Record]) -> None:
         }
         for thing in things
     ]
+
+
+def test_who_was_taken_off_a_network_is_one_line_whatever_became_of_the_network(
+    log: list[Record],
+) -> None:
+    for result in Result:
+        removal = Removal(network(), result, disconnected=[Endpoint("a1b2", "tcpdump", ours=False)])
+        RemovalLog().write(P, outcome(removal), stopping=True)
+    said = [r["extra"] for r in log if r["extra"]["event"] == "disconnected"]
+    assert said == [
+        {
+            "event": "disconnected",
+            "prefix": P,
+            "topology_id": None,
+            "kind": "endpoint",
+            "id": "a1b2",
+            "name": "tcpdump",
+            "network": network().name,
+            "evidence": "witnessed",
+        }
+    ] * len(Result)
 
 
 @pytest.mark.parametrize("result", [Result.GONE, Result.SPARED, Result.MISTAKEN])

@@ -217,7 +217,10 @@ def test_what_was_accepted_or_not_answered_and_is_gone_by_the_next_attempt_was_r
     [
         (requests.ReadTimeout("read timed out"), TimedOut),
         (requests.ConnectTimeout("connect timed out"), EngineError),
-        (requests.ConnectionError(ProtocolError("aborted", RemoteDisconnected("closed"))), Unanswered),
+        (
+            requests.ConnectionError(ProtocolError("aborted", RemoteDisconnected("closed"))),
+            Unanswered,
+        ),
         (requests.ConnectionError(ConnectionRefusedError()), EngineError),
         (refusal(500), Refused),
         (refusal(403), InUse),
@@ -334,6 +337,51 @@ def test_foreign_and_stale_endpoints_are_disconnected_before_the_network_goes(
         ("disconnect", "network web"),
         ("remove", "network"),
     ]
+
+
+def names(removal: Removal) -> list[str]:
+    """Who was disconnected."""
+    return [endpoint.name for endpoint in removal.disconnected]
+
+
+def test_a_removal_says_who_was_disconnected_and_only_what_the_engine_did(
+    engine: SimulatedEngine,
+) -> None:
+    tcpdump = engine.daemon.containers["tcpdump-id"]
+    engine.on["disconnect", "network tcpdump-id"] = lambda: engine.daemon.delete(tcpdump)
+    assert names(reap(engine, network(), present=False)["network"]) == ["web"]
+
+
+@pytest.mark.parametrize("fails", ["remove", "disconnect"])
+def test_who_was_disconnected_is_said_once_however_often_the_network_is_tried(
+    engine: SimulatedEngine, fails: str
+) -> None:
+    id_ = "network" if fails == "remove" else "network web"
+    engine.faults[fails, id_] = [Refused(BUSY)] * (ATTEMPTS + 1)
+    reaper = Reaper(engine, Inline(), 1)
+    removals = [removal for _ in "12" for removal in reaper.reap([network()], Permits())]
+    assert [removal.result for removal in removals] == [Result.FAILED, Result.REMOVED]
+    assert sorted(name for removal in removals for name in names(removal)) == ["tcpdump", "web"]
+
+
+@pytest.mark.parametrize("carried_out", ["before the next look", "before the next request"])
+def test_who_left_after_our_patience_was_disconnected_by_us(
+    engine: SimulatedEngine, carried_out: str
+) -> None:
+    engine.faults["disconnect", "network tcpdump-id"] = [TimedOut("too slow")]
+    reaper = Reaper(engine, Inline(), 1)
+    (removal,) = reaper.reap([network()], Permits())
+    assert removal.result is Result.PENDING
+    assert names(removal) == []
+    leave = engine.daemon.containers["tcpdump-id"].networks.clear
+    if carried_out == "before the next look":
+        leave()
+    else:  # which the engine refuses, for the container is not there any more
+        engine.on["disconnect", "network tcpdump-id"] = leave
+    (removal,) = reaper.reap([network()], Permits())
+    assert removal.result is Result.REMOVED
+    assert sorted(names(removal)) == ["tcpdump", "web"]
+    assert reaper._unanswered == {}
 
 
 def test_an_endpoint_with_decnets_marks_is_never_disconnected(engine: SimulatedEngine) -> None:

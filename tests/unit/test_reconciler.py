@@ -202,6 +202,23 @@ def test_a_row_that_comes_back_while_a_network_is_looked_at_saves_it_and_its_end
     assert world.engine.verbs("disconnect", "remove") == []
 
 
+def test_who_was_disconnected_is_told_with_the_evidence_of_then(world: World) -> None:
+    world.deploy(network())
+    world.database.rows.clear()
+    lan = world.engine.daemon.networks["network"]
+    world.engine.daemon.create_container("tcpdump", {}, network=lan, id_="tcpdump-id")
+
+    def comes_back() -> None:
+        world.database.rows.add(TOPOLOGY)
+        world.pass_time(5.0)
+
+    world.engine.on["disconnect", "network tcpdump-id"] = comes_back
+    outcome = world.reconciler.reconcile(P)
+    assert world.results(outcome) == {"network": Result.SPARED}
+    assert [endpoint.name for endpoint in outcome.removals[0].disconnected] == ["tcpdump"]
+    assert "witnessed" in outcome.verdicts["network"].evidence
+
+
 def test_a_row_that_comes_back_between_two_removals_saves_the_rest(world: World) -> None:
     world.deploy(base(), service(), network())
     world.database.rows.clear()

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from listener.evidence import State, Verdict
-from listener.reaper import Removal, Result
+from listener.reaper import Endpoint, Removal, Result
 from listener.reconciler import Screening
 from listener.report import Report
 from tests.world.parts import P, Q, base, network, service
@@ -34,6 +34,7 @@ def test_the_json_has_every_key_of_the_interface_and_every_list_is_sorted() -> N
         "orphan_prefixes": [Q, "cccccccc"],
         "containers_removed": [],
         "networks_removed": [],
+        "disconnected": [],
         "errors": [],
         "held": [
             {"prefix": "11111111", "reason": "the grace runs, 7 s more", "token": ""},
@@ -56,8 +57,10 @@ def test_only_what_was_removed_by_us_is_reported_as_removed() -> None:
     report.add(Removal(base(result), result) for result in Result)
     report.add(Removal(network(result), result) for result in Result)
     report.add([Removal(service("s"), Result.REMOVED)])
+    report.add([Removal(network("n"), Result.FAILED, disconnected=[Endpoint("a1", "x", False)])])
     assert report.containers_removed == ["removed-name", "s-name"]
     assert report.networks_removed == [f"decnet_t_{P}_removed"]
+    assert report.disconnected == [f"x from decnet_t_{P}_n"]
 
 
 @pytest.mark.parametrize(

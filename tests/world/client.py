@@ -86,9 +86,9 @@ class SimulatedEngine(Engine):
         self._called("endpoints", network.id)
         return super().endpoints(network)
 
-    def disconnect(self, network: Resource, endpoint: Endpoint) -> None:
+    def disconnect(self, network: Resource, endpoint: Endpoint) -> bool:
         self._called("disconnect", f"{network.id} {endpoint.container}")
-        super().disconnect(network, endpoint)
+        return super().disconnect(network, endpoint)
 
     def remove(self, resource: Resource) -> None:
         self._called("remove", resource.id)
