@@ -64,7 +64,8 @@ def explain(settings: Settings, what: str, *, sweep_command: str | None = None) 
         release = sweep_command or command.sweep_command(settings)
         lines: list[str] = []
         for thing in found:
-            lines += _of(thing, databases, answers, judge, now, release)
+            on = [resource for resource in here if thing.is_on(resource)]
+            lines += _of(thing, on, databases, answers, judge, now, release)
         if is_prefix:
             lines += [] if found else [f"nothing on this host belongs to {what}"]
             lines += _rows(what, databases, answers)
@@ -73,6 +74,7 @@ def explain(settings: Settings, what: str, *, sweep_command: str | None = None) 
 
 def _of(
     thing: Found,
+    on: Sequence[Resource],
     databases: Sequence[Database],
     answers: Answers,
     judge: Judge,
@@ -83,12 +85,23 @@ def _of(
     yield from (f"  {signal}" for signal in thing.signals)
     resource = thing.resource
     if resource is None:
-        yield "  belongs to no topology: it is never touched"
+        yield f"  belongs to no topology: it is never {'removed' if on else 'touched'}"
+        for network in on:
+            yield f"  {_place(thing, network, judge.weigh(network, answers, now))}"
         return
     yield f"  belongs to {' and '.join(resource.owners)}"
     for owner in resource.owners:
         yield from (f"  {line}" for line in _rows(owner, databases, answers))
     yield f"  {_fate(judge.weigh(resource, answers, now), resource, judge, release)}"
+
+
+def _place(thing: Found, network: Resource, verdict: Verdict) -> str:
+    said = f"is on {network}, {verdict.state}: {verdict.evidence}"
+    if thing.stays or verdict.state is State.ALIVE:
+        return f"{said}; it stays on this network"
+    if verdict.state is State.ORPHAN:
+        return f"{said}; it would be taken off this network, so that the network can go"
+    return f"{said}; it would be taken off this network if the network went"
 
 
 def _rows(owner: str, databases: Sequence[Database], answers: Answers) -> Iterator[str]:

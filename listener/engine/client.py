@@ -15,7 +15,7 @@ import socket
 import ssl
 import threading
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from email.utils import parsedate_to_datetime
 from pathlib import Path
@@ -174,6 +174,8 @@ class Engine:
             name,
             naming.container_signals(name, labels, image_labels),
             naming.container(id_, name, labels, image_labels, created),
+            _places(attributes),
+            stays=naming.carries_marks(name, labels, image_labels),
         )
 
     def _found_network(self, attributes: Mapping[str, Any]) -> Found:
@@ -196,11 +198,10 @@ class Engine:
         filters = {"network": [*found, *{network.name for network in networks}]}
         with self._errors():
             for summary in self.api.containers(all=True, filters=filters):
-                for name, endpoint in (summary["NetworkSettings"]["Networks"] or {}).items():
-                    known = endpoint.get("NetworkID")
-                    for network in networks:  # names may repeat
-                        if known == network.id or (not known and name == network.name):
-                            found[network.id].append(self._endpoint(summary))
+                places = _places(summary)
+                for network in networks:
+                    if _is_on(places, network):
+                        found[network.id].append(self._endpoint(summary))
         return found
 
     def endpoints(self, network: Resource) -> Sequence[Endpoint]:
@@ -351,6 +352,8 @@ class Found:
         name: its own name.
         signals: a line each.
         resource: what it is to us; None if it is none of ours.
+        networks: those that a container is on, by name; the id is empty before its first start.
+        stays: whether a container is never taken off them.
     """
 
     kind: Kind
@@ -358,6 +361,12 @@ class Found:
     name: str
     signals: Sequence[str]
     resource: Resource | None
+    networks: Mapping[str, str] = field(default_factory=dict)
+    stays: bool = False
+
+    def is_on(self, network: Resource) -> bool:
+        """Whether it is a container on this network."""
+        return _is_on(self.networks, network)
 
 
 class Subnet(NamedTuple):
@@ -440,6 +449,17 @@ def _mark(networks: Sequence[Mapping[str, Any]]) -> str:
     """The id of the first network that is there for good: Docker's ``none``, or Podman's own."""
     ids = {attributes["Name"]: str(attributes["Id"]) for attributes in networks}
     return next((ids[name] for name in ("none", "host", "podman") if name in ids), "")
+
+
+def _places(attributes: Mapping[str, Any]) -> dict[str, str]:
+    """The networks that a container is on: their ids by their names."""
+    networks = attributes["NetworkSettings"]["Networks"] or {}
+    return {name: endpoint.get("NetworkID") or "" for name, endpoint in networks.items()}
+
+
+def _is_on(places: Mapping[str, str], network: Resource) -> bool:
+    """Whether one of these is this network, known by its name where it has no id; names repeat."""
+    return network.id in places.values() or places.get(network.name) == ""
 
 
 def _subnets(attributes: Mapping[str, Any]) -> Iterator[Subnet]:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
 import docker
+from private_engine import PrivateEngine
 
+from listener.explain import explain
+from listener.settings import Settings
 from tests.engine.conftest import Run, gone
 from tests.engine.push.conftest import plant, removed
 from tests.support.decnet import deploy, new_id
-from tests.support.process import eventually
+from tests.support.process import call, eventually
 from tests.support.rows import Rows
 
 
@@ -52,6 +57,43 @@ def test_two_networks_of_one_name_both_go_and_leave_their_guests(
     for guest in guests:
         api.start(guest)
         assert api.inspect_container(guest)["State"]["Running"]
+
+
+def test_a_guest_is_told_of_before_it_is_taken_off_a_network_and_after(
+    api: docker.APIClient, engine: PrivateEngine, rows: Rows, url: str, run: Run, tmp_path: Path
+) -> None:
+    doomed = new_id()
+    rows.insert(doomed)
+    orphan = deploy(api, doomed)
+    name, lan = next(iter(orphan.networks.items()))
+    guest = container(api, "tcpdump")
+    api.start(guest)
+    api.connect_container_to_network(guest, lan)
+    settings = Settings(
+        database_url=url, docker_host=engine.host, state_dir=str(tmp_path / "state")
+    )
+    witness = run("--dry-run")
+    witness.start()
+    assert witness.stop() == 0
+    assert f"is on network {name!r}, alive" in explain(settings, "tcpdump")
+    rows.delete(doomed)
+    said = explain(settings, "tcpdump")
+    assert "it is never removed" in said
+    assert f"is on network {name!r}, orphan" in said
+    assert "it would be taken off this network" in said
+
+    listener = run()
+    listener.start()
+    gone(api, orphan)
+    assert api.inspect_container(guest)["State"]["Running"]
+    listener.await_log("removed", count=8)
+    (line,) = listener.await_log("disconnected")
+    assert (line["name"], line["id"], line["network"]) == ("tcpdump", guest, name)
+    assert "witnessed" in line["evidence"]
+    entries = [json.loads(text) for text in call("history", "--json").stdout.splitlines()]
+    (entry,) = (entry for entry in entries if entry["kind"] == "endpoint")
+    assert (entry["name"], entry["id"], entry["network"]) == ("tcpdump", guest, name)
+    assert f"disconnected container 'tcpdump' from network {name!r}" in call("history").stdout
 
 
 def test_a_protected_container_stays_and_keeps_its_endpoint(

@@ -872,6 +872,15 @@ MUTANTS = (
         "unit/test_reaper.py::test_who_left_after_our_patience_was_disconnected_by_us",
     ),
     Mutant(
+        "telling that a guest is never touched",
+        "explain says that a guest would be taken off a network that goes",
+        "explain.py",
+        "    if thing.stays or verdict.state is State.ALIVE:\n",
+        "    if True:\n",
+        "unit/test_explain.py::"
+        "test_a_guest_is_never_removed_and_leaves_the_network_only_when_that_goes",
+    ),
+    Mutant(
         "taking an unsent request for one without an answer",
         "what we never asked for was not removed by us",
         "engine/client.py",
