@@ -10,7 +10,11 @@ from listener.evidence import State, Verdict
 from listener.reaper import Endpoint, Removal, Result
 from listener.reconciler import Screening
 from listener.report import Report
-from tests.world.parts import P, Q, base, network, service
+from tests.world.client import SimulatedEngine
+from tests.world.engine import Api
+from tests.world.listener import sweep_once, without_threads_and_clocks
+from tests.world.parts import P, Q, base, network, service, topology
+from tests.world.world import Config, World
 
 WAITS = {"dddddddd": 3.0, "11111111": 7.4}
 HELD = {"prefix": "dddddddd", "reason": "nobody vouches", "token": "0123456789ab"}
@@ -71,3 +75,21 @@ def test_a_sweep_is_complete_when_nothing_failed_and_nothing_is_held(
     report: Report, complete: bool
 ) -> None:
     assert report.complete is complete
+
+
+def test_a_sweep_reports_what_ended_after_its_patience_and_who_was_disconnected() -> None:
+    with without_threads_and_clocks():
+        world = World(Config(grace=0.0, request=0.0))
+        world.databases[0].rows.add(topology(Q))
+        engine = SimulatedEngine(Api(world.daemon))
+        engine.put(base("neighbour", topology(Q)), base(), network())
+        world.daemon.create_container("tcpdump", {}, network=world.daemon.networks["network"])
+        world.committed()
+        world.clock_forward(60.0)
+        world.daemon.faults += ["", "", "late timeout"]  # base, guest, and of the network
+        report = sweep_once(world, None, dry_run=False, confirm="", held=frozenset())
+    assert report is not None
+    assert report.containers_removed == ["base-name"]
+    assert report.networks_removed == [network().name]
+    assert report.disconnected == [f"tcpdump from {network().name}"]
+    assert report.complete
