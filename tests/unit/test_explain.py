@@ -26,7 +26,9 @@ def said(thing: Found, *, is_there: bool) -> str:
         database.rows.clear()
     answers = judge.ask({P})
     judge.observe(answers, [LAN])
-    return "\n".join(_of(thing, [LAN] if thing.is_on(LAN) else [], (), answers, judge, 0.0))
+    return "\n".join(
+        _of(thing, [LAN] if thing.is_on(LAN) else [], (), answers, judge, 0.0, "sweep")
+    )
 
 
 def guest(name: str = LAN.name, id_: str = LAN.id, *, stays: bool = False) -> Found:

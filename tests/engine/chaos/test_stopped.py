@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import docker
+import pytest
 from private_engine import PrivateEngine
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -28,7 +29,6 @@ from tests.support.proxy import Action, FaultProxy, Request
 from tests.support.rows import Rows
 from tests.support.servers import free_port
 
-ROUNDS = 4
 SEED = 16
 IMPATIENT = """
 import sys
@@ -89,6 +89,7 @@ def metrics(address: str) -> dict[str, float]:
     }
 
 
+@pytest.mark.parametrize("rounds", [2, pytest.param(10, marks=pytest.mark.deep)])
 def test_what_goes_after_the_engine_was_stopped_is_in_every_record_once(
     api: docker.APIClient,
     engine: PrivateEngine,
@@ -96,6 +97,7 @@ def test_what_goes_after_the_engine_was_stopped_is_in_every_record_once(
     run: Run,
     proxy: FaultProxy,
     tmp_path: Path,
+    rounds: int,
 ) -> None:
     chance = random.Random(SEED)
     address = f"127.0.0.1:{free_port()}"
@@ -104,7 +106,7 @@ def test_what_goes_after_the_engine_was_stopped_is_in_every_record_once(
     listener.start()
     topologies: list[Topology] = []
     guests: list[tuple[str, str]] = []
-    for _ in range(ROUNDS):
+    for _ in range(rounds):
         rows.insert(doomed := new_id())
         topology = deploy(api, doomed)
         lan = chance.choice(list(topology.networks))
@@ -147,9 +149,9 @@ def test_what_goes_after_the_engine_was_stopped_is_in_every_record_once(
 
     eventually(is_told, "the last word on each topology is that all is gone")
     counted = metrics(address)
-    assert counted["removals_total container removed"] == 6 * ROUNDS
-    assert counted["removals_total network removed"] == 2 * ROUNDS
-    assert counted["reaps_total complete"] == counted["hint_to_gone_seconds_count"] == ROUNDS
+    assert counted["removals_total container removed"] == 6 * rounds
+    assert counted["removals_total network removed"] == 2 * rounds
+    assert counted["reaps_total complete"] == counted["hint_to_gone_seconds_count"] == rounds
     assert not {name for name in counted if name.startswith("removals_total") and "gone" in name}
     assert listener.stop() == 0
     removed = Counter(line["id"] for line in listener.logged("removed"))
@@ -158,5 +160,5 @@ def test_what_goes_after_the_engine_was_stopped_is_in_every_record_once(
     assert Counter(e["id"] for e in entries if e["kind"] != "endpoint") == Counter(ids)
     left = [(e["id"], e["network"]) for e in entries if e["kind"] == "endpoint"]
     assert sorted(left) == sorted(guests)
-    assert len(listener.logged("disconnected")) == ROUNDS
+    assert len(listener.logged("disconnected")) == rounds
     assert {id_ for id_, _ in guests} <= {container["Id"] for container in api.containers()}
