@@ -127,7 +127,7 @@ class Verdict:
     def weakest(cls, verdicts: Iterable[Self]) -> Self:
         """Of several verdicts, the one that allows the least."""
         order = (State.ALIVE, State.HELD, State.WAITING, State.ORPHAN)
-        return min(verdicts, key=lambda verdict: (order.index(verdict.state), -verdict.wait))
+        return min(verdicts, key=lambda v: (order.index(v.state), -v.wait, not v.timed))
 
 
 @dataclass(frozen=True, slots=True)

@@ -661,6 +661,14 @@ MUTANTS = (
         "DAY = 600.0\n",
         "unit/test_unproven.py::test_a_deploy_may_go_on_for_a_day_after_its_row_was_seen",
     ),
+    Mutant(
+        "observing no longer what another database was told of",
+        "an absence is observed while it has to last, for whichever database",
+        "evidence.py",
+        "-v.wait, not v.timed)",
+        "-v.wait)",
+        "unit/test_judge.py::test_an_absence_that_any_database_goes_by_has_to_be_observed_on",
+    ),
     # What others hold.
     Mutant(
         "removing what another listener holds",

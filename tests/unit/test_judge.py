@@ -102,6 +102,14 @@ def test_a_resource_known_by_its_name_alone_takes_the_weakest_evidence(court: Co
     assert unvouched.look(network()).state is State.HELD
 
 
+def test_an_absence_that_any_database_goes_by_has_to_be_observed_on(court: Court) -> None:
+    court.look(base())
+    court.pass_time(30)
+    court.judge.report(0, [TOPOLOGY], court.clock.now)
+    verdict = court.look(base())
+    assert (verdict.state, verdict.timed) == (State.ORPHAN, True)
+
+
 def test_an_id_of_a_database_that_is_replaced_is_held_though_the_other_is_vouched_for(
     court: Court,
 ) -> None:

@@ -82,7 +82,7 @@ class Listener:
         memories = state.memories if state is not None else [None] * len(world.databases)
         self.evidence = [_evidence(world, memory) for memory in memories]
         self.index = PrefixIndex()
-        self.engine = SimulatedEngine(Api(world.daemon, self.run, self.gate, world.clock_forward))
+        self.engine = SimulatedEngine(Api(world.daemon, self.run, self.gate, self._hang))
         reaper_ = Reaper(self.engine, Inline(), 4)
         self.controller = Controller(
             index=self.index,
@@ -118,6 +118,12 @@ class Listener:
         if self.dead:
             raise Killed
         self.world.interleave(what)
+        if self.dead:
+            raise Killed
+
+    def _hang(self, seconds: float) -> None:
+        """A request gets no answer for so long."""
+        self.world.pause(seconds)
         if self.dead:
             raise Killed
 

@@ -560,11 +560,11 @@ class Oracle(Watcher):
             ):
                 verdicts.append("reported")
             else:
-                lasted, _ = known.absent_for(owner, asked_at)
+                lasted, total = known.absent_for(owner, asked_at)
                 long_enough = lasted >= self._grace - LEEWAY
                 if engine_now is not None:
                     age = max(0.0, engine_now - EPOCH - thing.created)
-                    long_enough = min(age - self._grace, lasted - LOOKS_APART) >= -LEEWAY
+                    long_enough = min(age - self._grace, total - LOOKS_APART) >= -LEEWAY
                 verdicts.append("grace" if long_enough and not self._witnessed_only else "")
         return min(verdicts, key=("", "grace", "reported", "witnessed").index)
 

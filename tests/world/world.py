@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final
 
+from listener.controller import OBSERVE_EVERY
 from listener.evidence import Answer
 from listener.observer import Observer
 
@@ -89,7 +90,7 @@ class World:
         self.doubtful: set[str] = set()
         """Things of which nobody can tell any more what they inherited."""
         self._plan: list[tuple[int, Move]] = []
-        Pauses.sleep = self.clock_forward
+        Pauses.sleep = self.pause
         self.listeners = [Listener(self, "one", self.state, observer)]
 
     # Steps, and what happens inside of them.
@@ -138,6 +139,15 @@ class World:
     def clock_forward(self, seconds: float) -> None:
         """Time passes."""
         self.clock.now += seconds
+
+    def pause(self, seconds: float) -> None:
+        """A thread that reaps waits; those that screen go on meanwhile."""
+        until = self.clock() + seconds
+        while (left := until - self.clock()) > 0.0:
+            self.clock_forward(min(left, OBSERVE_EVERY))
+            for one in list(self.listeners):
+                if len(self.oracle.frames) < DEEPEST:
+                    self._guarded(one, partial(_screens, one))
 
     def answer(
         self,
@@ -348,3 +358,7 @@ class World:
 
     def _has_row(self, id_: str) -> bool:
         return any(id_ in database.rows for database in self.origins)
+
+
+def _screens(one: Listener) -> bool:
+    return one.work(one.controller.screening) is not None
