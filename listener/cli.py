@@ -255,7 +255,8 @@ def sweep_command(
     settings = _settings(config, options)
     with sweep_progress(settings.log_format) as progress:
         report = sweep(settings, prefixes=prefixes or None, confirm=confirm, observer=progress)
-    text = report.to_json() if as_json else report.to_text(_sweep_command(settings, config))
+    again = " ".join([_sweep_command(settings, config), *(f"--prefix {p}" for p in prefixes)])
+    text = report.to_json() if as_json else report.to_text(again)
     click.echo(text)
     return 0 if report.complete else 1
 

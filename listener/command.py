@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import dataclasses
 import shlex
-import shutil
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -17,6 +16,7 @@ from pathlib import Path
 import sqlalchemy as sa
 
 from listener.engine.own import own_containers
+from listener.errors import ConfigurationError
 from listener.settings import Settings, flag_of
 
 FOR_A_SERVICE = (
@@ -42,19 +42,25 @@ def sweep_command(
     """
     containers = sorted(own_containers())
     inside = environment if containers else None
-    bare = Settings.from_environment(inside or {}, config=config)
-    words = [*_variables(settings, bare), *_program(), "sweep"]
+    try:
+        bare = Settings.from_environment(inside or {}, config=config)
+    except ConfigurationError:  # what is wrong in the file was put right by other means
+        bare, config = Settings.from_environment(inside or {}), None
     if containers:
         # One that shares another's network sees the files of both.
         which = containers[0][:12] if len(containers) == 1 else "CONTAINER"
         words = ["docker", "exec", which, "topology-reaper", "sweep"]
+    else:
+        variables = [*_variables(settings, bare)]
+        words = [*(["env"] if variables else []), *variables, *_program(), "sweep"]
     if config is not None:
         words += ["--config", str(config.absolute())]
     return shlex.join([*words, *_flags(settings, bare, inside is not None)])
 
 
 def _flags(settings: Settings, bare: Settings, inside: bool) -> Iterator[str]:
-    if settings.decnet_url != bare.decnet_url and not settings.database_url:
+    given = settings.database_url or settings.database_url_file
+    if settings.decnet_url != bare.decnet_url and not given:
         yield from ("--database-url", _presentable(settings.decnet_url))
     for option in dataclasses.fields(settings):
         name, value = option.name, getattr(settings, option.name)
@@ -75,7 +81,7 @@ def _flags(settings: Settings, bare: Settings, inside: bool) -> Iterator[str]:
         elif name == "database_url_file":
             yield from (flag_of(name), str(Path(value).absolute()))
         else:
-            yield from (flag_of(name), f"{value:g}" if isinstance(value, float) else str(value))
+            yield from (flag_of(name), str(value))
 
 
 def _variables(settings: Settings, bare: Settings) -> Iterator[str]:
@@ -87,9 +93,9 @@ def _variables(settings: Settings, bare: Settings) -> Iterator[str]:
 
 
 def _program() -> list[str]:
-    if shutil.which("topology-reaper", path=PLACES):
-        return ["topology-reaper"]
     beside = Path(sys.executable).with_name("topology-reaper")
+    if str(beside.parent) in PLACES.split(":"):
+        return ["topology-reaper"]
     return [str(beside)] if beside.exists() else [sys.executable, "-m", "listener"]
 
 
@@ -100,7 +106,7 @@ def _presentable(url: str) -> str:
     except (sa.exc.ArgumentError, ValueError):
         return "***"
     if parsed.get_backend_name() == "sqlite":
-        return f"sqlite:///{Path(parsed.database or '').absolute()}"
-    secret = [name for name in parsed.query if "pass" in name.lower()]
+        parsed = parsed.set(database=str(Path(parsed.database or "").absolute()))
+    secret = [name for name in parsed.query if name.lower() in ("password", "passwd")]
     shown = parsed.update_query_dict(dict.fromkeys(secret, "***")) if secret else parsed
-    return shown.render_as_string(hide_password=True)
+    return shown.render_as_string(hide_password=True).replace("%2A%2A%2A", "***")

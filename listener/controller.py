@@ -19,7 +19,7 @@ from typing import Final, NamedTuple
 from loguru import logger
 
 from listener.errors import NoAnswer
-from listener.evidence import Memory, Verdict
+from listener.evidence import Memory, State, Verdict
 from listener.index import PrefixIndex
 from listener.judge import Judge
 from listener.naming import Resource
@@ -198,6 +198,8 @@ class Controller:
         """Something with this prefix is gone from this host."""
         if prefix in self._reconciler.late:
             self.reconciling.add(prefix, hasten=True)
+        if prefix in self._held[0]:
+            self._look_at_everything()  # so that it is said when nothing of it is left
 
     def listed(self, cause: str, seconds: float) -> None:
         """The index was filled from a full listing: a sweep begins.
@@ -368,9 +370,9 @@ class Controller:
                 for resource in self._index.resources(prefix)
                 if resource.id in screening.verdicts
             ]
-            reasons[prefix] = (
-                Verdict.weakest(verdicts).evidence if verdicts else "nothing of it is left here"
-            )
+            verdict = Verdict.weakest(verdicts) if verdicts else None
+            if verdict is None or verdict.state is not State.HELD:  # else a listing will tell
+                reasons[prefix] = verdict.evidence if verdict else "nothing of it is left here"
         if reasons:
             logger.bind(event="released", prefix=" ".join(sorted(reasons))).info(
                 "no longer held: {}", _by_reason(reasons)

@@ -54,7 +54,9 @@ def explain(settings: Settings, what: str, *, sweep_command: str | None = None) 
                 f"explain: there is no container or network {what!r} on this host; give a name,"
                 " an id, or the first 8 digits of a topology's id"
             )
-        judge = open_judge(settings, databases, peers=OtherListeners(lambda: engine.mark).ask)
+        others = OtherListeners(lambda: engine.mark)
+        stack.callback(others.close)
+        judge = open_judge(settings, databases, peers=others.ask)
         resources = [*here, *(thing.resource for thing in found if thing.resource)]
         owners = {owner for resource in resources for owner in resource.owners}
         if is_prefix:

@@ -97,8 +97,9 @@ def _sweep(
     observer: Observer,
 ) -> tuple[Report, Mapping[int, Memory]]:
     index = PrefixIndex()
-    judge = open_judge(settings, databases, peers=OtherListeners(lambda: engine.mark).ask)
-    with ThreadPoolExecutor(settings.workers, "remove") as pool:
+    others = OtherListeners(lambda: engine.mark)
+    judge = open_judge(settings, databases, peers=others.ask)
+    with closing(others), ThreadPoolExecutor(settings.workers, "remove") as pool:
         reconciler = Reconciler(
             index=index,
             judge=judge,

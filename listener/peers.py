@@ -16,6 +16,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import re
 import secrets
 import socket
 import struct
@@ -32,9 +33,9 @@ from listener.judge import Hold, Peers
 from listener.naming import PREFIX
 
 PATIENCE = 1.0
-"""Seconds until a peer that has not answered is silent, and for one that does not read."""
-STRANGER_PATIENCE = 0.01
-"""Seconds for another user that does not read."""
+"""Seconds until a peer that has not answered its first question is silent."""
+PROMPTLY = 0.2
+"""Seconds for one that has answered before, lest the answer of a database be too old by then."""
 LINGER = 60.0
 """Seconds for which the word of a peer that is gone still counts."""
 LARGEST = 16 * 1024 * 1024
@@ -43,6 +44,11 @@ PAUSE = 0.1
 """Seconds without a connection after one could not be accepted."""
 SOCKETS: Final = Path("/proc/self/net/unix")
 """The Unix sockets of this network namespace; the name of an abstract one begins with an @."""
+_LINE = re.compile(rb"\w+: \w+ \w+ ([0-9A-F]+) \w+ \w+ +(\d+) (@.*)")
+"""What is used of a line of it: the flags, the inode and the name."""
+_LISTENS = 0x10000
+"""The flag of one that takes connections; each of these has the name as well."""
+_NAME = re.compile(rb"/(\d{1,9})-\d+-[0-9a-f]{8}$")
 _CREDENTIALS = struct.Struct("3i")
 """Process, user and group of the other end of a connection."""
 
@@ -55,47 +61,84 @@ class OtherListeners:
 
     Args:
         mark: tells this engine from others; empty while that is not known.
-        ours: the name that is our own.
+        is_ours: whether a name is our own.
     """
 
-    def __init__(self, mark: Callable[[], str], ours: Callable[[], bytes] = bytes) -> None:
+    def __init__(
+        self, mark: Callable[[], str], is_ours: Callable[[bytes], bool] = lambda _: False
+    ) -> None:
         self._mark = mark
-        self._ours = ours
+        self._is_ours = is_ours
         self._lock = threading.Lock()
         self._peers: dict[bytes, _Peer] = {}
+        self._strangers: set[tuple[bytes, int]] = set()
+        self._asked_at = 0.0
+        self._found = Peers()
         self._said = ""
 
     def ask(self) -> Peers:
-        """Ask them all, and wait for a second at most, for one that is silent only once."""
+        """Ask them all; for who has to wait for another's question, its answers are good too."""
+        came_at = time.monotonic()
         with self._lock:
-            names = _names(self._mark()) - {self._ours()}
-            for name in names:
-                if name not in self._peers or not self._peers[name].is_asked:
-                    self._connect(name)
-            for name, peer in list(self._peers.items()):
-                peer.read()
-                if name not in names and peer.is_over():
-                    del self._peers[name]
-            held: dict[str, Hold] = {}
-            for peer in self._peers.values():
-                held.update(peer.held)
-            silent = sorted(str(p) for n, p in self._peers.items() if n in names and p.is_silent)
-            self._say(" and ".join(silent))
-            return Peers(held, " and ".join(silent))
+            if self._asked_at < came_at:
+                self._asked_at = time.monotonic()
+                self._found = self._ask()
+                self._say(self._found.silent)
+            return self._found
 
-    def _connect(self, name: bytes) -> None:
-        connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
-        connection.setblocking(False)
+    def close(self) -> None:
+        """Await nobody any longer."""
+        with self._lock:
+            for peer in self._peers.values():
+                peer.close()
+            self._peers.clear()
+
+    def _ask(self) -> Peers:
         try:
+            names = {n: i for n, i in _listening(self._mark()).items() if not self._is_ours(n)}
+        except OSError as error:
+            return dataclasses.replace(self._found, silent=f"{SOCKETS} ({error.strerror})")
+        self._strangers &= names.items()
+        for name, inode in names.items():
+            if (name, inode) not in self._strangers:
+                self._connect(name, inode)
+        held: dict[str, Hold] = {}
+        silent = []
+        for name, peer in list(self._peers.items()):
+            peer.read()
+            if name not in names and peer.is_over():
+                self._peers.pop(name).close()
+                continue
+            for prefix, hold in peer.held.items():
+                if prefix not in held or not hold.never_seen:  # of several the strongest
+                    held[prefix] = hold
+            if name in names and peer.is_silent:
+                silent.append(str(peer))
+        return Peers(held, " and ".join(sorted(silent)))
+
+    def _connect(self, name: bytes, inode: int) -> None:
+        """Put the question, to who is believed and is not asked already: to connect is to ask."""
+        peer = self._peers.get(name)
+        if peer is not None and peer.is_asked:
+            return
+        pid = 0
+        connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
+        try:
+            connection.setblocking(False)
             connection.connect(name)
-        except OSError:  # it has just ended, or hundreds wait there, as never do for one of ours
+            pid, is_believed = _other_end(connection)
+        except BlockingIOError:  # a crowd waits there, so it is frozen, or somebody keeps us off
+            pid, is_believed = _owner(name, inode)
+            connection.close()
+        except OSError:  # it has just ended
             connection.close()
             return
-        pid, is_believed = _other_end(connection)
         if is_believed:
-            self._peers.setdefault(name, _Peer(pid)).ask(connection)
+            peer = self._peers.setdefault(name, _Peer(pid))
+            peer.ask(connection)
         else:
             connection.close()
+            self._strangers.add((name, inode))
 
     def _say(self, silent: str) -> None:
         if silent == self._said:
@@ -130,9 +173,13 @@ class _Peer:
         return f"the listener with pid {self._pid}"
 
     def ask(self, connection: socket.socket) -> None:
-        """Put the question: to connect is to ask."""
+        """It was asked by this connection, which is closed already if it could not be reached."""
+        self._gone_at = None
+        if connection.fileno() < 0:
+            self._has_said = False
+            return
         self._connection, self._received = connection, b""
-        self._until = time.monotonic() + PATIENCE
+        self._until = time.monotonic() + (PROMPTLY if self._has_said else PATIENCE)
 
     @property
     def is_asked(self) -> bool:
@@ -152,7 +199,7 @@ class _Peer:
         return now - self._gone_at > LINGER
 
     def read(self) -> None:
-        """Take what it has said, and wait for the rest while its second lasts."""
+        """Take what it has said, and wait for the rest while its time lasts."""
         while self._connection is not None:
             self._connection.settimeout(max(0.0, self._until - time.monotonic()))
             try:
@@ -163,9 +210,14 @@ class _Peer:
                 chunk = b""
             self._received += chunk
             if not chunk or len(self._received) > LARGEST:
-                self._connection.close()
-                self._connection = None
+                self.close()
                 self._understand()
+
+    def close(self) -> None:
+        """Await no answer."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
 
     def _understand(self) -> None:
         try:
@@ -177,7 +229,7 @@ class _Peer:
                 if PREFIX.fullmatch(prefix)
             }
             self._has_said = True
-        except (ValueError, TypeError, KeyError, AttributeError):
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
             self._has_said = False  # it ended meanwhile, or has judged nothing yet
 
 
@@ -186,42 +238,57 @@ class HoldsSocket:
 
     Args:
         state: our state folder, by which an operator knows us.
-        held: what we hold by our own judgement; None before the first sweep.
+        held: what we hold by our own judgement, another object whenever that changes; None before
+            the first sweep.
     """
 
     def __init__(self, state: Path, held: Callable[[], Held | None]) -> None:
-        self.name = b""
         self._state = state
         self._held = held
-        self._own = secrets.token_hex(4)
+        self._token = secrets.token_hex(4).encode()
+        self._mark = ""
+        self._lock = threading.Lock()
         self._socket: socket.socket | None = None
+        self._closed = False
+        self._told: Held | None = None
+        self._answer = b""
+
+    def is_ours(self, name: bytes) -> bool:
+        """Whether this is one of our names."""
+        return name.endswith(self._token)
 
     def open(self, mark: str) -> None:
         """Listen, if we do not yet, for those on the engine with this mark."""
-        name = _prefix(mark) + self._own.encode()
-        if name == self.name:
-            return
-        self.close()
-        new = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
-        try:
-            new.bind(name)
-            new.listen(512)
-        except OSError as error:
-            new.close()
-            logger.bind(event="peer", error=str(error)).warning(
-                "other listeners on this engine cannot ask what is held here: {}", error
-            )
-            return
-        self.name, self._socket = name, new
+        with self._lock:
+            if self._closed or not mark or (mark == self._mark and self._socket is not None):
+                return
+            self._end()
+            new = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
+            try:
+                # A name is free again a moment after its end.
+                new.bind(_prefix(mark) + b"%d-%d-%b" % (os.getpid(), new.fileno(), self._token))
+                new.listen(512)
+            except OSError as error:
+                new.close()
+                logger.bind(event="peer", error=str(error)).warning(
+                    "other listeners on this engine cannot ask what is held here: {}", error
+                )
+                return
+            self._mark, self._socket = mark, new
         threading.Thread(target=self._serve, args=(new,), name="peers", daemon=True).start()
 
     def close(self) -> None:
-        """Stop listening."""
+        """Stop listening, for good."""
+        with self._lock:
+            self._closed = True
+            self._end()
+
+    def _end(self) -> None:
         if self._socket is not None:
             with suppress(OSError):
                 self._socket.shutdown(socket.SHUT_RDWR)
             self._socket.close()
-            self._socket, self.name = None, b""
+            self._socket = None
 
     def _serve(self, listening: socket.socket) -> None:
         while True:
@@ -234,15 +301,19 @@ class HoldsSocket:
                 continue
             defects = logger.bind(event="defect").catch(message="what is held cannot be told")
             with defects, suppress(OSError), asking:
-                asking.settimeout(PATIENCE if _other_end(asking)[1] else STRANGER_PATIENCE)
-                asking.sendall(self._answer())
+                # Whoever else does not read at once is not waited for.
+                asking.settimeout(PATIENCE if _other_end(asking)[1] else 0.0)
+                asking.sendall(self._written())
 
-    def _answer(self) -> bytes:
+    def _written(self) -> bytes:
         held = self._held()
-        told: object = None
-        if held is not None:
-            told = {prefix: dataclasses.asdict(hold) for prefix, hold in held.items()}
-        return json.dumps({"state": str(self._state), "held": told}).encode()
+        if held is not self._told or not self._answer:
+            told: object = None
+            if held is not None:
+                told = {prefix: dataclasses.asdict(hold) for prefix, hold in held.items()}
+            self._answer = json.dumps({"state": str(self._state), "held": told}).encode()
+            self._told = held
+        return self._answer
 
 
 def _prefix(mark: str) -> bytes:
@@ -250,16 +321,22 @@ def _prefix(mark: str) -> bytes:
     return b"\0topology-reaper/holds/%b/" % mark.encode()[:40]
 
 
-def _names(mark: str) -> set[bytes]:
-    """Where listeners on this engine may be."""
+def _listening(mark: str) -> dict[bytes, int]:
+    """Where listeners on this engine may be, each name with its socket's inode.
+
+    Raises:
+        OSError: nobody can tell.
+    """
     if not mark:
-        return set()
+        return {}
     begins = b"@" + _prefix(mark)[1:]
-    try:
-        words = (line.rpartition(b" ")[2] for line in SOCKETS.read_bytes().splitlines())
-    except OSError:
-        return set()
-    return {b"\0" + word[1:] for word in words if word.startswith(begins)}
+    found = {}
+    for line in SOCKETS.read_bytes().splitlines():
+        if begins in line and (entry := _LINE.fullmatch(line)) is not None:
+            flags, inode, name = entry.groups()
+            if int(flags, 16) & _LISTENS and name.startswith(begins):
+                found[b"\0" + name[1:]] = int(inode)
+    return found
 
 
 def _other_end(connection: socket.socket) -> tuple[int, bool]:
@@ -267,3 +344,21 @@ def _other_end(connection: socket.socket) -> tuple[int, bool]:
     credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
     pid, uid, _ = _CREDENTIALS.unpack(credentials)
     return pid, uid in (0, os.geteuid())
+
+
+def _owner(name: bytes, inode: int) -> tuple[int, bool]:
+    """The process that a name says to be of, and whether it is and is believed."""
+    pid = int(found[1]) if (found := _NAME.search(name)) else 0
+    process = Path(f"/proc/{pid}")
+    try:
+        if process.stat().st_uid not in (0, os.geteuid()):
+            return pid, False
+        for descriptor in (process / "fd").iterdir():
+            with suppress(FileNotFoundError):  # it was closed meanwhile
+                if str(descriptor.readlink()) == f"socket:[{inode}]":
+                    return pid, True
+    except PermissionError:  # root's, and we are not
+        return pid, True
+    except OSError:
+        pass
+    return pid, False

@@ -23,12 +23,14 @@ from types import MappingProxyType
 from typing import Protocol
 
 from listener.errors import EngineError, Gone, NoAnswer, presentable
-from listener.evidence import Memory, State, Verdict
+from listener.evidence import REPLACED, Memory, State, Verdict
 from listener.index import PrefixIndex
 from listener.judge import Answers, Judge
 from listener.naming import Resource, prefix_of
 from listener.reaper import Permit, Removal, Result
 
+REQUEST_LASTS = 600.0
+"""Seconds after which an engine that was asked to remove what stays is not expected to any more."""
 FRESH = 1.0
 """For how many seconds an answer may justify the start of a removal."""
 MOST_TOLD = 1000
@@ -109,7 +111,11 @@ class Outcome:
     @property
     def pending(self) -> bool:
         """Another look will do: a removal is under way, or an owner was corrected."""
-        return any(r.result in (Result.PENDING, Result.MISTAKEN) for r in self.removals)
+        return any(
+            r.result in (Result.PENDING, Result.MISTAKEN)
+            or (r.result is Result.FAILED and r.requested)
+            for r in self.removals
+        )
 
     @property
     def errors(self) -> list[str]:
@@ -171,7 +177,8 @@ class Reconciler:
         self._lock = threading.Lock()
         self._requests: dict[str, _Request] = {}
         self._told: deque[str] = deque(maxlen=MOST_TOLD)
-        self._unfinished: set[str] = set()
+        # By prefix, what was worked on and is not seen to have gone.
+        self._unfinished: dict[str, set[str]] = {}
 
     def screen(self, prefixes: Iterable[str] | None = None, *, listed: bool = False) -> Screening:
         """Where these prefixes stand, or all of this host's; removes nothing.
@@ -192,8 +199,9 @@ class Reconciler:
             here = self._index.owners()
             self._judge.settle(answers, resources.values(), here, listed=listed)
             reported = self._judge.still_there(answers)
+            old = self._clock() - REQUEST_LASTS
             for id_ in self._requests.keys() & verdicts.keys() if listed else ():
-                if verdicts[id_].state is not State.ORPHAN:
+                if verdicts[id_].state is not State.ORPHAN and self._requests[id_].since < old:
                     del self._requests[id_]  # it stays, so whoever removes it later is not us
         if prefixes is not None:
             by_prefix = {prefix: by_prefix.get(prefix, ()) for prefix in prefixes}
@@ -213,9 +221,11 @@ class Reconciler:
                 elif verdict.state is State.HELD and self._index.is_hearsay(resource.id):
                     hearsay = True
                 elif verdict.state is State.HELD:
-                    # Of several reasons our own, and always the same one, however they are listed.
+                    # Of several reasons our own, the strongest, and always the same one.
                     held[prefix] = min(
-                        held.get(prefix, verdict), verdict, key=lambda v: (v.elsewhere, v.evidence)
+                        held.get(prefix, verdict),
+                        verdict,
+                        key=lambda v: (v.elsewhere, v.evidence != REPLACED, v.evidence),
                     )
         return Screening(
             live=frozenset(p for p, members in by_prefix.items() if members and answers.live(p)),
@@ -280,11 +290,11 @@ class Reconciler:
         with self._lock:
             if outcome.unfinished:
                 if outcome.worked:
-                    self._unfinished.add(prefix)
+                    ids = {removal.resource.id for removal in outcome.removals}
+                    self._unfinished.setdefault(prefix, set()).update(ids)
                 return outcome
-            ended = prefix in self._unfinished
-            self._unfinished.discard(prefix)
-        return replace(outcome, ended=ended)
+            ids = self._unfinished.pop(prefix, set())
+        return replace(outcome, ended=bool(ids) and ids.isdisjoint(there))
 
     @property
     def late(self) -> frozenset[str]:
@@ -297,7 +307,7 @@ class Reconciler:
         """The prefixes with work that was not seen to end, and those that are late."""
         late = self.late
         with self._lock:
-            return late | self._unfinished
+            return late | self._unfinished.keys()
 
     def _reap_orphans(self, prefix: str) -> Outcome:
         resources = self._index.resources(prefix)

@@ -120,7 +120,7 @@ class Listener:
             database.topologies.interest = index.prefixes
         self._board = Board(sweep_command)
         self._holds_socket = HoldsSocket(self._state.path, self._board.own_holds)
-        others = OtherListeners(lambda: self._engine.mark, lambda: self._holds_socket.name)
+        self._others = OtherListeners(lambda: self._engine.mark, self._holds_socket.is_ours)
         self._dry_run = DryRun(self._engine)
         self._metrics = Metrics(self.status)
         self._log = RemovalLog()
@@ -129,7 +129,7 @@ class Listener:
             observers.insert(0, History(self._state.path))
         self._controller = Controller(
             index=index,
-            judge=open_judge(settings, self._databases, self._asking, peers=others.ask),
+            judge=open_judge(settings, self._databases, self._asking, peers=self._others.ask),
             reap=self._dry_run.reap if settings.dry_run else self._reap,
             read=self._engine.read,
             clock=time.monotonic,
@@ -205,7 +205,6 @@ class Listener:
         """
         deadline = time.monotonic() + timeout
         self._status_socket.close()
-        self._holds_socket.close()
         if self._endpoint is not None:
             self._endpoint.close()
         self._end()
@@ -215,6 +214,8 @@ class Listener:
         for thread in self._threads:
             thread.join(max(0.0, deadline - time.monotonic()))
         self._removals.shutdown(wait=False)
+        self._holds_socket.close()
+        self._others.close()
         for database in self._databases:
             database.topologies.close()
         self._remember(everything=True)

@@ -509,10 +509,14 @@ def _meaning(error: BaseException) -> str:
     return _NO_ENGINE
 
 
+_NO_ANSWERS: Mapping[int, type[EngineError]] = {502: Unanswered, 503: Unanswered, 504: TimedOut}
+"""What a proxy says that had no answer from the engine."""
+
+
 def _kind(error: BaseException, meaning: str) -> type[EngineError]:
     """Whether the engine has refused the request, or may still do what it was asked."""
     if isinstance(error, docker.errors.APIError):
-        return Refused
+        return _NO_ANSWERS.get(error.status_code or 0, Refused)
     if isinstance(error, requests.ConnectTimeout):
         return EngineError  # it was not even asked
     return {_TIMED_OUT: TimedOut, _CLOSED: Unanswered}.get(meaning, EngineError)

@@ -75,7 +75,10 @@ class Mirror:
         if resource is None:
             self._index.discard(id_)  # renamed away from a name that was its only mark
         elif known is None or known.name != resource.name:
-            self._index.put(resource, hearsay=hearsay)
+            # A listing has told already that a thing is its owners', whatever it is called now.
+            told = known is not None and known.owners == resource.owners
+            is_new = hearsay and not (told and not self._index.is_hearsay(id_))
+            self._index.put(resource, hearsay=is_new)
             for prefix in resource.prefixes:
                 self._appeared(prefix)
 

@@ -40,8 +40,8 @@ class Board(Observer):
         self._sweep_command = sweep_command
         self._lock = threading.Lock()
         self._verdicts: dict[str, Verdict] = {}
-        self._held: Mapping[str, Hold] | None = None
-        self._elsewhere: Collection[str] = ()
+        self._held: Collection[str] = ()
+        self._own: Mapping[str, Hold] | None = None
         self._token = ""
         self._reaping: Counter[str] = Counter()
         self._reaps: deque[Mapping[str, object]] = deque(maxlen=REAPS)
@@ -52,11 +52,14 @@ class Board(Observer):
         """Take in where everything stands."""
         with self._lock:
             self._verdicts = dict(screening.verdicts)
-            self._held = {
-                prefix: Hold(reason, never_seen=reason != REPLACED)
-                for prefix, reason in sorted(screening.held.items())
-            }
-            self._elsewhere, self._token = screening.elsewhere, screening.token
+            self._held, self._token = sorted(screening.held), screening.token
+            if sweep is not None or self._own is not None:  # before, there was no listing
+                own = {
+                    prefix: Hold(reason, never_seen=reason != REPLACED)
+                    for prefix, reason in screening.held.items()
+                    if prefix not in screening.elsewhere
+                }
+                self._own = own if own != self._own else self._own
             if sweep is not None:
                 self._sweeps += 1
                 self._last_sweep = {
@@ -147,7 +150,7 @@ class Board(Observer):
         """What is held on this host, less what is gone by now, as JSON can hold it."""
         there = index.prefixes()
         with self._lock:
-            prefixes = [prefix for prefix in self._held or () if prefix in there]
+            prefixes = [prefix for prefix in self._held if prefix in there]
             token = self._token if prefixes else ""
             command = f"{self._sweep_command} --confirm {token}" if token else ""
             return {"prefixes": prefixes, "token": token, "command": command}
@@ -155,9 +158,7 @@ class Board(Observer):
     def own_holds(self) -> Mapping[str, Hold] | None:
         """What is held by our own judgement, by prefix; None before the first sweep."""
         with self._lock:
-            if self._held is None:
-                return None
-            return {p: hold for p, hold in self._held.items() if p not in self._elsewhere}
+            return self._own
 
     def status(self) -> dict[str, Any]:
         """The rest, as JSON can hold it."""

@@ -112,7 +112,7 @@ def test_a_frozen_listener_delays_nothing_that_was_witnessed(
     assert exists(api, neighbour, stranger)
     frozen.signal(signal.SIGCONT)
     removed(api, stranger)
-    assert len(other.await_log("peer", count=2)) == 2
+    other.await_log("peer", count=2)
 
 
 @pytest.mark.parametrize("database_url", ["sqlite", "postgresql"], indirect=True)

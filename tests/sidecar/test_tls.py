@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 import subprocess
@@ -17,7 +16,7 @@ from private_engine import PrivateEngine
 from tests.engine.conftest import empty, gone
 from tests.sidecar.conftest import Wire
 from tests.support.decnet import deploy, new_id
-from tests.support.process import ListenerProcess, command
+from tests.support.process import ListenerProcess, call
 from tests.support.proxy import Proxy
 from tests.support.rows import Rows
 
@@ -166,9 +165,5 @@ def test_an_engine_whose_certificate_nobody_looks_at_is_warned_of(
 
 def sweep(data: Path, environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
     """Sweep, in this environment and beside the database there."""
-    return subprocess.run(
-        command("sweep", "--timeout=1", "--database-url", f"sqlite:///{data}/decnet.db"),
-        env={**os.environ, **environment},
-        capture_output=True,
-        text=True,
-    )
+    url = f"sqlite:///{data}/decnet.db"
+    return call("sweep", "--timeout=1", "--database-url", url, variables=environment)

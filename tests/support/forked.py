@@ -2,8 +2,8 @@
 
 Importing what the command is made of takes a second of a core, the driver of a database a quarter,
 and a run of the tests starts each hundreds of times. So these processes are forked from one that
-has imported it all, and has done nothing else. They are as any: with an environment, standard error
-and exit status of their own.
+has imported it all, and has done nothing else. They are as any: with an environment, a user,
+standard error and exit status of their own.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from pathlib import Path
 from subprocess import TimeoutExpired
 
 CONTEXT = multiprocessing.get_context("forkserver")
-CONTEXT.set_forkserver_preload(["listener.cli", "psycopg", "pymysql", "tests.support.rows"])
+CONTEXT.set_forkserver_preload(["tests.support.preloaded"])
 
 
 class Forked:
@@ -29,6 +29,7 @@ class Forked:
         arguments: of the command.
         environment: of the process.
         prints: what it prints is to be read.
+        user: the uid and gid that it runs as, instead of ours.
 
     Attributes:
         stdout: what it prints; None if nobody reads that.
@@ -36,7 +37,12 @@ class Forked:
     """
 
     def __init__(
-        self, arguments: Sequence[str], environment: Mapping[str, str], *, prints: bool = False
+        self,
+        arguments: Sequence[str],
+        environment: Mapping[str, str],
+        *,
+        prints: bool = False,
+        user: tuple[int, int] | None = None,
     ) -> None:
         self.stderr, err = _pipe()
         self.stdout: TextIOWrapper | None = None
@@ -45,7 +51,7 @@ class Forked:
             self.stdout, out = _pipe()
         folder = str(Path.cwd())
         self._process = CONTEXT.Process(
-            target=_run, args=(arguments, dict(environment), folder, out, err), daemon=True
+            target=_run, args=(arguments, dict(environment), folder, out, err, user), daemon=True
         )
         self._process.start()
         for end in filter(None, (out, err)):
@@ -94,6 +100,7 @@ def _run(
     folder: str,
     out: Connection | None,
     err: Connection,
+    user: tuple[int, int] | None,
 ) -> None:
     from listener.__main__ import main
 
@@ -104,5 +111,9 @@ def _run(
         if end is not None:
             os.dup2(end.fileno(), descriptor)
             end.close()
+    if user is not None:
+        os.setgroups([])
+        os.setgid(user[1])
+        os.setuid(user[0])
     sys.argv = ["topology-reaper", *arguments]
     main()

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from typing import Any, Self
@@ -43,9 +43,17 @@ def command(*arguments: str) -> list[str]:
     return [sys.executable, "-m", "listener", *arguments]
 
 
-def call(*arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run a one-shot command to its end."""
-    process = Forked(arguments, environment(), prints=True)
+def call(
+    *arguments: str, variables: Mapping[str, str] | None = None, user: tuple[int, int] | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Run a one-shot command to its end.
+
+    Args:
+        arguments: of the command.
+        variables: in its environment.
+        user: the uid and gid that it runs as, instead of ours.
+    """
+    process = Forked(arguments, {**environment(), **(variables or {})}, prints=True, user=user)
     assert process.stdout is not None
     with ThreadPoolExecutor(1) as pool, process.stdout, process.stderr:
         said = pool.submit(process.stderr.read)

@@ -83,7 +83,10 @@ def test_what_another_holds_is_told_to_nobody_as_our_own() -> None:
     board = Board()
     assert board.own_holds() is None, "nothing was judged yet"
     held = {P: "for a reason of ours", Q: "another holds it"}
-    board.screened(Screening(frozenset(), {}, {}, held, "token", frozenset([Q])), None)
+    screening = Screening(frozenset(), {}, {}, held, "token", frozenset([Q]))
+    board.screened(screening, None)
+    assert board.own_holds() is None, "nor was anything listed"
+    board.screened(screening, Sweep("start-up", 0.1))
     assert board.own_holds() == {P: Hold("for a reason of ours", never_seen=True)}
 
 

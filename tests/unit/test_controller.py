@@ -159,7 +159,7 @@ def test_what_is_no_longer_held_is_said_with_the_reason(log: list[Record]) -> No
     assert held["extra"]["prefix"] == f"{P} {Q}"
     host.database.rows.add(TOPOLOGY)
     host.index.discard("other")
-    host.controller.hinted(0)
+    host.controller.vanished(Q)
     host.settle(1.0)
     (over,) = events(log, "released")
     assert over["extra"]["prefix"] == f"{P} {Q}"

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -15,12 +16,25 @@ import pytest
 from listener import peers
 from listener.judge import Hold, Peers
 from listener.peers import HoldsSocket, OtherListeners
-from tests.support.process import eventually
+from tests.support.process import PATIENCE, eventually
 from tests.world.parts import P, Q
 
 WHY = Hold("the table was replaced", never_seen=False)
 
 Serve = Callable[[Mapping[str, Hold] | None], HoldsSocket]
+
+
+@pytest.fixture(autouse=True)
+def _patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever answers has time for it, whatever else this machine does."""
+    monkeypatch.setattr(peers, "PATIENCE", PATIENCE)
+    monkeypatch.setattr(peers, "PROMPTLY", PATIENCE)
+
+
+@pytest.fixture
+def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody is waited for."""
+    monkeypatch.setattr(peers, "PATIENCE", 0.0)
 
 
 @pytest.fixture
@@ -54,8 +68,8 @@ def others(mark: str) -> OtherListeners:
 def frozen(mark: str) -> Iterator[socket.socket]:
     """A peer that takes the question and does not answer, as one that is stopped does."""
     with socket.socket(socket.AF_UNIX) as listening:
-        listening.bind(peers._prefix(mark) + b"frozen")
-        listening.listen()
+        listening.bind(peers._prefix(mark) + b"%d-1-0badcafe" % os.getpid())
+        listening.listen(0)
         yield listening
 
 
@@ -75,7 +89,7 @@ def test_what_another_holds_is_told_with_its_pid_and_state_folder(
 
 def test_nobody_hears_of_itself_or_of_those_on_another_engine(serve: Serve, mark: str) -> None:
     ours = serve({P: WHY})
-    assert OtherListeners(lambda: mark, lambda: ours.name).ask() == Peers()
+    assert OtherListeners(lambda: mark, ours.is_ours).ask() == Peers()
     assert OtherListeners(lambda: "another").ask() == Peers()
     assert OtherListeners(lambda: "").ask() == Peers()
 
@@ -85,6 +99,7 @@ def test_one_that_has_judged_nothing_yet_is_silent(serve: Serve, others: OtherLi
     assert others.ask() == Peers({}, f"the listener with pid {os.getpid()}")
 
 
+@pytest.mark.usefixtures("at_once")
 def test_a_silent_one_is_named_and_its_answer_is_taken_when_it_comes(
     frozen: socket.socket, others: OtherListeners
 ) -> None:
@@ -101,20 +116,64 @@ def test_a_silent_one_is_named_and_its_answer_is_taken_when_it_comes(
     eventually(lambda: P in others.ask().holds, "it is heard")
 
 
+@pytest.mark.usefixtures("at_once")
 @pytest.mark.parametrize(
     "said",
     [b"", b"{", b"[]", b'{"state": "", "held": []}', b'{"state": "", "held": {"%b": {}}}'],
 )
 def test_an_answer_that_cannot_be_understood_is_none(
-    frozen: socket.socket, others: OtherListeners, said: bytes, monkeypatch: pytest.MonkeyPatch
+    frozen: socket.socket, others: OtherListeners, said: bytes
 ) -> None:
-    monkeypatch.setattr(peers, "PATIENCE", 0.0)
     assert others.ask().silent
     connection, _ = frozen.accept()
     with connection:
         connection.sendall(said.replace(b"%b", P.encode()))
     found = others.ask()
     assert (found.holds, bool(found.silent)) == ({}, True)
+
+
+def crowd(name: bytes, stack: ExitStack) -> None:
+    """Fill the queue of whoever listens at this name."""
+    while True:
+        one = stack.enter_context(socket.socket(socket.AF_UNIX))
+        one.setblocking(False)
+        try:
+            one.connect(name)
+        except BlockingIOError:
+            return
+
+
+@pytest.mark.usefixtures("frozen")
+def test_who_has_so_many_waiting_that_it_cannot_be_asked_is_silent(
+    others: OtherListeners, mark: str
+) -> None:
+    (name,) = peers._listening(mark)
+    with ExitStack() as stack, socket.socket(socket.AF_UNIX) as forged:
+        # Our parent does not listen there, whatever the name says.
+        forged.bind(peers._prefix(mark) + b"%d-1-0badcafe" % os.getppid())
+        forged.listen(0)
+        crowd(name, stack)
+        crowd(forged.getsockname(), stack)
+        assert others.ask() == Peers({}, f"the listener with pid {os.getpid()}")
+    others.close()
+
+
+def test_where_nobody_can_tell_who_listens_all_may_be_silent(
+    serve: Serve, others: OtherListeners, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    serve({P: WHY})
+    held = others.ask().holds
+    monkeypatch.setattr(peers, "SOCKETS", tmp_path / "none")
+    found = others.ask()
+    assert (found.holds, bool(found.silent)) == (held, True)
+
+
+def test_of_two_who_hold_the_same_the_stronger_reason_counts(
+    serve: Serve, others: OtherListeners
+) -> None:
+    for never_seen in (True, False, True):
+        serve({P: Hold("because", never_seen=never_seen)})
+    assert not others.ask().holds[P].never_seen
 
 
 def test_what_one_held_that_is_gone_is_held_for_a_while(
@@ -131,12 +190,14 @@ def test_what_one_held_that_is_gone_is_held_for_a_while(
 AS_NOBODY = """
 import os, sys
 from pathlib import Path
+from listener import peers
 from listener.judge import Hold
 from listener.peers import HoldsSocket, OtherListeners
 os.setresuid(65534, 65534, 65534)
 mark = sys.argv[1]
 one = HoldsSocket(Path("/of/nobody"), lambda: {"cccccccc": Hold("because", never_seen=False)})
 one.open(mark)
+peers.PATIENCE = 60.0
 print(*sorted(OtherListeners(lambda: mark).ask().holds), flush=True)
 sys.stdin.read()
 """
@@ -157,7 +218,7 @@ def test_only_root_and_the_same_user_are_believed(
         assert stranger.stdin is not None
         assert stranger.stdout is not None
         assert stranger.stdout.readline() == f"{P} cccccccc\n", "root's word, and its own"
-        assert len(peers._names(mark)) == 2
+        assert len(peers._listening(mark)) == 2
         found = others.ask()
         assert (list(found.holds), found.silent) == ([P], "")
         stranger.stdin.close()

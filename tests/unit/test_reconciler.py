@@ -13,7 +13,7 @@ from listener.index import PrefixIndex
 from listener.judge import Judge
 from listener.naming import Resource
 from listener.reaper import ATTEMPTS, Permit, Reaper, Removal, Result
-from listener.reconciler import FRESH, Outcome, Reconciler, Screening
+from listener.reconciler import FRESH, REQUEST_LASTS, Outcome, Reconciler, Screening
 from tests.world.client import SimulatedEngine
 from tests.world.database import Database
 from tests.world.engine import Api, Clock, Daemon
@@ -481,10 +481,13 @@ def test_what_goes_right_after_a_refusal_was_removed_by_somebody_else(world: Wor
     assert world.results(world.reconciler.reconcile(P)) == {"base": Result.GONE}
 
 
-def test_what_a_later_list_shows_alive_is_not_ours_when_it_goes(world: World) -> None:
+def test_what_stays_for_long_is_not_ours_when_it_goes(world: World) -> None:
     late(world, base(), service())
     world.database.rows.add(TOPOLOGY)
     vanish(world, "service")
+    world.reconciler.screen(listed=True)
+    assert len(world.reconciler._requests) == 2, "the engine may still come to it"
+    world.pass_time(REQUEST_LASTS + 1)
     world.reconciler.screen(listed=True)
     assert world.reconciler.late == {P}
     vanish(world, "base")

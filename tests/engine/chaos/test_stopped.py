@@ -148,6 +148,8 @@ def test_what_goes_after_the_engine_was_stopped_is_in_every_record_once(
         return all(reap["hint_to_gone_ms"] is not None for reap in latest.values())
 
     eventually(is_told, "the last word on each topology is that all is gone")
+    complete = "reaps_total complete"
+    eventually(lambda: metrics(address).get(complete, 0) >= rounds, "and is counted")
     counted = metrics(address)
     assert counted["removals_total container removed"] == 6 * rounds
     assert counted["removals_total network removed"] == 2 * rounds

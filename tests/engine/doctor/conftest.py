@@ -22,7 +22,6 @@ from tests.servers.conftest import SECRET, Side
 from tests.support.process import call
 from tests.support.rows import Rows
 from tests.support.servers import PrivateMariaDB
-from tests.support.user import call_as
 
 OWNER, GROUP = 27017, 27018
 """The uid and gid that own a SQLite file, and the gid that may use the engine's socket."""
@@ -92,7 +91,7 @@ def diagnose(settings: Mapping[str, Any], *, user: int = 0, group: int = 0) -> D
     arguments = ["doctor", "--json"]
     for name, value in settings.items():
         arguments += [flag_of(name), str(value)]
-    done = call_as(user, *arguments, group=group) if user else call(*arguments)
+    done = call(*arguments, user=(user, group or user) if user else None)
     assert done.stderr == ""
     sections: dict[str, list[Finding]] = {}
     for check in json.loads(done.stdout)["checks"]:
