@@ -92,7 +92,7 @@ def diagnose(settings: Mapping[str, Any], *, user: int = 0, group: int = 0) -> D
     for name, value in settings.items():
         arguments += [flag_of(name), str(value)]
     done = call(*arguments, user=(user, group or user) if user else None)
-    assert done.stderr == ""
+    assert done.stderr == "", done.stderr[-900:]
     sections: dict[str, list[Finding]] = {}
     for check in json.loads(done.stdout)["checks"]:
         found = sections.setdefault(check.pop("subject"), [])
