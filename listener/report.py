@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from listener.evidence import LOOKS_APART, Verdict
 from listener.naming import Kind
 from listener.reaper import Removal, Result
 from listener.reconciler import Screening
@@ -48,11 +49,7 @@ class Report:
             {"prefix": prefix, "reason": reason, "token": screening.token}
             for prefix, reason in screening.held.items()
         ] + [
-            {
-                "prefix": prefix,
-                "reason": f"{verdict.evidence}, {verdict.wait:.0f} s more",
-                "token": "",
-            }
+            {"prefix": prefix, "reason": _waits(verdict), "token": ""}
             for prefix, verdict in screening.waiting.items()
             if prefix not in screening.held
         ]
@@ -107,3 +104,9 @@ class Report:
         lines += [f"error: {error}" for error in self.errors]
         lines.append(f"done in {self.duration_ms:.0f} ms")
         return "\n".join(lines)
+
+
+def _waits(verdict: Verdict) -> str:
+    """Why it waits, and where that is known for how long."""
+    long = verdict.wait > LOOKS_APART
+    return f"{verdict.evidence}, {verdict.wait:.0f} s more" if long else verdict.evidence
