@@ -178,7 +178,9 @@ class Daemon:
         return True
 
     def delete(self, thing: Thing, caller: object = None) -> None:
-        """A removal happens."""
+        """A removal happens; what the engine is at already is whose request that was."""
+        if isinstance(thing, Container) and thing.removing and thing.removed_by is not None:
+            caller = thing.removed_by
         kind = "container" if isinstance(thing, Container) else "network"
         attributes = {"name": thing.name}
         if isinstance(thing, Container):
@@ -207,7 +209,7 @@ class Daemon:
         """What is being removed goes."""
         going = [container for container in self.containers.values() if container.removing]
         for container in going:
-            self.delete(container, container.removed_by)
+            self.delete(container)
         return bool(going)
 
     def cut_streams(self) -> bool:
@@ -455,6 +457,7 @@ class Api:
                 raise refusal(409)
             if fault in ("unfinished", "stopped"):
                 thing.removing, thing.removed_by = True, self._caller
+                self.daemon.watcher.unanswered(self._caller, thing)
                 if fault == "stopped":
                     self._give_up()
                 return

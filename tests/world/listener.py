@@ -131,6 +131,12 @@ class Listener:
         """A question to a database."""
         return self.world.answer(self.run, database, prefixes, self.gate, self._generations)
 
+    def knows(self, number: int) -> bool:
+        """Whether its last answer was from the table that is there: else it believes no report."""
+        table, evidence = self.world.databases[number], self.evidence[number]
+        generation = table.generation - self._generations[number]
+        return (evidence.identity, evidence._generation) == (table.identity, generation)
+
     def _listed(self, cause: str, seconds: float) -> None:
         self.docker_up = True
         self.world.oracle.listed(self.run)

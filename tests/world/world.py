@@ -226,7 +226,8 @@ class World:
         if hint is not None:
             self.oracle.reported(one.run, number, hint)
             fading = {row[:8] for row in self.databases[number].fading}
-            if fading and not (one.docker_up and fading <= one.index.prefixes()):
+            heard = one.docker_up and fading <= one.index.prefixes() and one.knows(number)
+            if fading and not heard:
                 one.deaf[number] = True  # a sweep has to find it
         elif not self.databases[number].fading:
             one.deaf[number] = False
