@@ -36,6 +36,8 @@ PATIENCE = 1.0
 """Seconds until a peer that has not answered its first question is silent."""
 PROMPTLY = 0.2
 """Seconds for one that has answered before, lest the answer of a database be too old by then."""
+SAID_AFTER = 5.0
+"""Seconds of silence that are worth a word; one that starts is silent for a moment too."""
 LINGER = 60.0
 """Seconds for which the word of a peer that is gone still counts."""
 LARGEST = 16 * 1024 * 1024
@@ -74,7 +76,8 @@ class OtherListeners:
         self._strangers: set[tuple[bytes, int]] = set()
         self._asked_at = 0.0
         self._found = Peers()
-        self._said = ""
+        self._silent_since: float | None = None
+        self._said = False
 
     def ask(self) -> Peers:
         """Ask them all; for who has to wait for another's question, its answers are good too."""
@@ -141,16 +144,20 @@ class OtherListeners:
             self._strangers.add((name, inode))
 
     def _say(self, silent: str) -> None:
-        if silent == self._said:
-            return
-        self._said = silent
-        if silent:
+        now = time.monotonic()
+        if not silent:
+            self._silent_since = None
+        elif self._silent_since is None:
+            self._silent_since = now
+        lasts = self._silent_since is not None and now - self._silent_since >= SAID_AFTER
+        if lasts and not self._said:
             logger.bind(event="peer").warning(
                 "{} does not say what it holds; until it does, what was never witnessed stays",
                 silent,
             )
-        else:
+        elif self._said and not silent:
             logger.bind(event="peer").info("every other listener says what it holds")
+        self._said = bool(silent) and (self._said or lasts)
 
 
 class _Peer:

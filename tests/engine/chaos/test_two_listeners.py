@@ -23,11 +23,12 @@ NO_SWEEP = ("--sweep-interval", "100000")
 
 
 def alarming(listener: ListenerProcess) -> list[dict[str, Any]]:
-    """What an operator would be worried by; not that the other one is at a removal already."""
+    """What an operator would be worried by; not that the other one is at something, or is slow."""
     return [
         line
         for line in listener.lines
         if line.get("level") not in ("DEBUG", "INFO")
+        and line.get("event") != "peer"
         and not (line.get("event") == "pending" and "already in progress" in line["error"])
     ]
 
