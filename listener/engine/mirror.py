@@ -7,7 +7,6 @@ apply an event that a listing shows already, or one twice.
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -35,7 +34,6 @@ class Mirror:
         self._index = index
         self._appeared = appeared
         self._vanished = vanished
-        self._listed_at = -math.inf
 
     def list(self, resources: Iterable[Resource], at: float) -> None:
         """Take in a full listing.
@@ -45,7 +43,6 @@ class Mirror:
             at: the engine's time before it, in seconds since the epoch.
         """
         self._index.replace(resources, at=at)
-        self._listed_at = at
 
     def apply(self, line: bytes) -> None:
         """Take in one event, in the engine's JSON.
@@ -69,15 +66,9 @@ class Mirror:
             known = self._index.discard(id_)
             for prefix in known.prefixes if known is not None else ():
                 self._vanished(prefix)
-        elif not (event.get("Action") == "create" and self._is_past(id_, event.get("time"))):
+        else:
             resource = _resource(event, id_, name, attributes)
             self._put(id_, resource, hearsay=naming.may_inherit(attributes))
-
-    def _is_past(self, id_: str, second: object) -> bool:
-        """Whether a replayed event is about what was gone when everything was listed after it."""
-        ended = naming.born_by(second)
-        is_older = ended is not None and ended <= self._listed_at
-        return is_older and self._index.get(id_) is None
 
     def _put(self, id_: str, resource: Resource | None, *, hearsay: bool) -> None:
         known = self._index.get(id_)

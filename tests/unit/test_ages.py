@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import pytest
@@ -50,19 +49,3 @@ def test_an_event_at_no_time_that_can_be_tells_of_its_object_all_the_same(
     resource = index.get("1")
     assert resource is not None
     assert resource.created == created
-
-
-def test_what_was_gone_when_everything_was_listed_is_not_brought_back_by_a_replay() -> None:
-    def created(id_: str, second: int) -> bytes:
-        attributes = {"name": f"decnet_t_{P}_{id_}", "decnet.topology.id": topology()}
-        actor = {"ID": id_, "Attributes": attributes}
-        event = {"Type": "container", "Action": "create", "Actor": actor, "time": second}
-        return json.dumps(event).encode()
-
-    index, appeared = PrefixIndex(), set[str]()
-    mirror = Mirror(index, appeared.add)
-    mirror.list([], at=1_700_000_010.0)
-    mirror.apply(created("gone", 1_700_000_009))
-    assert (len(index), appeared) == (0, set())
-    mirror.apply(created("new", 1_700_000_010))  # in the second of the listing it may be either
-    assert (len(index), appeared) == (1, {P})
