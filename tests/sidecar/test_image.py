@@ -73,15 +73,20 @@ def test_it_does_its_work_beside_a_sqlite_file_whose_owner_can_still_write(
     assert {path.stat().st_uid for path in data.iterdir()} == {OWNER}
 
 
+def release(engine: PrivateEngine, listener: Sidecar) -> None:
+    """Start it, and paste the command that it logs for what it holds."""
+    listener.start()
+    (line,) = listener.await_log("held")
+    paste(command_in(line["message"]), f"DOCKER_HOST={engine.host}")
+
+
 def test_the_logged_command_releases_what_is_held_from_outside_the_container(
     engine: PrivateEngine, api: sdk.APIClient, sidecar: MakeSidecar, data: Path, rows: Rows
 ) -> None:
     assert rows  # and none in them, so nothing vouches for the database
     held = plant(api, new_id())
     listener = sidecar(*beside(data), *through(engine.socket))
-    listener.start()
-    (line,) = listener.await_log("held")
-    paste(command_in(line["message"]), f"DOCKER_HOST={engine.host}")
+    release(engine, listener)
     assert not exists(api, held)
 
 
@@ -97,9 +102,7 @@ def test_the_logged_command_needs_no_password_where_the_container_has_it(
     held = plant(api, new_id())
     url = f"--env=REAPER_DATABASE_URL={remote_url}"
     listener = sidecar(f"--group-add={GROUP}", url, *through(engine.socket))
-    listener.start()
-    (line,) = listener.await_log("held")
-    paste(command_in(line["message"]), f"DOCKER_HOST={engine.host}")
+    release(engine, listener)
     assert not exists(api, held)
 
 
