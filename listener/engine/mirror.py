@@ -44,31 +44,27 @@ class Mirror:
         """
         self._index.replace(resources, at=at)
 
-    def apply(self, line: bytes) -> None:
-        """Take in one event, in the engine's JSON.
+    def apply(self, *lines: bytes) -> None:
+        """Take in events that came together, each in the engine's JSON.
+
+        Of what they end with the destruction of, nothing else is taken in: a replay begins before
+        the listing, and what came and went in between must not seem to be there for a moment.
 
         Raises:
-            EngineError: it is none.
+            EngineError: one of them is no event; none was taken in.
         """
-        if not line.strip():
-            return
-        try:
-            event = json.loads(line)
-            id_, attributes = event["Actor"]["ID"], event["Actor"]["Attributes"] or {}
-            name = str(attributes.get("name", ""))
-            if not isinstance(id_, str):
-                raise TypeError(id_)
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-            raise EngineError("the event stream brought something that is no event") from error
-        if event.get("Type") not in tuple(Kind):
-            return  # an image's event, for one, has the labels of the image
-        if event.get("Action") == "destroy":
-            known = self._index.discard(id_)
-            for prefix in known.prefixes if known is not None else ():
-                self._vanished(prefix)
-        else:
-            resource = _resource(event, id_, name, attributes)
-            self._put(id_, resource, hearsay=naming.may_inherit(attributes))
+        events = [_event(line) for line in lines if line.strip()]
+        # An image's event, for one, has the labels of the image.
+        ours = [told for told in events if told[0].get("Type") in tuple(Kind)]
+        gone = {id_ for event, id_, *_ in ours if event.get("Action") == "destroy"}
+        for event, id_, name, attributes in ours:
+            if event.get("Action") == "destroy":
+                known = self._index.discard(id_)
+                for prefix in known.prefixes if known is not None else ():
+                    self._vanished(prefix)
+            elif id_ not in gone:
+                resource = _resource(event, id_, name, attributes)
+                self._put(id_, resource, hearsay=naming.may_inherit(attributes))
 
     def _put(self, id_: str, resource: Resource | None, *, hearsay: bool) -> None:
         known = self._index.get(id_)
@@ -81,6 +77,19 @@ class Mirror:
             self._index.put(resource, hearsay=is_new)
             for prefix in resource.prefixes:
                 self._appeared(prefix)
+
+
+def _event(line: bytes) -> tuple[Mapping[str, Any], str, str, Mapping[str, object]]:
+    """An event, with the id, the name and the attributes of its object."""
+    try:
+        event = json.loads(line)
+        id_, attributes = event["Actor"]["ID"], event["Actor"]["Attributes"] or {}
+        name = str(attributes.get("name", ""))
+        if not isinstance(id_, str):
+            raise TypeError(id_)
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise EngineError("the event stream brought something that is no event") from error
+    return event, id_, name, attributes
 
 
 def _resource(

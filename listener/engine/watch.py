@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from queue import SimpleQueue
 from typing import Final
@@ -115,13 +115,12 @@ class Watch:
         """
         rest = b""
         try:
-            while (item := self._inbox.get()) is not END:
+            for item in _joined(self._inbox):
                 with self._busy:
                     if isinstance(item, bytes):
                         self._alive()
                         *lines, rest = (rest + item).split(b"\n")
-                        for line in lines:
-                            self._mirror.apply(line)
+                        self._mirror.apply(*lines)
                     elif isinstance(item, _Relist):
                         self._cause = item.cause
                         self._list()
@@ -153,3 +152,17 @@ class Watch:
         resources = self._engine.resources()
         self._mirror.list(resources, self._connected_at)
         self._listed(self._cause, time.monotonic() - began)
+
+
+def _joined(inbox: SimpleQueue[bytes | _Marker]) -> Iterator[bytes | _Marker]:
+    """What comes into the inbox until its end, with the bytes that wait there in one piece."""
+    item: bytes | _Marker | None = None
+    while item is not END:
+        item, chunks = inbox.get(), []
+        while isinstance(item, bytes):
+            chunks.append(item)
+            item = None if inbox.empty() else inbox.get()  # nobody else takes from it
+        if chunks:
+            yield b"".join(chunks)
+        if item is not None and item is not END:
+            yield item

@@ -122,7 +122,7 @@ def test_health_checks_are_filtered_by_the_engine(
     watch, _ = watching(proxy)
     watch.connect()
     lines: list[bytes] = []
-    monkeypatch.setattr(watch._mirror, "apply", lines.append)
+    monkeypatch.setattr(watch._mirror, "apply", lambda *told: lines.extend(told))
     with following(watch):
         id_ = api.create_container("busybox", ["sleep", "99"], healthcheck=check)["Id"]
         api.start(id_)

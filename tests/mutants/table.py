@@ -82,12 +82,20 @@ MUTANTS = (
             self._list()
             import json
             listed, apply = self._engine.now(), self._mirror.apply
-            self._mirror.apply = lambda event: (
-                apply(event) if json.loads(event)["time"] >= listed else None
+            self._mirror.apply = lambda *events: apply(
+                *(event for event in events if json.loads(event)["time"] >= listed)
             )
         except BaseException:
 """,
         "engine/test_overlap.py::test_what_happened_right_before_the_subscription_is_replayed",
+    ),
+    Mutant(
+        "replaying one event after the other",
+        "what is gone is never said to be there",
+        "engine/mirror.py",
+        "            elif id_ not in gone:\n",
+        "            else:\n",
+        "unit/test_watch.py::test_what_came_and_went_before_the_replay_was_never_there",
     ),
     Mutant(
         "subscribing from now on only",
