@@ -34,6 +34,7 @@ class Mirror:
         self._index = index
         self._appeared = appeared
         self._vanished = vanished
+        self._listed_at = 0.0
 
     def list(self, resources: Iterable[Resource], at: float) -> None:
         """Take in a full listing.
@@ -43,12 +44,14 @@ class Mirror:
             at: the engine's time before it, in seconds since the epoch.
         """
         self._index.replace(resources, at=at)
+        self._listed_at = at
 
     def apply(self, *lines: bytes) -> None:
         """Take in events that came together, each in the engine's JSON.
 
-        Of what they end with the destruction of, nothing else is taken in: a replay begins before
-        the listing, and what came and went in between must not seem to be there for a moment.
+        A replay begins before the listing, and what came and went in between must not seem to be
+        there for a moment. So a creation from before the listing, of what that does not show, is
+        passed over, and so is all that came together with the destruction of its object.
 
         Raises:
             EngineError: one of them is no event; none was taken in.
@@ -62,9 +65,19 @@ class Mirror:
                 known = self._index.discard(id_)
                 for prefix in known.prefixes if known is not None else ():
                     self._vanished(prefix)
-            elif id_ not in gone:
+            elif id_ not in gone and not self._is_over(event, id_):
                 resource = _resource(event, id_, name, attributes)
                 self._put(id_, resource, hearsay=naming.may_inherit(attributes))
+
+    def _is_over(self, event: Mapping[str, Any], id_: str) -> bool:
+        """Whether it tells of the creation of what the listing, which came later, does not show."""
+        second = event.get("time")  # both are cut to whole seconds
+        return (
+            event.get("Action") == "create"
+            and isinstance(second, int | float)
+            and second < self._listed_at
+            and self._index.get(id_) is None
+        )
 
     def _put(self, id_: str, resource: Resource | None, *, hearsay: bool) -> None:
         known = self._index.get(id_)

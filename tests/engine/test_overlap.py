@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import docker
 
 from listener.engine.client import Engine
@@ -14,20 +16,24 @@ from .test_watch import following, lan, names, watching
 def test_what_happened_right_before_the_subscription_is_replayed(
     api: docker.APIClient, proxy: FaultProxy
 ) -> None:
-    def list_none(request: Request) -> Action | None:
-        return answer(200, "[]") if request.path.split("?")[0].endswith("/networks") else None
+    name, after = lan(), lan()
+    id_ = api.create_network(name)["Id"]
+    before = json.dumps(api.networks())
+
+    def list_as_before(request: Request) -> Action | None:
+        is_list = request.path.split("?")[0].endswith("/networks")
+        return answer(200, before) if is_list else None
 
     clock = Engine(proxy.host)
-    before, after = lan(), lan()
-    api.create_network(before)
-    made = clock.now()
+    api.remove_network(id_)
+    removed = clock.now()
     # It tells whole seconds: two on, and only what looks into the past can find it.
-    eventually(lambda: clock.now() >= made + 2, "two seconds later")
-    proxy.hook = list_none  # what the list would show must come from the replay
+    eventually(lambda: clock.now() >= removed + 2, "two seconds later")
+    proxy.hook = list_as_before  # what the list would no longer show must come from the replay
     watch, index = watching(proxy)
     watch.connect()
-    assert not names(index)
+    assert names(index) >= {name}
     api.create_network(after)
     with following(watch):
         eventually(lambda: after in names(index), "what happened last is known")
-        assert before in names(index)
+        assert name not in names(index)

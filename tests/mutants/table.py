@@ -93,9 +93,17 @@ MUTANTS = (
         "replaying one event after the other",
         "what is gone is never said to be there",
         "engine/mirror.py",
-        "            elif id_ not in gone:\n",
-        "            else:\n",
-        "unit/test_watch.py::test_what_came_and_went_before_the_replay_was_never_there",
+        "id_ not in gone and ",
+        "",
+        "unit/test_watch.py::test_what_came_and_went_within_the_replay_was_never_there",
+    ),
+    Mutant(
+        "taking in what was over before the listing",
+        "what is gone is never said to be there",
+        "engine/mirror.py",
+        " and not self._is_over(event, id_)",
+        "",
+        "unit/test_watch.py::test_what_was_gone_before_the_listing_was_never_there",
     ),
     Mutant(
         "subscribing from now on only",
@@ -488,13 +496,13 @@ MUTANTS = (
         "evidence.py",
         """\
         if self._replaced:
-            return Verdict(State.HELD, "the table is not the one that was there before")
+            return Verdict(State.HELD, REPLACED)
 """,
         """\
         if self.reports.cover(owner, answer.at):
             return Verdict(State.ORPHAN, "its deletion was reported")
         if self._replaced:
-            return Verdict(State.HELD, "the table is not the one that was there before")
+            return Verdict(State.HELD, REPLACED)
 """,
         "unit/test_evidence.py::test_a_report_releases_nothing_that_is_held",
     ),
@@ -881,7 +889,7 @@ MUTANTS = (
         "not counting the end of what was unfinished",
         "the last word on a topology is not that something is still there",
         "reconciler.py",
-        "        return replace(outcome, ended=ended)\n",
+        "        return replace(outcome, ended=bool(ids) and ids.isdisjoint(there))\n",
         "        return outcome\n",
         "unit/test_board.py::test_the_last_word_on_a_topology_is_not_that_something_is_still_there",
     ),

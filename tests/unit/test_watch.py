@@ -16,9 +16,14 @@ from tests.support.process import PATIENCE
 P = "1a2b3c4d"
 
 
-def event(action: str, id_: str) -> bytes:
+NOW = 1_700_000_000
+"""The second of the listing."""
+
+
+def event(action: str, id_: str, time: int = NOW) -> bytes:
     actor = {"ID": id_, "Attributes": {"name": f"decnet_t_{P}_{id_}"}}
-    return json.dumps({"Type": "container", "Action": action, "Actor": actor}).encode() + b"\n"
+    told = {"Type": "container", "Action": action, "Actor": actor, "time": time}
+    return json.dumps(told).encode() + b"\n"
 
 
 class Past:
@@ -34,7 +39,7 @@ class Past:
         pass
 
     def now(self) -> float:
-        return 1_700_000_000.0
+        return float(NOW)
 
     def events(self, *_: float) -> Past:
         return self
@@ -51,11 +56,21 @@ class Past:
         pass
 
 
-def test_what_came_and_went_before_the_replay_was_never_there() -> None:
+def watched(*told: bytes) -> tuple[list[str], list[str]]:
+    """The ids that are there after this replay, and the prefixes that something appeared under."""
     index, appeared = PrefixIndex(), list[str]()
-    engine = Past(event("create", "gone"), event("create", "here"), event("destroy", "gone"))
-    watch = Watch(cast("Engine", engine), index, appeared=appeared.append, listed=lambda *_: None)
+    engine = cast("Engine", Past(*told))
+    watch = Watch(engine, index, appeared=appeared.append, listed=lambda *_: None)
     watch.connect()
     watch.follow()
-    assert appeared == [P]
-    assert [resource.id for resource in index.resources(P)] == ["here"]
+    return [resource.id for resource in index.resources(P)], appeared
+
+
+def test_what_came_and_went_within_the_replay_was_never_there() -> None:
+    told = event("create", "gone"), event("create", "here"), event("destroy", "gone")
+    assert watched(*told) == (["here"], [P])
+
+
+def test_what_was_gone_before_the_listing_was_never_there() -> None:
+    # Its destruction comes later than all that is there so far.
+    assert watched(event("create", "gone", NOW - 1), event("create", "here")) == (["here"], [P])
