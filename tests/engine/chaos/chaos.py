@@ -81,6 +81,8 @@ class World(AbstractContextManager["World"]):
         seed: int,
     ) -> None:
         self.counts = Counter({"live resources lost": 0, "orphans left": 0})
+        self._unproven: set[str] = set()
+        """The prefixes that the listener held when it was stopped last."""
         self.faults: Counter[str] = Counter()
         self._chance = random.Random(seed)
         self._engine = engine
@@ -145,7 +147,6 @@ class World(AbstractContextManager["World"]):
         traffic, listener = self._traffic[0], self._listener
         traffic.deploy(new_id())
         left = self._truth.rows
-        unproven = listener.unproven()
         listener.forget()
         for id_ in left:
             traffic.delete(id_)
@@ -153,7 +154,7 @@ class World(AbstractContextManager["World"]):
         listener.begin(NO_SWEEPS)
         listener.start()
         (held,) = listener.process.await_log("held")
-        wrong = set(held["prefix"].split()) ^ ({id_[:8] for id_ in left} | unproven)
+        wrong = set(held["prefix"].split()) ^ ({id_[:8] for id_ in left} | self._unproven)
         assert not wrong, f"{wrong} held, or not held, beside {sorted(left)}: {held['message']}"
         self.counts["topologies held, as they had to be"] += len(left)
         sweep = (
@@ -201,6 +202,7 @@ class World(AbstractContextManager["World"]):
             one.result()
         self._traffic[0].act_calmly()
         self._await_the_end_of_orphans(max(fault.patience for fault in hand))
+        self._unproven = self._listener.unproven()
         self._listener.stop()
         self._assert_nothing_lost()
         assert not self._listener.surprises()
