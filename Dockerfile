@@ -37,7 +37,7 @@ VOLUME /var/lib/topology-reaper
 ENV PATH=/opt/topology-reaper/bin:${PATH} REAPER_STATE_DIR=/var/lib/topology-reaper
 USER 65534:65534
 HEALTHCHECK --interval=10s --timeout=10s --start-period=60s --retries=2 \
-    CMD ["/opt/topology-reaper/bin/python", "-m", "listener.telemetry.probe"]
+    CMD ["/opt/topology-reaper/bin/python", "-m", "listener.telemetry.healthcheck"]
 # PID 1 loses every signal that it does not handle yet. One that is blocked waits instead, so that a
 # stop in the very first moments is not lost; the command itself lifts that again.
 ENTRYPOINT ["env", "--block-signal=TERM", "topology-reaper"]

@@ -45,6 +45,7 @@ steady: $(VENV)/ready  ## make test N times, every second time on a busy machine
 lint: $(VENV)/ready
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports --no-logo --no-cache
 
 types: $(VENV)/ready
 	$(BIN)/mypy -p listener -p tests

@@ -16,10 +16,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from listener.core.report import Report
     from listener.errors import ConfigurationError, EngineError, NoAnswer, ReaperError
-    from listener.oneshot import sweep
-    from listener.report import Report
-    from listener.service import Listener
+    from listener.runtime.daemon import Listener
+    from listener.runtime.sweep import sweep
     from listener.settings import Settings
 
 __all__ = [
@@ -35,10 +35,10 @@ __all__ = [
 
 _MODULES = dict.fromkeys(("ConfigurationError", "EngineError", "NoAnswer", "ReaperError"), "errors")
 _MODULES |= {
-    "Listener": "service",
-    "Report": "report",
+    "Listener": "runtime.daemon",
+    "Report": "core.report",
     "Settings": "settings",
-    "sweep": "oneshot",
+    "sweep": "runtime.sweep",
 }
 
 

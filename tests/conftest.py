@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 from xdist.scheduler import LoadFileScheduling
 
-from listener.database.urls import open_topologies
+from listener.databases.urls import open_topologies
 from tests.support.rows import Rows
 from tests.support.servers import FOREIGN, PrivateMariaDB, PrivatePostgres
 from tests.support.shared import Owner, ready_database, shared_server

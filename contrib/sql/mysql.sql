@@ -1,1 +1,1 @@
-../../listener/database/sql/mysql.sql
+../../listener/databases/mysql/rights.sql

@@ -1,1 +1,1 @@
-../../listener/database/sql/postgresql-install.sql
+../../listener/databases/postgres/install.sql

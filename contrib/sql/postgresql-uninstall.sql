@@ -1,1 +1,1 @@
-../../listener/database/sql/postgresql-uninstall.sql
+../../listener/databases/postgres/uninstall.sql

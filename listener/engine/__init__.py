@@ -1,1 +1,1 @@
-"""The Docker side: the engine's API, and the watch that keeps the index."""
+"""The Docker Engine: requests, and the event stream that keeps the inventory in step with it."""

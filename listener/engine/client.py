@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from email.utils import parsedate_to_datetime
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import docker
 import docker.errors
@@ -27,10 +27,10 @@ import requests
 import urllib3
 from docker.utils import convert_filters
 
-from listener import naming
+from listener.core import ownership as naming
+from listener.core.ownership import Labels
+from listener.core.resources import Endpoint, Kind, Resource, Subnet
 from listener.errors import EngineError, Gone, InProgress, InUse, Refused, TimedOut, Unanswered
-from listener.naming import Kind, Labels, Resource
-from listener.reaper import Endpoint
 
 REQUEST_TIMEOUT = 10
 """Seconds after which a request is given up; a list of 500 containers takes 0.07 s. The engine goes
@@ -367,18 +367,6 @@ class Found:
     def is_on(self, network: Resource) -> bool:
         """Whether it is a container on this network."""
         return _is_on(self.networks, network)
-
-
-class Subnet(NamedTuple):
-    """The part of the address pools that a network has."""
-
-    network: str
-    """The network's id."""
-    name: str
-    address: str
-    """Such as ``172.17.0.0/16``."""
-    prefix: str | None
-    """Of the topology that the network belongs to; None for any other."""
 
 
 class EventStream:

@@ -10,10 +10,10 @@ import json
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from listener import naming
+from listener.control.inventory import PrefixIndex
+from listener.core import ownership as naming
+from listener.core.resources import Kind, Resource
 from listener.errors import EngineError
-from listener.index import PrefixIndex
-from listener.naming import Kind, Resource
 
 
 class Mirror:

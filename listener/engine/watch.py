@@ -24,10 +24,10 @@ from typing import Final
 
 from loguru import logger
 
+from listener.control.inventory import PrefixIndex
 from listener.engine.client import QUIET, Engine, EventStream
 from listener.engine.mirror import Mirror
 from listener.errors import EngineError
-from listener.index import PrefixIndex
 
 OVERLAP = 5.0
 """Seconds of the past to replay; more than one, for the engine tells its time in whole seconds."""
@@ -59,7 +59,7 @@ class Watch:
         appeared: called with each prefix that a container or network has just appeared under.
         vanished: called with each prefix of what was destroyed.
         listed: called after the index was replaced by a listing, with its cause as
-            :class:`~listener.observer.Sweep` has it, and the seconds that it took.
+            :class:`~listener.control.observer.Sweep` has it, and the seconds that it took.
         alive: called when the stream has brought something.
         quiet: seconds of silence after which the stream is opened anew.
         busy: entered for each piece of work.

@@ -1,1 +1,1 @@
-"""What others can see of the work."""
+"""What a listener shows of itself: log lines, metrics, the status and where it can be read."""

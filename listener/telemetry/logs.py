@@ -15,10 +15,9 @@ from typing import TYPE_CHECKING
 
 from loguru import logger
 
-from listener.naming import Resource
-from listener.observer import Observer, Reconciled
-from listener.reaper import Removal, Result
-from listener.reconciler import Outcome
+from listener.control.observer import Observer, Reconciled
+from listener.core.outcome import Outcome, Removal, Result
+from listener.core.resources import Resource
 
 if TYPE_CHECKING:
     from loguru import Logger, Message

@@ -18,10 +18,9 @@ import prometheus_client as prometheus
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from listener.naming import Kind
-from listener.observer import Observer, Reconciled, Sweep
-from listener.reaper import Result
-from listener.reconciler import Screening
+from listener.control.observer import Observer, Reconciled, Sweep
+from listener.core.outcome import Result, Screening
+from listener.core.resources import Kind
 
 CONTENT_TYPE = prometheus.CONTENT_TYPE_LATEST
 _PREFIX = "topology_reaper"

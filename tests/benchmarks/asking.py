@@ -10,9 +10,9 @@ import time
 from collections.abc import Mapping
 from contextlib import ExitStack, closing
 
-from listener.database.topologies import Topologies
-from listener.database.urls import open_topologies
-from listener.naming import prefix_of
+from listener.core.resources import prefix_of
+from listener.databases.base import Topologies
+from listener.databases.urls import open_topologies
 from tests.benchmarks.figures import Figure, Measured, Row
 from tests.benchmarks.samples import ratios, turns
 from tests.benchmarks.stage import FEEDS, Stage

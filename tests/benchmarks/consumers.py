@@ -12,11 +12,11 @@ import time
 
 import docker
 
-from listener.controller import Lane
+from listener.control.controller import Lane
+from listener.control.inventory import PrefixIndex
+from listener.core.resources import prefix_of
 from listener.engine.client import EVENT_FILTERS, Engine
 from listener.engine.watch import Watch
-from listener.index import PrefixIndex
-from listener.naming import prefix_of
 
 LAST = "ffffffff-ffff-4fff-bfff-ffffffffffff"
 """The topology that comes last, and stays."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import sys
 
-from listener.database.urls import open_topologies
+from listener.databases.urls import open_topologies
 from tests.support.follower import Follower
 
 

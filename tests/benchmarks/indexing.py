@@ -8,8 +8,8 @@ import time
 import tracemalloc
 from collections.abc import Mapping
 
+from listener.control.inventory import PrefixIndex
 from listener.engine.mirror import Mirror
-from listener.index import PrefixIndex
 from tests.benchmarks.figures import Figure, Measured, Row
 from tests.benchmarks.lives import Lives
 from tests.benchmarks.samples import ratios, turns

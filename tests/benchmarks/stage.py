@@ -21,7 +21,7 @@ from typing import Any, TypeVar
 import docker
 from private_engine import PrivateEngine
 
-from listener.telemetry.probe import read_status
+from listener.telemetry.healthcheck import read_status
 from tests.benchmarks.observer import Observer
 from tests.conftest import make_table
 from tests.support.decnet import Topology, deploy, new_id

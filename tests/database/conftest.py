@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from listener.database.feeds import Feed
-from listener.database.sqlite import SqliteTopologies
+from listener.databases.feed import Feed
+from listener.databases.sqlite.table import SqliteTopologies
 from tests.support.follower import PATIENCE, Follower
 from tests.support.rows import Rows
 

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import pytest
 from loguru import logger
 
-from listener.database.feeds import Hint
-from listener.database.feeds.choice import PushOrPoll
-from listener.database.feeds.poll import PollFeed
+from listener.databases.fallback import PushOrPoll
+from listener.databases.feed import Hint
+from listener.databases.poll import PollFeed
 from listener.errors import ConfigurationError, NoAnswer, PushUnavailable
 
 if TYPE_CHECKING:

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from listener.database.feeds import Feed
-from listener.database.sqlite import SqliteTopologies, create
-from listener.evidence import Evidence
+from listener.core.evidence import Evidence
+from listener.databases.feed import Feed
+from listener.databases.sqlite.table import SqliteTopologies, create
 from tests.support.decnet import new_id
 from tests.support.follower import Follower
 

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from listener.database.feeds.poll import PollFeed
+from listener.databases.poll import PollFeed
 
 
 class CountedStop(threading.Event):

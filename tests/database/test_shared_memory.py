@@ -16,8 +16,8 @@ from pathlib import Path
 import pytest
 from debian_packages import ensure
 
-from listener.database import wal
-from listener.database.sqlite import SqliteTopologies, create
+from listener.databases.sqlite import wal
+from listener.databases.sqlite.table import SqliteTopologies, create
 from listener.errors import NoAnswer
 from tests.support.decnet import new_id
 from tests.support.rows import Rows

@@ -12,10 +12,10 @@ from pathlib import Path
 import inotify_simple
 import pytest
 
-from listener.database.feeds import Feed
-from listener.database.feeds import sqlite as feeds
-from listener.database.feeds.sqlite import SqliteFeed
-from listener.database.sqlite import SqliteTopologies, create
+from listener.databases.feed import Feed
+from listener.databases.sqlite import feed as feeds
+from listener.databases.sqlite.feed import SqliteFeed
+from listener.databases.sqlite.table import SqliteTopologies, create
 from listener.errors import NoAnswer
 from tests.support.decnet import new_id
 from tests.support.follower import PATIENCE, Follower
@@ -168,7 +168,7 @@ def test_rows_that_are_not_seen_any_more_are_no_deletions(
     monkeypatch: pytest.MonkeyPatch,
     change: Callable[[Rows], None],
 ) -> None:
-    monkeypatch.setattr("listener.database.sqlite.MOST_COMPARED", 5)
+    monkeypatch.setattr("listener.databases.sqlite.table.MOST_COMPARED", 5)
     rows.insert(OURS, new_id())
     follower = follow(SqliteFeed(database, SOON))
     change(rows)

@@ -19,9 +19,9 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from listener.database.feeds.sqlite import SqliteFeed
-from listener.database.sqlite import SqliteTopologies, create
-from listener.database.topologies import BATCH, rows_with, table
+from listener.databases.base import BATCH, rows_with, table
+from listener.databases.sqlite.feed import SqliteFeed
+from listener.databases.sqlite.table import SqliteTopologies, create
 from listener.errors import ConfigurationError, NoAnswer
 from tests.support.decnet import new_id
 from tests.support.follower import Follower
@@ -273,8 +273,8 @@ def test_a_file_that_is_mounted_without_its_folder_is_no_answer(path: Path, link
     asked = path.with_name("link.db") if link else path
     if link:
         asked.symlink_to(path)
-    ask = "import pathlib, sys; from listener.database.sqlite import SqliteTopologies as Table"
-    ask += "; print(Table(pathlib.Path(sys.argv[1])).ask([]))"
+    ask = "import pathlib, sys; from listener.databases.sqlite.table import SqliteTopologies as T"
+    ask += "; print(T(pathlib.Path(sys.argv[1])).ask([]))"
     mounted = 'mount --bind "$0" "$0" && exec "$@"'
     done = subprocess.run(
         ["unshare", "--mount", "sh", "-c", mounted, path, sys.executable, "-c", ask, asked],
@@ -305,7 +305,7 @@ def test_a_database_that_is_not_decnets_is_no_answer(
 def test_a_database_that_stays_locked_is_no_answer(
     open_rows: MakeRows, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("listener.database.sqlite.BUSY_TIMEOUT", 0.01)
+    monkeypatch.setattr("listener.databases.sqlite.table.BUSY_TIMEOUT", 0.01)
     writer = open_rows(path)
     writer.execute("PRAGMA journal_mode = DELETE")
     writer.create_table()

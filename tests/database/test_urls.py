@@ -12,10 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from listener.database.mysql import MysqlTopologies
-from listener.database.postgres import PostgresTopologies
-from listener.database.sqlite import SqliteTopologies
-from listener.database.urls import open_topologies
+from listener.databases.mysql.table import MysqlTopologies
+from listener.databases.postgres.table import PostgresTopologies
+from listener.databases.sqlite.table import SqliteTopologies
+from listener.databases.urls import open_topologies
 from listener.errors import ConfigurationError, NoAnswer
 
 SECRETS = ("s3cret", "alice", "db.internal", "topsecretname")

@@ -10,10 +10,9 @@ from dataclasses import dataclass, field
 import pytest
 from loguru import logger
 
-from listener.evidence import State, Verdict
-from listener.naming import Kind, Resource, Stage
-from listener.reaper import Endpoint, Removal, Result
-from listener.reconciler import Outcome
+from listener.core.evidence import State, Verdict
+from listener.core.outcome import Outcome, Removal, Result
+from listener.core.resources import Endpoint, Kind, Resource, Stage
 from listener.telemetry.logs import RemovalLog
 
 from .pages import TREE, Page

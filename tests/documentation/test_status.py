@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from listener.service import Listener
+from listener.runtime.daemon import Listener
 from listener.settings import Settings
-from listener.telemetry.board import Board
+from listener.telemetry.status import Board
 from tests.world.host import Host
 from tests.world.parts import TOPOLOGY, service
 

@@ -18,8 +18,8 @@ import pytest
 from private_engine import PrivateEngine
 
 from listener import Settings
+from listener.cli.explain import explain
 from listener.errors import ConfigurationError
-from listener.explain import explain
 from tests.engine.conftest import Run, exists, gone
 from tests.support.decnet import Topology, deploy, new_id
 from tests.support.process import ListenerProcess, eventually

@@ -12,7 +12,7 @@ from typing import Any
 import docker
 from private_engine import PrivateEngine
 
-from listener.telemetry.probe import read_status
+from listener.telemetry.healthcheck import read_status
 from tests.engine.conftest import Run, exists, gone
 from tests.engine.push.conftest import plant
 from tests.support.decnet import deploy, new_id

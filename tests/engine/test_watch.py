@@ -10,10 +10,10 @@ from typing import Any
 import docker
 import pytest
 
+from listener.control.inventory import PrefixIndex
+from listener.core.resources import Resource
 from listener.engine.client import Engine
 from listener.engine.watch import Watch
-from listener.index import PrefixIndex
-from listener.naming import Resource
 from tests.support.decnet import new_id
 from tests.support.process import PATIENCE, eventually
 from tests.support.proxy import Action, FaultProxy, Request, stall

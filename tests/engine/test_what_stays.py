@@ -9,7 +9,7 @@ from typing import Any
 import docker
 from private_engine import PrivateEngine
 
-from listener.explain import explain
+from listener.cli.explain import explain
 from listener.settings import Settings
 from tests.engine.conftest import Run, gone
 from tests.engine.push.conftest import plant, removed

@@ -35,7 +35,7 @@ MUTANTS = (
     Mutant(
         "asking before listing",
         "the answer comes after the resource was known",
-        "reconciler.py",
+        "control/reconciler.py",
         """\
         resources = self._index.resources(prefix)
         if not resources:
@@ -117,7 +117,7 @@ MUTANTS = (
     Mutant(
         "substring matching",
         "what is not DECNET's is never removed",
-        "naming.py",
+        "core/ownership.py",
         """\
         _NAME.fullmatch(name),
     ):
@@ -131,7 +131,7 @@ MUTANTS = (
     Mutant(
         "substring matching of networks",
         "what is not DECNET's is never removed",
-        "naming.py",
+        "core/ownership.py",
         "    found = _NAME.fullmatch(name)\n",
         "    found = _NAME.search(name)\n",
         "unit/test_naming.py::test_a_name_counts_only_when_it_matches_in_full",
@@ -139,7 +139,7 @@ MUTANTS = (
     Mutant(
         "ignoring the label",
         "a container lives and dies with the full id that its label names",
-        "naming.py",
+        "core/ownership.py",
         "    if (topology_id := labels.get(ID_LABEL)) is not None:\n",
         "    if (topology_id := None) is not None:\n",
         "unit/test_naming.py::"
@@ -148,7 +148,7 @@ MUTANTS = (
     Mutant(
         "counting an inherited label",
         "what an analyst starts from a topology's image stays",
-        "naming.py",
+        "core/ownership.py",
         """\
     own = _own(labels, image_labels) if image_labels else labels
     owners = _owners(name, own)
@@ -163,7 +163,7 @@ MUTANTS = (
     Mutant(
         "counting labels whose image is gone",
         "a label that may be inherited is no reason to remove anything",
-        "naming.py",
+        "core/ownership.py",
         "    if _protected(labels) or (image_labels is LOST and not _owners(name, {})):\n",
         "    if _protected(labels):\n",
         "unit/test_naming.py::"
@@ -172,7 +172,7 @@ MUTANTS = (
     Mutant(
         "taking a name's word",
         "what is known by its name only is read again by id right before it is removed",
-        "reaper.py",
+        "control/reaper.py",
         "        if again or not resource.settled:\n",
         "        if False:\n",
         "unit/test_reaper.py::test_what_has_other_owners_than_it_seemed_to_have_is_not_removed",
@@ -180,7 +180,7 @@ MUTANTS = (
     Mutant(
         "removing what is protected",
         "what carries topology-reaper.protect=true is never touched",
-        "naming.py",
+        "core/ownership.py",
         '    return labels.get(PROTECT_LABEL) == "true"\n',
         "    return False\n",
         "unit/test_naming.py::"
@@ -189,7 +189,7 @@ MUTANTS = (
     Mutant(
         "removing what is cluster-wide",
         "an overlay network is never ours",
-        "naming.py",
+        "core/ownership.py",
         'if found is None or driver != "bridge" or scope != "local" or',
         "if found is None or",
         "unit/test_naming.py::test_a_network_that_is_no_local_bridge_is_never_ours",
@@ -212,7 +212,7 @@ MUTANTS = (
     Mutant(
         "disconnecting a DECNET endpoint",
         "a network that something of DECNET's is on is left alone",
-        "reaper.py",
+        "control/reaper.py",
         "            if endpoint.ours:\n",
         "            if False:\n",
         "unit/test_reaper.py::test_an_endpoint_with_decnets_marks_is_never_disconnected",
@@ -221,7 +221,7 @@ MUTANTS = (
     Mutant(
         "trying a removal on what may exist",
         "doctor asks to remove only what the engine does not know",
-        "doctor/engine.py",
+        "cli/doctor/engine.py",
         "        if silent or call.unless in refused:\n",
         "        if silent:\n",
         "engine/doctor/test_engine.py::test_nothing_is_tried_on_an_id_that_may_exist",
@@ -229,7 +229,7 @@ MUTANTS = (
     Mutant(
         "leaving files beside a database that was only looked at",
         "doctor changes no file",
-        "database/sqlite.py",
+        "databases/sqlite/table.py",
         "if self.traceless and self._at_rest()",
         "if False",
         "engine/doctor/test_healthy.py::test_all_is_well_and_stays_as_it_is",
@@ -238,7 +238,7 @@ MUTANTS = (
     Mutant(
         "trusting an error as empty",
         "an error is no answer",
-        "database/sqlite.py",
+        "databases/sqlite/table.py",
         """\
             raise self.no_answer(error, aspect) from error
         self.check_file()
@@ -251,7 +251,7 @@ MUTANTS = (
     Mutant(
         "reading where no memory is shared",
         "SQLite through FUSE is no answer in WAL mode",
-        "database/sqlite.py",
+        "databases/sqlite/table.py",
         "        if kind := self._kinds[file]:\n",
         "        if kind := '':\n",
         "database/test_shared_memory.py"
@@ -260,7 +260,7 @@ MUTANTS = (
     Mutant(
         "trusting -shm alone",
         "a reader that does not share memory with the writer is not current",
-        "database/wal.py",
+        "databases/sqlite/wal.py",
         "    return _unseen_now(shm, wal)\n",
         "    return False\n",
         "database/test_shared_memory.py"
@@ -269,7 +269,7 @@ MUTANTS = (
     Mutant(
         "answering from pages read before",
         "a reader that does not share memory with the writer is not current",
-        "database/sqlite.py",
+        "databases/sqlite/table.py",
         '"PRAGMA shrink_memory"',
         '"SELECT 1"',
         "database/test_shared_memory.py"
@@ -278,7 +278,7 @@ MUTANTS = (
     Mutant(
         "reporting what an older file lacks",
         "only what was deleted is reported",
-        "database/sqlite.py",
+        "databases/sqlite/table.py",
         " or self.earliest < earlier.latest",
         "",
         "database/test_overwritten_file.py"
@@ -287,7 +287,7 @@ MUTANTS = (
     Mutant(
         "reporting the rows of a table that was made again",
         "only what was deleted is reported",
-        "database/sqlite.py",
+        "databases/sqlite/table.py",
         "self.table != earlier.table or ",
         "",
         "database/test_sqlite_feed.py::test_rows_that_are_not_seen_any_more_are_no_deletions",
@@ -295,7 +295,7 @@ MUTANTS = (
     Mutant(
         "trusting a file without what was written last",
         "an error is no answer",
-        "database/sqlite.py",
+        "databases/sqlite/table.py",
         "        if found.mounted:\n",
         "        if False:\n",
         "database/test_topologies.py::test_a_file_that_is_mounted_without_its_folder_is_no_answer",
@@ -303,7 +303,7 @@ MUTANTS = (
     Mutant(
         "trusting a server's error as empty",
         "an error is no answer",
-        "database/server.py",
+        "databases/server.py",
         """\
             # The latter two where a parameter of the URL makes the driver return something odd.
             raise self.no_answer(error, "table") from error
@@ -316,7 +316,7 @@ MUTANTS = (
     Mutant(
         "trusting a standby",
         "a replica's answer is no answer",
-        "database/server.py",
+        "databases/server.py",
         "                if looked.replica and not self._allow_replica:\n",
         "                if False:\n",
         "servers/test_changed_servers.py::"
@@ -325,7 +325,7 @@ MUTANTS = (
     Mutant(
         "trusting a MariaDB replica that may be written to",
         "whoever has a source may be behind it",
-        "database/origin.py",
+        "databases/mysql/origin.py",
         "_replica_of(_sources(connection), in",
         "_replica_of(_sources(connection)[:0], in",
         "servers/test_currency_mysql.py::test_a_replica_that_may_be_written_to_may_be_behind_until_it_is_promoted",
@@ -333,7 +333,7 @@ MUTANTS = (
     Mutant(
         "taking sources that are not shown for none",
         "an account that cannot see proves nothing",
-        "database/origin.py",
+        "databases/mysql/origin.py",
         "    if not may_be:\n",
         "    if True:\n",
         "servers/test_currency_mysql.py::test_a_server_that_never_was_a_replica_is_current_until_it_is_given_a_source",
@@ -341,7 +341,7 @@ MUTANTS = (
     Mutant(
         "reading what a Galera node has applied so far",
         "each question sees what was committed before it, on any node of a cluster",
-        "database/origin.py",
+        "databases/mysql/origin.py",
         "SET SESSION wsrep_sync_wait = 1, ",
         "SET SESSION ",
         "servers/test_currency_mysql.py::test_a_node_of_a_cluster_waits_for_the_others_and_says_nothing_when_cut_off",
@@ -349,7 +349,7 @@ MUTANTS = (
     Mutant(
         "trusting a table with hidden rows",
         "under row-level security there is no answer",
-        "database/postgres.py",
+        "databases/postgres/table.py",
         "        if hidden:\n",
         "        if False:\n",
         "servers/test_answers.py::test_active_row_level_security_is_no_answer",
@@ -357,7 +357,7 @@ MUTANTS = (
     Mutant(
         "trusting the copy of a table",
         "a table that a subscription fills is behind",
-        "database/postgres.py",
+        "databases/postgres/table.py",
         "    if subscriptions:\n",
         "    if False:\n",
         "servers/test_currency_postgres.py::test_a_table_that_a_subscription_fills_is_behind_until_it_is_dropped",
@@ -365,7 +365,7 @@ MUTANTS = (
     Mutant(
         "trying one pair of digits",
         "a column whose order hides rows is no answer",
-        "database/server.py",
+        "databases/server.py",
         "        if found != PROBES:\n",
         "        if not found:\n",
         "servers/test_order.py::test_a_column_that_hides_a_living_topology_is_no_answer",
@@ -373,7 +373,7 @@ MUTANTS = (
     Mutant(
         "asking in a snapshot",
         "each question sees what was committed before it",
-        "database/server.py",
+        "databases/server.py",
         'isolation_level="READ COMMITTED"',
         'isolation_level="REPEATABLE READ"',
         "servers/test_changed_servers.py::test_no_default_of_the_account_or_server_makes_a_snapshot",
@@ -381,7 +381,7 @@ MUTANTS = (
     Mutant(
         "believing a file that was swapped meanwhile",
         "the answer is that of the file that was asked",
-        "database/sqlite.py",
+        "databases/sqlite/table.py",
         """\
             raise self.no_answer(error, aspect) from error
         self.check_file()
@@ -394,7 +394,7 @@ MUTANTS = (
     Mutant(
         "the wrong range bound",
         "no collation hides a row",
-        "database/topologies.py",
+        "databases/base.py",
         '    following = f"{int(prefix, 16) + 1:0{PREFIX_LENGTH}x}"\n',
         "    following = prefix[:-1] + chr(ord(prefix[-1]) + 1)\n",
         "servers/test_answers.py::test_a_prefix_ending_in_any_digit_is_judged_rightly",
@@ -402,7 +402,7 @@ MUTANTS = (
     Mutant(
         "counting a row as absent once it is torn down",
         "a row of any status is life",
-        "database/topologies.py",
+        "databases/base.py",
         "    return sa.select(id_).where(sa.or_(sa.false(), *ranges))\n",
         """\
     alive = sa.column("status") != "torn_down"
@@ -413,7 +413,7 @@ MUTANTS = (
     Mutant(
         "wanting a row in every database",
         "with several databases a row in any of them is life",
-        "judge.py",
+        "core/judge.py",
         "        return any(answer.live(owner) for answer in self.each)\n",
         "        return all(answer.live(owner) for answer in self.each)\n",
         "unit/test_judge.py::test_an_id_goes_by_the_database_that_had_it_whatever_the_other_knows",
@@ -421,7 +421,7 @@ MUTANTS = (
     Mutant(
         "asking about one of its owners only",
         "a resource is alive while any of its owners is",
-        "judge.py",
+        "core/judge.py",
         "        if any(answers.live(owner) for owner in resource.owners):\n",
         "        if answers.live(resource.owners[0]):\n",
         "unit/test_reconciler.py::test_the_question_is_about_every_owner_of_every_resource",
@@ -430,7 +430,7 @@ MUTANTS = (
     Mutant(
         "reusing an old answer",
         "an answer is fresh for one second",
-        "reconciler.py",
+        "control/reconciler.py",
         "                if fresh or self._clock() - asked_at >= FRESH:\n",
         "                if fresh:\n",
         "unit/test_reconciler.py::test_an_answer_justifies_a_removal_for_one_second",
@@ -438,7 +438,7 @@ MUTANTS = (
     Mutant(
         "taking an answer that was long on its way",
         "an answer is fresh for one second",
-        "reconciler.py",
+        "control/reconciler.py",
         """\
                     asked_at = answers.at
                     if self._clock() - asked_at >= FRESH:
@@ -452,7 +452,7 @@ MUTANTS = (
     Mutant(
         "trying again without asking again",
         "every retry asks the database first",
-        "reaper.py",
+        "control/reaper.py",
         "fresh=again or is_network",
         "fresh=is_network",
         "unit/test_reconciler.py::test_each_retry_and_each_network_asks_again",
@@ -460,7 +460,7 @@ MUTANTS = (
     Mutant(
         "not asking again after a disconnect",
         "a network's removal is judged when it starts",
-        "reaper.py",
+        "control/reaper.py",
         """\
             if not permit(resource, fresh=False):
                 return Removal(resource, Result.SPARED)
@@ -477,7 +477,7 @@ MUTANTS = (
     Mutant(
         "reaping in the grace",
         "an unwitnessed absence counts when it lasted for the grace",
-        "evidence.py",
+        "core/evidence.py",
         "        if left > 0:\n",
         "        if False:\n",
         "unit/test_evidence.py::test_an_unwitnessed_row_waits_for_the_grace_and_not_longer",
@@ -485,7 +485,7 @@ MUTANTS = (
     Mutant(
         "believing who was never vouched for",
         "a database that never owned anything on this host proves nothing",
-        "evidence.py",
+        "core/evidence.py",
         "        if not self._vouched:\n",
         "        if False:\n",
         "unit/test_evidence.py::test_a_database_that_never_owned_anything_here_is_not_believed",
@@ -493,7 +493,7 @@ MUTANTS = (
     Mutant(
         "taking a notification as evidence",
         "a report, which anybody can forge, releases nothing that is held",
-        "evidence.py",
+        "core/evidence.py",
         """\
         if self._replaced:
             return Verdict(State.HELD, REPLACED)
@@ -509,7 +509,7 @@ MUTANTS = (
     Mutant(
         "trusting a foreign ledger",
         "the ledger is bound to its database",
-        "ledger.py",
+        "runtime/state/ledger.py",
         '        if content["database"] != self._database:\n',
         "        if False:\n",
         "unit/test_ledger.py::test_the_ledger_of_another_database_is_never_believed",
@@ -517,7 +517,7 @@ MUTANTS = (
     Mutant(
         "keeping the ledger of another incarnation",
         "what was seen in another table was not seen in this one",
-        "evidence.py",
+        "core/evidence.py",
         "        self._witnessed.clear()\n",
         "",
         "unit/test_judge.py::test_a_table_that_was_replaced_between_two_runs_is_noticed",
@@ -525,7 +525,7 @@ MUTANTS = (
     Mutant(
         "getting over a restore too early",
         "after a change of the table what was not listed since is held",
-        "evidence.py",
+        "core/evidence.py",
         "not (self._listed_since and gone <= self._witnessed.keys())",
         "not (gone <= self._witnessed.keys())",
         "unit/test_judge.py::"
@@ -534,7 +534,7 @@ MUTANTS = (
     Mutant(
         "not telling a table from the one made after it",
         "the identity changes with the table's incarnation",
-        "database/postgres.py",
+        "databases/postgres/table.py",
         """table {oid} collation {collation}\"""",
         """collation {collation}\"""",
         "servers/test_answers.py::test_a_table_that_was_made_again_is_another",
@@ -542,7 +542,7 @@ MUTANTS = (
     Mutant(
         "not noticing an older state of the same table",
         "the ledger is bound to what it was learned from",
-        "evidence.py",
+        "core/evidence.py",
         " or answer.position < self._least_position:",
         ":",
         "unit/test_replaced.py::test_an_older_state_than_an_earlier_run_knew_is_another_table",
@@ -550,7 +550,7 @@ MUTANTS = (
     Mutant(
         "believing a witness whose row may have moved to a database that was replaced",
         "nothing whose row existed before a fault is removed",
-        "judge.py",
+        "core/judge.py",
         " and not doubted",
         "",
         "unit/test_replaced.py::test_a_row_that_is_missing_where_it_moved_to_is_no_deletion",
@@ -558,7 +558,7 @@ MUTANTS = (
     Mutant(
         "believing what appeared under watch",
         "what appears while no database has its row is held",
-        "unproven.py",
+        "core/unproven.py",
         """\
                     self._marked.add(owner)
                     added = True
@@ -573,7 +573,7 @@ MUTANTS = (
     Mutant(
         "judging an id apart from its network",
         "an id takes over the mark of its bare prefix",
-        "unproven.py",
+        "core/unproven.py",
         " and not self._watched_others(owner, prefix)\n",
         "\n",
         "unit/test_unproven.py::test_an_id_takes_over_the_mark_of_its_bare_prefix",
@@ -581,7 +581,7 @@ MUTANTS = (
     Mutant(
         "judging an id apart from what an earlier run found",
         "an id takes over the mark of its bare prefix",
-        "unproven.py",
+        "core/unproven.py",
         "                and prefix_of(owner) in self._marked\n",
         "                and False\n",
         "unit/test_unproven.py::test_an_id_takes_over_a_mark_of_its_bare_prefix_that_is_older_than_this_run",
@@ -589,7 +589,7 @@ MUTANTS = (
     Mutant(
         "holding what had its row in the end",
         "a row clears the mark",
-        "unproven.py",
+        "core/unproven.py",
         """\
                 self._pending.pop(owner, None)
                 self._marked.discard(owner)
@@ -600,7 +600,7 @@ MUTANTS = (
     Mutant(
         "forgetting at a restart what is unproven",
         "what is held, and why, outlives a restart",
-        "judge.py",
+        "core/judge.py",
         "            marked={owner for memory in known for owner in memory.unproven},\n",
         "            marked=(),\n",
         "property/test_every_order.py::test_what_came_under_watch_from_another_database_stays",
@@ -608,7 +608,7 @@ MUTANTS = (
     Mutant(
         "judging before the mark is kept",
         "a mark is written before anything else of it is judged",
-        "reconciler.py",
+        "control/reconciler.py",
         "        if unproven:\n            self._learned()  # before anything is done about it\n",
         "",
         "unit/test_unproven.py::test_a_mark_is_kept_before_anything_else_is_judged_and_outlives_a_restart",
@@ -616,7 +616,7 @@ MUTANTS = (
     Mutant(
         "counting an outage as absence",
         "an outage starts the grace anew",
-        "evidence.py",
+        "core/evidence.py",
         "        elif answer.at - self._answered_at > OUTAGE:\n            self.interrupted()\n",
         "",
         "unit/test_evidence.py::test_an_outage_begins_the_grace_anew_and_five_seconds_are_none",
@@ -624,7 +624,7 @@ MUTANTS = (
     Mutant(
         "believing who may be behind",
         "what was never seen counts only where the database is current",
-        "evidence.py",
+        "core/evidence.py",
         "        if answer.behind and (begun is None or begun >= self._past):\n",
         "        if False:\n",
         "unit/test_evidence.py::test_what_was_never_seen_is_held_while_the_database_may_be_behind",
@@ -632,7 +632,7 @@ MUTANTS = (
     Mutant(
         "proving by containers that were made anew",
         "a copy is past what is older than a topology that it shows as deployed",
-        "judge.py",
+        "core/judge.py",
         "for id_ in with_network), default",
         "for id_ in begun), default",
         "unit/test_evidence.py::test_a_copy_is_past_what_is_older_than_a_topology_that_it_shows_as_deployed",
@@ -640,7 +640,7 @@ MUTANTS = (
     Mutant(
         "proving within a second",
         "a copy is past what is older than a topology that it shows as deployed",
-        "evidence.py",
+        "core/evidence.py",
         "begun >= self._past",
         "begun > self._past",
         "unit/test_evidence.py::test_a_copy_is_past_what_is_older_than_a_topology_that_it_shows_as_deployed",
@@ -648,7 +648,7 @@ MUTANTS = (
     Mutant(
         "letting a report vouch",
         "a report never vouches",
-        "judge.py",
+        "core/judge.py",
         "        evidence.reports.add(ids, now)\n",
         "        evidence.reports.add(ids, now)\n        evidence.vouch()\n",
         "unit/test_judge.py::test_a_report_vouches_for_nothing",
@@ -656,7 +656,7 @@ MUTANTS = (
     Mutant(
         "believing reports about another table",
         "a report is dropped when the identity changes",
-        "evidence.py",
+        "core/evidence.py",
         "            self.reports.clear()\n",
         "            pass\n",
         "unit/test_judge.py::test_a_report_about_another_table_explains_nothing",
@@ -664,7 +664,7 @@ MUTANTS = (
     Mutant(
         "holding the rest of what was removed here",
         "what a deploy still makes of a reaped orphan goes as well",
-        "reconciler.py",
+        "control/reconciler.py",
         "                    self._judge.removing(resource, self._clock())\n",
         "                    pass\n",
         "unit/test_unproven.py::test_the_rest_of_a_reaped_orphan_goes_as_well",
@@ -672,7 +672,7 @@ MUTANTS = (
     Mutant(
         "forgetting after ten minutes",
         "a witness is remembered for a day",
-        "unproven.py",
+        "core/unproven.py",
         "DAY = 86_400.0\n",
         "DAY = 600.0\n",
         "unit/test_unproven.py::test_a_deploy_may_go_on_for_a_day_after_its_row_was_seen",
@@ -680,7 +680,7 @@ MUTANTS = (
     Mutant(
         "observing no longer what another database was told of",
         "an absence is observed while it has to last, for whichever database",
-        "evidence.py",
+        "core/evidence.py",
         "-v.wait, not v.timed)",
         "-v.wait)",
         "unit/test_judge.py::test_an_absence_that_any_database_goes_by_has_to_be_observed_on",
@@ -689,7 +689,7 @@ MUTANTS = (
     Mutant(
         "removing what another listener holds",
         "a hold binds whoever can see its holder",
-        "judge.py",
+        "core/judge.py",
         "        if verdict.state is State.HELD:\n            return None\n",
         "        if verdict:\n            return None\n",
         "unit/test_judge.py::test_what_another_listener_holds_is_held_until_an_operator_confirms_it",
@@ -697,7 +697,7 @@ MUTANTS = (
     Mutant(
         "keeping for ever what another listener never saw",
         "listeners of two databases work side by side",
-        "judge.py",
+        "core/judge.py",
         "not (hold.never_seen and explained)",
         "hold",
         "unit/test_judge.py::test_who_saw_the_row_go_knows_better_than_who_never_saw_it",
@@ -705,7 +705,7 @@ MUTANTS = (
     Mutant(
         "holding all for a listener that is frozen",
         "a silent peer delays nothing that was witnessed",
-        "judge.py",
+        "core/judge.py",
         "if answers.peers.silent and not explained and",
         "if answers.peers.silent and",
         "unit/test_judge.py::test_while_another_listener_is_silent_what_was_never_seen_waits",
@@ -713,7 +713,7 @@ MUTANTS = (
     Mutant(
         "going on without the word of a silent listener",
         "what was never witnessed waits for a silent peer",
-        "judge.py",
+        "core/judge.py",
         "if answers.peers.silent and not explained and",
         "if not answers.peers and",
         "unit/test_judge.py::test_while_another_listener_is_silent_what_was_never_seen_waits",
@@ -721,7 +721,7 @@ MUTANTS = (
     Mutant(
         "believing any user",
         "a peer of another user cannot make us hold or release",
-        "peers.py",
+        "runtime/peers.py",
         "return pid, uid in (0, os.geteuid())",
         "return pid, True",
         "unit/test_peers.py::test_only_root_and_the_same_user_are_believed",
@@ -729,7 +729,7 @@ MUTANTS = (
     Mutant(
         "passing over a listener whom many ask",
         "a peer that cannot be asked is silent",
-        "peers.py",
+        "runtime/peers.py",
         "pid, is_believed = _owner(name, inode)",
         "pid, is_believed = 0, False",
         "unit/test_peers.py::test_who_has_so_many_waiting_that_it_cannot_be_asked_is_silent",
@@ -737,7 +737,7 @@ MUTANTS = (
     Mutant(
         "forgetting a listener that is restarted",
         "what a peer held is held for a while after it is gone",
-        "peers.py",
+        "runtime/peers.py",
         "LINGER = 60.0",
         "LINGER = -1.0",
         "unit/test_peers.py::test_what_one_held_that_is_gone_is_held_for_a_while",
@@ -745,7 +745,7 @@ MUTANTS = (
     Mutant(
         "telling what is only heard of others",
         "a listener tells others only its own holds",
-        "telemetry/board.py",
+        "telemetry/status.py",
         "if prefix not in screening.elsewhere",
         "if prefix",
         "unit/test_board.py::test_what_another_holds_is_told_to_nobody_as_our_own",
@@ -753,7 +753,7 @@ MUTANTS = (
     Mutant(
         "telling a password to the log",
         "a password is never in the command",
-        "command.py",
+        "runtime/command.py",
         "render_as_string(hide_password=True)",
         "render_as_string(hide_password=False)",
         "unit/test_command.py::test_a_password_is_never_in_it",
@@ -761,7 +761,7 @@ MUTANTS = (
     Mutant(
         "leaving the database out of the command",
         "the command that is told is complete",
-        "command.py",
+        "runtime/command.py",
         "        if value == default:\n",
         "        if value == default or isinstance(value, tuple):\n",
         "unit/test_command.py::test_it_has_what_was_given_by_flag_or_variable_and_nothing_else",
@@ -769,7 +769,7 @@ MUTANTS = (
     Mutant(
         "saying nothing when a hold is over",
         "what is no longer held is said",
-        "controller.py",
+        "control/controller.py",
         "        if reasons:\n            logger",
         "        if not reasons:\n            logger",
         "unit/test_controller.py::test_what_is_no_longer_held_is_said_with_the_reason",
@@ -777,7 +777,7 @@ MUTANTS = (
     Mutant(
         "taking the strongest evidence of several",
         "what nothing but its name ties to a topology takes the weakest",
-        "evidence.py",
+        "core/evidence.py",
         "        return min(verdicts, key",
         "        return max(verdicts, key",
         "unit/test_judge.py::test_a_resource_known_by_its_name_alone_takes_the_weakest_evidence",
@@ -785,7 +785,7 @@ MUTANTS = (
     Mutant(
         "a token for any prefixes",
         "a token releases exactly the prefixes that it was given for",
-        "judge.py",
+        "core/judge.py",
         "[self._identity, *sorted(held)]",
         "[self._identity]",
         "unit/test_evidence.py::test_the_token_of_other_prefixes_releases_nothing",
@@ -793,7 +793,7 @@ MUTANTS = (
     Mutant(
         "a token for any database",
         "a token releases nothing in another database",
-        "judge.py",
+        "core/judge.py",
         "[self._identity, *sorted(held)]",
         "sorted(held)",
         "unit/test_judge.py::test_a_token_is_bound_to_all_databases",
@@ -801,7 +801,7 @@ MUTANTS = (
     Mutant(
         "taking each new start for progress",
         "a loop that fails for ever is noticed",
-        "service.py",
+        "runtime/daemon.py",
         "                    pulse.failed()\n",
         "",
         "unit/test_health.py::"
@@ -811,7 +811,7 @@ MUTANTS = (
     Mutant(
         "reporting what is still there",
         "what is reported as removed is gone",
-        "reaper.py",
+        "control/reaper.py",
         '        raise InProgress("the engine still knows it after it was removed")\n',
         "        return Removal(resource, Result.REMOVED)\n",
         "unit/test_reaper.py::"
@@ -820,7 +820,7 @@ MUTANTS = (
     Mutant(
         "claiming what somebody else removed",
         "what is reported as removed was removed by us",
-        "reaper.py",
+        "control/reaper.py",
         "Result.REMOVED if done.requested else Result.GONE",
         "Result.REMOVED",
         "unit/test_reaper.py::test_what_somebody_else_removed_is_gone_and_not_removed",
@@ -828,7 +828,7 @@ MUTANTS = (
     Mutant(
         "forgetting what was given up",
         "what ends after our patience is told as removed",
-        "reconciler.py",
+        "control/reconciler.py",
         "                self._requests[resource.id] = request\n",
         "                pass\n",
         "unit/test_reconciler.py::"
@@ -837,7 +837,7 @@ MUTANTS = (
     Mutant(
         "claiming whatever goes after we gave up",
         "what we never got through with was removed by somebody else",
-        "reconciler.py",
+        "control/reconciler.py",
         "            elif removal.requested and request is None:\n",
         "            elif resource.id in permitted and request is None:\n",
         "unit/test_reconciler.py::test_what_we_never_got_through_with_was_removed_by_somebody_else",
@@ -845,7 +845,7 @@ MUTANTS = (
     Mutant(
         "claiming what was refused in the end",
         "what the engine refused was not removed at our request",
-        "reconciler.py",
+        "control/reconciler.py",
         "            if removal.requested is False:\n",
         "            if False:\n",
         "unit/test_reconciler.py::"
@@ -854,7 +854,7 @@ MUTANTS = (
     Mutant(
         "claiming what turned out to be alive",
         "what a later list shows alive is not ours when it goes",
-        "reconciler.py",
+        "control/reconciler.py",
         "if listed else ():\n",
         "if False else ():\n",
         "unit/test_reconciler.py::test_what_stays_for_long_is_not_ours_when_it_goes",
@@ -862,7 +862,7 @@ MUTANTS = (
     Mutant(
         "telling for each prefix",
         "what has two prefixes is told once",
-        "reconciler.py",
+        "control/reconciler.py",
         "            if resource.id in self._told:",
         "            if False:",
         "unit/test_reconciler.py::"
@@ -871,7 +871,7 @@ MUTANTS = (
     Mutant(
         "taking what the index has lost for gone",
         "what is told as removed is gone, by the engine's word",
-        "reconciler.py",
+        "control/reconciler.py",
         "                found = self._read(request.resource)\n",
         "                raise Gone\n",
         "unit/test_reconciler.py::test_what_left_the_index_and_is_still_there_is_not_told",
@@ -879,7 +879,7 @@ MUTANTS = (
     Mutant(
         "not looking again where nothing is left",
         "what was given up is told, though Docker was away when it went",
-        "controller.py",
+        "control/controller.py",
         "            self.reconciling.add(prefix, hasten=fresh_list)\n        try:\n",
         "            pass\n        try:\n",
         "unit/test_controller.py::"
@@ -888,7 +888,7 @@ MUTANTS = (
     Mutant(
         "not counting the end of what was unfinished",
         "the last word on a topology is not that something is still there",
-        "reconciler.py",
+        "control/reconciler.py",
         "        return replace(outcome, ended=bool(ids) and ids.isdisjoint(there))\n",
         "        return outcome\n",
         "unit/test_board.py::test_the_last_word_on_a_topology_is_not_that_something_is_still_there",
@@ -896,7 +896,7 @@ MUTANTS = (
     Mutant(
         "saying nothing of who was disconnected",
         "what we disconnected is in the record",
-        "reaper.py",
+        "control/reaper.py",
         "            done.disconnected.append(endpoint)\n",
         "            pass\n",
         "unit/test_reaper.py::"
@@ -905,7 +905,7 @@ MUTANTS = (
     Mutant(
         "claiming who was not on the network any more",
         "what we disconnected was disconnected by us",
-        "reaper.py",
+        "control/reaper.py",
         "is not None or was_on_it:\n",
         "is not None or True:\n",
         "unit/test_reaper.py::"
@@ -914,7 +914,7 @@ MUTANTS = (
     Mutant(
         "forgetting who was to leave",
         "who leaves a network after our patience is in the record",
-        "reaper.py",
+        "control/reaper.py",
         "            self._unanswered[key] = endpoint\n",
         "",
         "unit/test_reaper.py::test_who_left_after_our_patience_was_disconnected_by_us",
@@ -922,7 +922,7 @@ MUTANTS = (
     Mutant(
         "telling that a guest is never touched",
         "explain says that a guest would be taken off a network that goes",
-        "explain.py",
+        "cli/explain.py",
         "    if thing.stays or verdict.state is State.ALIVE:\n",
         "    if True:\n",
         "unit/test_explain.py::"
@@ -940,7 +940,7 @@ MUTANTS = (
     Mutant(
         "removing in a dry run",
         "a dry run removes nothing",
-        "oneshot.py",
+        "runtime/sweep.py",
         "        if not settings.dry_run:\n",
         "        if True:\n",
         "engine/test_sweep.py::test_a_sweep_reports_and_a_dry_run_only_says_what_it_would",
@@ -948,7 +948,7 @@ MUTANTS = (
     Mutant(
         "taking an answer that was overtaken for evidence",
         "an answer is no evidence once a later one has shown the row",
-        "judge.py",
+        "core/judge.py",
         """\
             evidence.alive_after(owner, answer.at)
             for evidence""",
@@ -960,7 +960,7 @@ MUTANTS = (
     Mutant(
         "not looking while a removal takes its time",
         "a removal that takes longer than an outage goes on",
-        "controller.py",
+        "control/controller.py",
         "        if any(verdict.timed for verdict in screening.verdicts.values()):\n",
         "        if False:\n",
         "unit/test_controller.py::"

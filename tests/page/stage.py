@@ -13,7 +13,7 @@ from importlib.resources import files
 from threading import Thread
 from typing import Any, Self
 
-PAGE = files("listener.telemetry").joinpath("page.html").read_text(encoding="utf-8")
+PAGE = files("listener.telemetry.http").joinpath("page.html").read_text(encoding="utf-8")
 
 
 def allowed(tag: str) -> str:

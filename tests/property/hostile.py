@@ -4,7 +4,7 @@ JSON is put together from raw pieces here, because a serializer would never writ
 that are no UTF-8, numbers that no float holds, a key twice, lists nested too deep to be read.
 
 Whose a thing is stands in the oracle of this package, for texts; :func:`owners` adds what is to
-become of everything that is no text. Neither has seen ``listener.naming``.
+become of everything that is no text. Neither has seen ``listener.core.ownership``.
 """
 
 from __future__ import annotations

@@ -15,9 +15,9 @@ from typing import Any
 import hypothesis.strategies as st
 from hypothesis import given, settings
 
+from listener.control.inventory import PrefixIndex
 from listener.engine.mirror import Mirror
 from listener.errors import EngineError
-from listener.index import PrefixIndex
 
 from .hostile import (
     HOSTILE,

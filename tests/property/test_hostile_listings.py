@@ -19,11 +19,11 @@ import hypothesis.strategies as st
 import pytest
 from hypothesis import given, settings
 
+from listener.control.inventory import PrefixIndex
+from listener.core.resources import Resource
 from listener.engine.client import Engine
 from listener.engine.mirror import Mirror
 from listener.errors import EngineError
-from listener.index import PrefixIndex
-from listener.naming import Resource
 from tests.support.proxy import Action, FaultProxy, Request, answer
 
 from .hostile import (

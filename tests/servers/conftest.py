@@ -15,12 +15,12 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.ext.compiler import compiles
 
-from listener.database import mysql as mysql_database
-from listener.database.feeds import Feed
-from listener.database.feeds import mysql as mysql_feed
-from listener.database.server import ServerTopologies
-from listener.database.sqlite import SqliteTopologies
-from listener.database.urls import open_topologies
+from listener.databases.feed import Feed
+from listener.databases.mysql import feed as mysql_feed
+from listener.databases.mysql import table as mysql_database
+from listener.databases.server import ServerTopologies
+from listener.databases.sqlite.table import SqliteTopologies
+from listener.databases.urls import open_topologies
 from listener.errors import NoAnswer, PushUnavailable, ReaperError
 from tests.support import rows
 from tests.support.decnet import new_id

@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from listener.database import mysql
-from listener.database.server import ServerTopologies
-from listener.database.topologies import BATCH, Topologies, rows_with
+from listener.databases.base import BATCH, Topologies, rows_with
+from listener.databases.mysql import table as mysql
+from listener.databases.server import ServerTopologies
 from listener.errors import NoAnswer
 from tests.servers.conftest import READING, SECRET, Explain, Open, Opened, Side, fresh_side, refusal
 from tests.support.decnet import new_id

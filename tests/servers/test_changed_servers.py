@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import sqlalchemy as sa
 
-from listener.database.topologies import rows_with
+from listener.databases.base import rows_with
 from tests.servers.conftest import READING, Ear, Open, Side, refusal, unavailable
 from tests.support.decnet import new_id
 from tests.support.rows import Rows

@@ -13,7 +13,7 @@ import pymysql
 import pytest
 import sqlalchemy as sa
 
-from listener.database import origin
+from listener.databases.mysql import origin
 from listener.errors import NoAnswer
 from tests.servers.conftest import READING, Open, Opened, one_line
 from tests.support.decnet import new_id

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from listener.database import postgres as postgres_database
-from listener.database.feeds import mysql as mysql_feed
-from listener.database.feeds import postgres as postgres_feed
-from listener.database.server import ServerTopologies
+from listener.databases.mysql import feed as mysql_feed
+from listener.databases.postgres import feed as postgres_feed
+from listener.databases.postgres import table as postgres_database
+from listener.databases.server import ServerTopologies
 from listener.errors import NoAnswer
 from tests.servers.conftest import (
     HEARING,

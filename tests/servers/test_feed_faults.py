@@ -8,11 +8,11 @@ import psycopg
 import pytest
 import sqlalchemy as sa
 
-from listener.database.feeds import mysql as mysql_feed
-from listener.database.feeds import postgres as postgres_feed
-from listener.doctor.database import examine
+from listener.cli.doctor.database import examine
+from listener.core.findings import Status
+from listener.databases.mysql import feed as mysql_feed
+from listener.databases.postgres import feed as postgres_feed
 from listener.errors import NoAnswer, PushUnavailable, ReaperError
-from listener.findings import Status
 from listener.settings import Settings
 from tests.servers.conftest import (
     READING,

@@ -13,7 +13,7 @@ from contextlib import ExitStack
 import pytest
 import sqlalchemy as sa
 
-from listener.database.feeds import mysql as mysql_feed
+from listener.databases.mysql import feed as mysql_feed
 from listener.errors import ReaperError
 from tests.servers.conftest import SECRET, Ear, Side, fresh_side, heard_of
 from tests.support.decnet import new_id

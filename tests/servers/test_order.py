@@ -9,8 +9,8 @@ from __future__ import annotations
 import pytest
 import sqlalchemy as sa
 
-from listener.database.server import ServerTopologies
-from listener.database.topologies import rows_with, table, upper_bound
+from listener.databases.base import rows_with, table, upper_bound
+from listener.databases.server import ServerTopologies
 from listener.errors import NoAnswer
 from tests.servers.conftest import Open, Side
 

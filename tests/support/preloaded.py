@@ -8,7 +8,10 @@ import importlib
 import sqlalchemy as sa
 
 for _module in (
-    *("encodings.idna", "listener.cli", "listener.database.mysql", "listener.database.postgres"),
+    "encodings.idna",
+    "listener.cli",
+    "listener.databases.mysql.table",
+    "listener.databases.postgres.table",
     "tests.support.rows",
 ):
     importlib.import_module(_module)

@@ -10,7 +10,7 @@ from hypothesis import settings
 from loguru import logger
 from tenacity import wait_none
 
-from listener import reaper
+from listener.control import reaper
 
 if TYPE_CHECKING:
     from loguru import Message, Record

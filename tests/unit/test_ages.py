@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from listener.control.inventory import PrefixIndex
 from listener.engine.client import Engine
 from listener.engine.mirror import Mirror
-from listener.index import PrefixIndex
 from tests.cli.fake import EMPTY_ENGINE, FakeServer, as_json
 from tests.world.parts import P, topology
 

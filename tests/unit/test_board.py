@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from listener.control.observer import Observer, Observers, Reconciled, Sweep
+from listener.control.reaper import ATTEMPTS
+from listener.core.evidence import REPLACED
+from listener.core.judge import Hold
+from listener.core.outcome import Outcome, Screening
 from listener.errors import EngineError, InProgress, TimedOut
-from listener.evidence import REPLACED
-from listener.judge import Hold
-from listener.observer import Observer, Observers, Reconciled, Sweep
-from listener.reaper import ATTEMPTS
-from listener.reconciler import Outcome, Screening
-from listener.telemetry.board import REAPS, Board
 from listener.telemetry.metrics import STATES, Metrics
+from listener.telemetry.status import REAPS, Board
 from tests.world.host import Host
 from tests.world.parts import TOPOLOGY, P, Q, base, network, service, topology
 

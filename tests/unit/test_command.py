@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from listener import command
-from listener.command import sweep_command
+from listener.runtime import command
+from listener.runtime.command import sweep_command
 from listener.settings import Settings
 
 SOCKET = "unix:///run/docker-host/docker.sock"

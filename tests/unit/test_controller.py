@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from listener.controller import EVERYTHING, SCREEN_SPACING, Lane
+from listener.control.controller import EVERYTHING, SCREEN_SPACING, Lane
+from listener.control.observer import Observer, Reconciled
+from listener.core.evidence import OUTAGE
 from listener.engine.mirror import Mirror
 from listener.errors import EngineError, TimedOut
-from listener.evidence import OUTAGE
-from listener.observer import Observer, Reconciled
 from tests.world.engine import Clock
 from tests.world.host import Host
 from tests.world.parts import TOPOLOGY, P, Q, base, network, topology

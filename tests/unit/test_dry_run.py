@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from listener.core.resources import Resource
 from listener.errors import EngineError
-from listener.naming import Resource
-from listener.service import DryRun
+from listener.runtime.daemon import DryRun
 from tests.world.client import SimulatedEngine
 from tests.world.parts import Q, base, service, topology
 

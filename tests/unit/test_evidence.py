@@ -6,9 +6,9 @@ from collections.abc import Iterable
 
 import pytest
 
-from listener.evidence import Answer, Evidence, Memory, State, Verdict
-from listener.judge import Answers, Judge
-from listener.naming import Resource
+from listener.core.evidence import Answer, Evidence, Memory, State, Verdict
+from listener.core.judge import Answers, Judge
+from listener.core.resources import Resource
 from tests.world.parts import TOPOLOGY, P, Q, base, network, topology
 
 OTHER = topology(tail=2)

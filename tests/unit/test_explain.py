@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from listener.cli.explain import _of
+from listener.core.evidence import Evidence
+from listener.core.judge import Judge
+from listener.core.resources import Kind
 from listener.engine.client import Found
-from listener.evidence import Evidence
-from listener.explain import _of
-from listener.judge import Judge
-from listener.naming import Kind
 from tests.world.database import Database
 from tests.world.engine import Clock
 from tests.world.parts import TOPOLOGY, P, network

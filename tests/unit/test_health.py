@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, NoReturn
 import pytest
 
 from listener import Listener, Settings
-from listener.controller import Controller
+from listener.control.controller import Controller
 from listener.engine.watch import Watch
-from listener.health import ANEW, Link, Pulse
+from listener.runtime.health import ANEW, Link, Pulse
 from tests.support.process import PATIENCE, eventually
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ LONG = 1000.0
 def later(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
     """Lets so many seconds pass; without it the clock stands still."""
     now = [1000.0]
-    monkeypatch.setattr("listener.health.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("listener.runtime.health.time.monotonic", lambda: now[0])
 
     def pass_by(seconds: float) -> None:
         now[0] += seconds
@@ -187,7 +187,7 @@ def test_a_loop_that_fails_again_and_again_is_stuck_and_one_that_fails_once_is_n
 
     news = Controller.news
     engine.close()
-    monkeypatch.setattr("listener.service.REQUEST_TIMEOUT", 0.2)
+    monkeypatch.setattr("listener.runtime.daemon.REQUEST_TIMEOUT", 0.2)
     monkeypatch.setattr(Watch, "connect", defect)
     monkeypatch.setattr(Controller, "news", once)
     impatient = dataclasses.replace(settings, sweep_interval=0.01, unhealthy_after=0.4)

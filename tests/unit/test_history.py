@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from listener.evidence import State, Verdict
-from listener.observer import Reconciled
-from listener.reaper import Endpoint, Removal, Result
-from listener.reconciler import Outcome
-from listener.telemetry import history
-from listener.telemetry.history import NAME, History, line, read
+from listener.control.observer import Reconciled
+from listener.core.evidence import State, Verdict
+from listener.core.outcome import Outcome, Removal, Result
+from listener.core.resources import Endpoint
+from listener.runtime.state import history
+from listener.runtime.state.history import NAME, History, line, read
 from tests.support.process import PATIENCE
 from tests.world.parts import TOPOLOGY, P, base, network
 

@@ -21,8 +21,8 @@ from typing import TYPE_CHECKING
 import h11
 import pytest
 
-from listener.telemetry import http as endpoint
-from listener.telemetry.http import Endpoint, Response, page
+from listener.telemetry.http import server as endpoint
+from listener.telemetry.http.server import Endpoint, Response, page
 from tests.support.process import PATIENCE, eventually
 
 if TYPE_CHECKING:

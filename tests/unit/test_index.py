@@ -7,8 +7,8 @@ import pytest
 from hypothesis import settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from listener.index import PrefixIndex
-from listener.naming import Kind, Resource, Stage
+from listener.control.inventory import PrefixIndex
+from listener.core.resources import Kind, Resource, Stage
 from tests.world.parts import TOPOLOGY, P, Q, base, network, topology
 
 OWNERS = [P, Q, "cccccccc", TOPOLOGY, topology(tail=2), topology(Q)]

@@ -6,11 +6,11 @@ from collections.abc import Iterable
 
 import pytest
 
-from listener import evidence
+from listener.core import evidence
+from listener.core.evidence import Evidence, Memory, State, Verdict
+from listener.core.judge import Hold, Judge, Peers
+from listener.core.resources import Resource
 from listener.errors import NoAnswer
-from listener.evidence import Evidence, Memory, State, Verdict
-from listener.judge import Hold, Judge, Peers
-from listener.naming import Resource
 from tests.world.database import Database
 from tests.world.engine import Clock
 from tests.world.parts import TOPOLOGY, P, Q, base, network, topology

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from listener.database.sqlite import SqliteTopologies
-from listener.evidence import Memory
-from listener.ledger import LARGEST, UNBELIEVED, StateDirectory
+from listener.core.evidence import Memory
+from listener.databases.sqlite.table import SqliteTopologies
+from listener.runtime.state.ledger import LARGEST, UNBELIEVED, StateDirectory
 from tests.world.parts import TOPOLOGY, P
 
 if TYPE_CHECKING:
@@ -184,7 +184,7 @@ def test_a_second_process_may_read_and_not_write(state: StateDirectory) -> None:
 
 def test_the_folder_is_free_again_when_its_process_is_killed(tmp_path: Path) -> None:
     code = (
-        "import sys, pathlib; from listener.ledger import StateDirectory\n"
+        "import sys, pathlib; from listener.runtime.state.ledger import StateDirectory\n"
         "state = StateDirectory(pathlib.Path(sys.argv[1])); print(state.lock(), flush=True)\n"
         "sys.stdin.read()"
     )
@@ -228,7 +228,7 @@ def test_a_disk_that_refuses_is_said_once(
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr("listener.ledger.os.fsync", full)
+        patch.setattr("listener.runtime.state.ledger.os.fsync", full)
         ledger.save(MEMORY)
         ledger.save(Memory("second"))
     assert ["No space left" in record["message"] for record in log] == [True]

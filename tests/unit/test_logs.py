@@ -11,11 +11,10 @@ from typing import TYPE_CHECKING
 import pytest
 from loguru import logger
 
+from listener.core.evidence import State, Verdict
+from listener.core.outcome import Outcome, Removal, Result
+from listener.core.resources import Endpoint, Resource
 from listener.errors import presentable
-from listener.evidence import State, Verdict
-from listener.naming import Resource
-from listener.reaper import Endpoint, Removal, Result
-from listener.reconciler import Outcome
 from listener.telemetry import logs
 from listener.telemetry.logs import RemovalLog
 from tests.world.parts import P, Q, base, network, service

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from listener import naming
-from listener.naming import Kind, Resource, Stage
+from listener.core import ownership as naming
+from listener.core.resources import Kind, Resource, Stage
 from tests.world.parts import TOPOLOGY, P, Q, topology
 
 ID = "decnet.topology.id"

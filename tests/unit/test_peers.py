@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from listener import peers
-from listener.judge import Hold, Peers
-from listener.peers import HoldsSocket, OtherListeners
+from listener.core.judge import Hold, Peers
+from listener.runtime import peers
+from listener.runtime.peers import HoldsSocket, OtherListeners
 from tests.support.process import PATIENCE, eventually
 from tests.world.parts import P, Q
 
@@ -190,9 +190,9 @@ def test_what_one_held_that_is_gone_is_held_for_a_while(
 AS_NOBODY = """
 import os, sys
 from pathlib import Path
-from listener import peers
-from listener.judge import Hold
-from listener.peers import HoldsSocket, OtherListeners
+from listener.core.judge import Hold
+from listener.runtime import peers
+from listener.runtime.peers import HoldsSocket, OtherListeners
 os.setresuid(65534, 65534, 65534)
 mark = sys.argv[1]
 one = HoldsSocket(Path("/of/nobody"), lambda: {"cccccccc": Hold("because", never_seen=False)})

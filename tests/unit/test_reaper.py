@@ -12,6 +12,9 @@ import pytest
 import requests
 from urllib3.exceptions import ProtocolError
 
+from listener.control.reaper import ATTEMPTS, Reaper
+from listener.core.outcome import Removal, Result
+from listener.core.resources import Resource
 from listener.errors import (
     EngineError,
     Gone,
@@ -22,8 +25,6 @@ from listener.errors import (
     TimedOut,
     Unanswered,
 )
-from listener.naming import Resource
-from listener.reaper import ATTEMPTS, Reaper, Removal, Result
 from tests.world.client import SimulatedEngine
 from tests.world.engine import refusal
 from tests.world.parts import TOPOLOGY, Inline, base, network, service, topology

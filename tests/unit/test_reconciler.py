@@ -7,13 +7,14 @@ from dataclasses import replace
 
 import pytest
 
+from listener.control.inventory import PrefixIndex
+from listener.control.reaper import ATTEMPTS, Permit, Reaper
+from listener.control.reconciler import FRESH, REQUEST_LASTS, Reconciler
+from listener.core.evidence import Answer, Evidence, Memory
+from listener.core.judge import Judge
+from listener.core.outcome import Outcome, Removal, Result, Screening
+from listener.core.resources import Resource
 from listener.errors import EngineError, InProgress, NoAnswer, Refused, TimedOut
-from listener.evidence import Answer, Evidence, Memory
-from listener.index import PrefixIndex
-from listener.judge import Judge
-from listener.naming import Resource
-from listener.reaper import ATTEMPTS, Permit, Reaper, Removal, Result
-from listener.reconciler import FRESH, REQUEST_LASTS, Outcome, Reconciler, Screening
 from tests.world.client import SimulatedEngine
 from tests.world.database import Database
 from tests.world.engine import Api, Clock, Daemon

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from listener.evidence import Answer, Evidence, Memory, State, Verdict
-from listener.judge import Answers, Judge
-from listener.naming import Resource
+from listener.core.evidence import Answer, Evidence, Memory, State, Verdict
+from listener.core.judge import Answers, Judge
+from listener.core.resources import Resource
 from tests.world.parts import TOPOLOGY, P, base, network, topology
 
 from .test_evidence import unasked

@@ -6,10 +6,10 @@ import json
 
 import pytest
 
-from listener.evidence import State, Verdict
-from listener.reaper import Endpoint, Removal, Result
-from listener.reconciler import Screening
-from listener.report import Report
+from listener.core.evidence import State, Verdict
+from listener.core.outcome import Removal, Result, Screening
+from listener.core.report import Report
+from listener.core.resources import Endpoint
 from tests.world.client import SimulatedEngine
 from tests.world.engine import Api
 from tests.world.listener import sweep_once, without_threads_and_clocks

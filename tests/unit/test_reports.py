@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from listener import reports
-from listener.reports import LOOK_AGAIN, MOST_REMEMBERED, REMEMBERED, Reports
+from listener.core import deletions as reports
+from listener.core.deletions import LOOK_AGAIN, MOST_REMEMBERED, REMEMBERED, Reports
 from tests.world.parts import TOPOLOGY, P, Q, topology
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from listener.telemetry.routes import routes
+from listener.telemetry.http.pages import routes
 
 from .status import STATUS
 

@@ -15,12 +15,12 @@ import pytest
 from click.testing import CliRunner, Result
 
 from listener import cli
+from listener.cli.progress import sweep_progress
+from listener.core.outcome import Screening
 from listener.errors import ConfigurationError, NoListener
-from listener.reconciler import Screening
+from listener.runtime.state.history import NAME
 from listener.telemetry import logs
-from listener.telemetry.history import NAME
-from listener.telemetry.local import StatusSocket
-from listener.telemetry.progress import sweep_progress
+from listener.telemetry.socket import StatusSocket
 from tests.support.process import command, environment
 
 from .status import STATUS

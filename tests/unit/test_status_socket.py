@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from listener.telemetry import local, probe
-from listener.telemetry.local import StatusSocket
-from listener.telemetry.probe import NAME, address_without, read_status
+from listener.telemetry import healthcheck as probe
+from listener.telemetry import socket as local
+from listener.telemetry.healthcheck import NAME, address_without, read_status
+from listener.telemetry.socket import StatusSocket
 
 if TYPE_CHECKING:
     from loguru import Record
@@ -49,7 +50,7 @@ def serve(tmp_path: Path) -> Iterator[Serve]:
 def ask(folder: Path, *within: str) -> subprocess.CompletedProcess[str]:
     """Run the probe as a health check does."""
     return subprocess.run(
-        [*within, sys.executable, "-m", "listener.telemetry.probe"],
+        [*within, sys.executable, "-m", "listener.telemetry.healthcheck"],
         env={**os.environ, "REAPER_STATE_DIR": str(folder)},
         capture_output=True,
         text=True,
@@ -200,7 +201,7 @@ def test_a_listener_that_dies_while_it_answers_is_none(tmp_path: Path, words: by
 
 
 def test_the_probe_loads_next_to_nothing() -> None:
-    code = "import sys, listener.telemetry.probe; print(*sorted(sys.modules), sep='\\n')"
+    code = "import sys, listener.telemetry.healthcheck; print(*sorted(sys.modules), sep='\\n')"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     loaded = {name.partition(".")[0] for name in done.stdout.split()}
     assert "listener" in loaded

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from listener.unheard import Unheard
+from listener.control.missed import Unheard
 from tests.world.parts import P, Q
 
 

@@ -6,13 +6,13 @@ from collections.abc import Iterable
 
 import pytest
 
+from listener.control.inventory import PrefixIndex
+from listener.control.reaper import Reaper
+from listener.control.reconciler import Reconciler
+from listener.core.evidence import Evidence, Memory
+from listener.core.judge import Judge
+from listener.core.resources import Resource
 from listener.errors import NoAnswer
-from listener.evidence import Evidence, Memory
-from listener.index import PrefixIndex
-from listener.judge import Judge
-from listener.naming import Resource
-from listener.reaper import Reaper
-from listener.reconciler import Reconciler
 from tests.world.client import SimulatedEngine
 from tests.world.database import Database
 from tests.world.engine import Api, Clock, Daemon

@@ -7,10 +7,10 @@ import threading
 from collections.abc import Iterator
 from typing import cast
 
+from listener.control.inventory import PrefixIndex
+from listener.core.resources import Resource
 from listener.engine.client import Engine
 from listener.engine.watch import Watch
-from listener.index import PrefixIndex
-from listener.naming import Resource
 from tests.support.process import PATIENCE
 
 P = "1a2b3c4d"

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from listener.workqueue import WorkQueue
+from listener.core.workqueue import WorkQueue
 
 
 def queue(jitter: float = 0.0, backoff_min: float = 1.0) -> WorkQueue:

@@ -5,9 +5,8 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping, Sequence
 
+from listener.core.resources import Endpoint, Kind, Resource, Stage
 from listener.engine.client import QUIET, Engine, EventStream
-from listener.naming import Kind, Resource, Stage
-from listener.reaper import Endpoint
 
 from .engine import EPOCH, Api, Clock, Daemon, Thing
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import NamedTuple
 
+from listener.core.evidence import Answer
 from listener.errors import NoAnswer
-from listener.evidence import Answer
 
 from .engine import Clock
 

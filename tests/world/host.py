@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from listener.naming import Resource
-from listener.observer import Observer
+from listener.control.observer import Observer
+from listener.core.resources import Resource
 
 from .world import Config, World
 

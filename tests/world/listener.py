@@ -13,18 +13,20 @@ from unittest.mock import patch
 from loguru import logger
 from tenacity import Retrying
 
-from listener import oneshot, reaper
-from listener.controller import Controller, Lane
+from listener.control import reaper
+from listener.control.controller import Controller, Lane
+from listener.control.inventory import PrefixIndex
+from listener.control.observer import Observer, Observers, Reconciled
+from listener.control.reaper import Permit, Reaper
+from listener.core.evidence import Answer, Evidence, Memory
+from listener.core.judge import Judge
+from listener.core.outcome import Removal, Result
+from listener.core.report import Report
+from listener.core.resources import Resource
 from listener.engine import watch as watching
 from listener.engine.watch import END, Watch
 from listener.errors import EngineError, ReaperError
-from listener.evidence import Answer, Evidence, Memory
-from listener.index import PrefixIndex
-from listener.judge import Judge
-from listener.naming import Resource
-from listener.observer import Observer, Observers, Reconciled
-from listener.reaper import Permit, Reaper, Removal, Result
-from listener.report import Report
+from listener.runtime import sweep as oneshot
 from listener.telemetry.logs import RemovalLog
 
 from . import oracle

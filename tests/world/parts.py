@@ -6,7 +6,7 @@ from collections.abc import Callable
 from concurrent.futures import Executor, Future
 from typing import Any
 
-from listener.naming import Kind, Resource, Stage
+from listener.core.resources import Kind, Resource, Stage
 
 P, Q = "aaaaaaaa", "bbbbbbbb"
 

@@ -14,9 +14,9 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final
 
-from listener.controller import OBSERVE_EVERY
-from listener.evidence import Answer
-from listener.observer import Observer
+from listener.control.controller import OBSERVE_EVERY
+from listener.control.observer import Observer
+from listener.core.evidence import Answer
 
 from .database import Database, Shows
 from .engine import Clock, Daemon, Network, Thing

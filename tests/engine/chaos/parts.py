@@ -9,8 +9,8 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
 
-from listener.judge import UNPROVEN
-from listener.telemetry.probe import read_status
+from listener.core.judge import UNPROVEN
+from listener.telemetry.healthcheck import read_status
 from tests.support.process import ListenerProcess
 from tests.support.rows import Rows
 

@@ -21,7 +21,7 @@ import pytest
 from private_engine import PrivateEngine
 from prometheus_client.parser import text_string_to_metric_families
 
-from listener.telemetry.probe import read_status
+from listener.telemetry.healthcheck import read_status
 from tests.engine.conftest import Run, gone
 from tests.support.decnet import Topology, deploy, new_id
 from tests.support.process import call, eventually

@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 from private_engine import PrivateEngine
 
-from listener.database.urls import open_topologies
-from listener.doctor import Diagnosis, doctor
-from listener.findings import Finding, Status
+from listener.cli.doctor import Diagnosis, doctor
+from listener.core.findings import Finding, Status
+from listener.databases.urls import open_topologies
 from listener.settings import Settings, flag_of
 from tests.servers.conftest import SECRET, Side
 from tests.support.process import call

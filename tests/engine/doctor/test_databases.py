@@ -16,9 +16,9 @@ import pytest
 import sqlalchemy as sa
 from private_engine import PrivateEngine
 
-from listener import mounts
-from listener.doctor import Diagnosis
-from listener.findings import Status
+from listener.cli.doctor import Diagnosis
+from listener.core.findings import Status
+from listener.databases import mounts
 from tests.engine.doctor.conftest import (
     AS_ROOT,
     GROUP,
@@ -356,7 +356,7 @@ GIVEN: dict[str, tuple[Any, str, str]] = {
 def test_databases_that_cannot_be_used_do_not_hide_docker(
     look: Look, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(sys.modules, "listener.database.postgres", None)
+    monkeypatch.setitem(sys.modules, "listener.databases.postgres.table", None)
     for url, message, remedy in GIVEN.values():
         found = look(database_url=url)
         flaw = only(found, "options.databases", Status.FAULT)

@@ -16,8 +16,8 @@ import pytest
 from debian_packages import ensure
 from private_engine import PrivateEngine
 
+from listener.core.findings import Status
 from listener.engine import client
-from listener.findings import Status
 from tests.cli.fake import HTML, Answers, FakeServer
 from tests.engine.doctor.conftest import Look, assert_fault, assert_warning, diagnose
 from tests.sidecar.haproxy import API_CALLS

@@ -16,7 +16,7 @@ import docker
 import pytest
 from private_engine import PrivateEngine
 
-from listener.findings import Status
+from listener.core.findings import Status
 from tests.engine.conftest import Run
 from tests.engine.doctor.conftest import (
     GROUP,

@@ -1,0 +1,121 @@
+"""The command ``doctor``: whether everything is as a listener needs it, and no more than that.
+
+It looks at what it finds with the means of the listener itself, and changes nothing. What an error
+says elsewhere, with its remedy, is said here in the same words. What a thing has to be found for is
+not looked at without it: without Docker there is nothing to say of its calls, and without a table
+nothing of what tells of its rows.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+
+import click
+
+from listener.cli.doctor import database, engine, host
+from listener.core.evidence import UNSEEN
+from listener.core.findings import Finding, Status, failed, ok
+from listener.errors import ConfigurationError, presentable
+from listener.runtime.build import open_engine, open_tables
+from listener.settings import Settings
+
+UNREACHED = {"docker.reachable", "database.reachable", "database.table"}
+"""Where one of these fails there was nothing to look at."""
+OPTIONS = "options."
+"""How the ids begin of what is wrong with the options."""
+_COLOURS = {Status.OK: "green", Status.WARNING: "yellow", Status.FAULT: "red"}
+
+Section = tuple[str, Sequence[Finding]]
+"""A subject and what was found of it."""
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """What was found, by subject."""
+
+    sections: Sequence[Section]
+
+    @property
+    def findings(self) -> Sequence[Finding]:
+        """All of them."""
+        return [finding for _, findings in self.sections for finding in findings]
+
+    @property
+    def exit_status(self) -> int:
+        """Of the command: as everywhere, and 1 for a fault that was looked at."""
+        faults = [finding.id for finding in self.findings if finding.status is Status.FAULT]
+        if any(id_.startswith(OPTIONS) for id_ in faults):
+            return 2
+        if not UNREACHED.isdisjoint(faults):
+            return 3
+        return 1 if faults else 0
+
+    def to_json(self) -> str:
+        """One JSON object."""
+        checks = [
+            {"subject": subject, **dataclasses.asdict(finding)}
+            for subject, findings in self.sections
+            for finding in findings
+        ]
+        return json.dumps({"checks": checks})
+
+    def to_text(self) -> str:
+        """A line each for a person, in colour, and one more for what to do."""
+        width = max((len(finding.id) for finding in self.findings), default=0)
+        lines = []
+        for subject, findings in self.sections:
+            lines.append(click.style(subject, bold=True))
+            for found in findings:
+                status = click.style(f"{found.status:<7}", fg=_COLOURS[found.status])
+                lines.append(f"  {status}  {found.id:<{width}}  {found.message}")
+                if found.remedy:
+                    lines.append(f"{'':11}{'':{width}}  -> {found.remedy}")
+        count = Counter(finding.status for finding in self.findings)
+        lines.append(", ".join(f"{status}: {count[status]}" for status in Status))
+        return "\n".join(lines)
+
+
+def doctor(settings: Settings) -> Diagnosis:
+    """Look at everything, which takes up to ``settings.timeout`` for each side that is away."""
+    with ExitStack() as stack:
+        try:
+            tables, wrong = open_tables(settings), None
+        except ConfigurationError as error:
+            tables, wrong = [], error
+        for table in tables:
+            stack.callback(table.close)
+        sections: list[Section] = [
+            ("this process", list(host.process({table.owner for table in tables}))),
+            (presentable(f"Docker at {settings.docker_host}"), list(_engine(settings))),
+        ]
+        if wrong is not None:
+            sections.append(("the databases", [_misgiven("databases", wrong)]))
+        sections.append(("the evidence", [_policy(settings)]))
+        for table in tables:
+            sections.append((table.name, list(database.examine(table, settings))))
+        sections.append(("the state directory", list(host.state(settings.state_path))))
+    return Diagnosis(sections)
+
+
+def _engine(settings: Settings) -> Iterator[Finding]:
+    try:
+        opened = open_engine(settings)
+    except ConfigurationError as error:
+        yield _misgiven("docker", error)
+    else:
+        yield from engine.examine(opened, settings)
+
+
+def _policy(settings: Settings) -> Finding:
+    if settings.policy == "witnessed":
+        return ok("evidence.policy", "only what was seen alive before is removed")
+    return ok("evidence.policy", UNSEEN)
+
+
+def _misgiven(what: str, error: ConfigurationError) -> Finding:
+    return failed(f"{OPTIONS}{what}", error, "give another value")

@@ -1,0 +1,67 @@
+"""This process and its state directory, which is neither made nor locked here."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Collection, Iterator
+from pathlib import Path
+
+from listener.core.findings import Finding, ok, warning
+from listener.telemetry.healthcheck import read_status
+
+
+def process(owners: Collection[int | None]) -> Iterator[Finding]:
+    """Whether it is root without need.
+
+    Args:
+        owners: the uids that the databases want.
+    """
+    uid = os.geteuid()
+    if uid or uid in owners:
+        yield ok("process.user", f"it runs as uid {uid}")
+    else:
+        yield warning(
+            "process.user",
+            "it runs as root, which it need not",
+            "run it in the socket's group as the owner of the SQLite file, or as anybody where the"
+            " database is on a server",
+        )
+
+
+def state(folder: Path) -> Iterator[Finding]:
+    """Whether what is known can outlive a listener, and whether one runs."""
+    yield _folder(folder)
+    try:
+        problems = read_status(folder)["problems"]
+    except (OSError, ValueError, KeyError):
+        yield ok("state.listener", f"no listener answers in {folder}")
+    else:
+        if problems:
+            said = f"a listener runs with {folder}, and is not well: {', '.join(problems)}"
+            yield warning("state.listener", said, "look at its log")
+        else:
+            yield ok("state.listener", f"a listener runs with {folder}, and is well")
+
+
+def _folder(folder: Path) -> Finding:
+    remedy = "give a folder of its own with --state-dir"
+    try:
+        found = folder.stat()
+    except FileNotFoundError:
+        if os.access(folder.parent, os.W_OK, effective_ids=True):
+            return ok("state.directory", f"{folder} does not exist, and is made at the first start")
+        why = "does not exist and cannot be made"
+    except OSError as error:
+        why = f"cannot be used: {error.strerror}"
+    else:
+        if not stat.S_ISDIR(found.st_mode):
+            why = "is no folder"
+        elif not os.access(folder, os.W_OK | os.X_OK, effective_ids=True):
+            why = f"belongs to uid {found.st_uid}, and uid {os.geteuid()} may not write it"
+        elif found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+            said = f"{folder} may be written by others than uid {found.st_uid}, who owns it"
+            return warning("state.directory", said, f"chmod go-w {folder}")
+        else:
+            return ok("state.directory", f"{folder} belongs to uid {found.st_uid}")
+    return warning("state.directory", f"{folder} {why}, so nothing outlives a restart", remedy)

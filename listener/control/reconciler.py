@@ -1,0 +1,362 @@
+"""One prefix: look, ask, judge, reap.
+
+This is the only place where a removal is decided, and it decides from the state at that moment:
+first what the index holds, then what the database answers about the owners of just that, then what
+the evidence makes of the answer. What led here, an event, a hint or a timer, has no say.
+
+:meth:`Reconciler.screen` does the first three steps for many prefixes in one question, so that a
+commit which may concern any of them costs a single query; what it finds orphaned is reconciled
+prefix by prefix.
+
+What was requested and did not end while we waited for it is kept, and told with the removals of its
+prefix once it is gone. That the index has lost it is no proof of that: the engine is asked.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections import deque
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from types import MappingProxyType
+from typing import Protocol
+
+from listener.control.inventory import PrefixIndex
+from listener.control.reaper import Permit
+from listener.core.evidence import REPLACED, Memory, State, Verdict
+from listener.core.judge import Answers, Judge
+from listener.core.outcome import Outcome, Removal, Result, Screening
+from listener.core.resources import Resource, prefix_of
+from listener.errors import EngineError, Gone, NoAnswer, presentable
+
+REQUEST_LASTS = 600.0
+"""Seconds after which an engine that was asked to remove what stays is not expected to any more."""
+FRESH = 1.0
+"""For how many seconds an answer may justify the start of a removal."""
+MOST_TOLD = 1000
+"""Of what has several prefixes: how many of the last removals are remembered as told."""
+
+
+class Reap(Protocol):
+    """Removes resources, asking the permit before each attempt."""
+
+    def __call__(self, doomed: Collection[Resource], permit: Permit) -> Sequence[Removal]:
+        """Returns what became of each."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Request:
+    """A removal that the engine has accepted or not answered, and that was not seen to end.
+
+    Attributes:
+        resource: as it was known.
+        verdict: by which it was permitted.
+        since: when its removal began.
+    """
+
+    resource: Resource
+    verdict: Verdict
+    since: float
+
+
+class Reconciler:
+    """Decides, from what the index holds and the database answers.
+
+    Args:
+        index: what is on this host.
+        judge: asks the databases and weighs their answers.
+        reap: removes.
+        read: looks a resource up in the engine; see :meth:`EnginePort.read`.
+        clock: seconds, monotonic; the same as the answers'.
+        learned: called when there is :meth:`news` that should be kept before anything is removed.
+        engine_now: for a single sweep, the engine's time; see :meth:`Evidence.weigh`.
+    """
+
+    def __init__(
+        self,
+        *,
+        index: PrefixIndex,
+        judge: Judge,
+        reap: Reap,
+        read: Callable[[Resource], Resource | None],
+        clock: Callable[[], float],
+        learned: Callable[[], None] = lambda: None,
+        engine_now: float | None = None,
+    ) -> None:
+        self._learned = learned
+        self._index = index
+        self._judge = judge
+        self._reap = reap
+        self._read = read
+        self._clock = clock
+        self._engine_now = engine_now
+        # The workers share the judge and what follows; a question is asked outside the lock.
+        self._lock = threading.Lock()
+        self._requests: dict[str, _Request] = {}
+        self._told: deque[str] = deque(maxlen=MOST_TOLD)
+        # By prefix, what was worked on and is not seen to have gone.
+        self._unfinished: dict[str, set[str]] = {}
+
+    def screen(self, prefixes: Iterable[str] | None = None, *, listed: bool = False) -> Screening:
+        """Where these prefixes stand, or all of this host's; removes nothing.
+
+        Everything on the host is asked about: what is alive vouches for the database.
+
+        Args:
+            prefixes: tell of these only.
+            listed: the index was filled from a full listing since the last screening.
+
+        Raises:
+            NoAnswer: the database gave no answer that can be trusted.
+        """
+        by_prefix = {prefix: self._index.resources(prefix) for prefix in self._index.prefixes()}
+        resources = {r.id: r for members in by_prefix.values() for r in members}
+        answers, verdicts = self._judge_by_new_answers(resources.values())
+        with self._lock:
+            here = self._index.owners()
+            self._judge.settle(answers, resources.values(), here, listed=listed)
+            reported = self._judge.still_there(answers)
+            old = self._clock() - REQUEST_LASTS
+            for id_ in self._requests.keys() & verdicts.keys() if listed else ():
+                if verdicts[id_].state is not State.ORPHAN and self._requests[id_].since < old:
+                    del self._requests[id_]  # it stays, so whoever removes it later is not us
+        if prefixes is not None:
+            by_prefix = {prefix: by_prefix.get(prefix, ()) for prefix in prefixes}
+        orphans: dict[str, list[Resource]] = {}
+        waiting: dict[str, Verdict] = {}
+        held: dict[str, Verdict] = {}
+        hearsay = False
+        for prefix, members in by_prefix.items():
+            for resource in members:
+                verdict = verdicts[resource.id]
+                if verdict.state is State.ORPHAN:
+                    orphans.setdefault(prefix, []).append(resource)
+                elif verdict.state is State.WAITING:
+                    waiting[prefix] = max(
+                        waiting.get(prefix, verdict), verdict, key=lambda v: v.wait
+                    )
+                elif verdict.state is State.HELD and self._index.is_hearsay(resource.id):
+                    hearsay = True
+                elif verdict.state is State.HELD:
+                    # Of several reasons our own, the strongest, and always the same one.
+                    held[prefix] = min(
+                        held.get(prefix, verdict),
+                        verdict,
+                        key=lambda v: (v.elsewhere, v.evidence != REPLACED, v.evidence),
+                    )
+        return Screening(
+            live=frozenset(p for p, members in by_prefix.items() if members and answers.live(p)),
+            orphans=orphans,
+            waiting=waiting,
+            held={prefix: verdict.evidence for prefix, verdict in held.items()},
+            token=self._judge.token(held) if held else "",
+            elsewhere=frozenset(prefix for prefix, v in held.items() if v.elsewhere),
+            hearsay=hearsay,
+            reported=reported,
+            verdicts=verdicts,
+        )
+
+    def report(self, database: int, ids: Collection[str]) -> frozenset[str]:
+        """Remember what a database reported deleted; returns which prefixes to look at."""
+        with self._lock:
+            self._judge.report(database, ids, self._clock())
+        return self._index.prefixes() & {prefix_of(id_) for id_ in ids}
+
+    def interrupted(self, database: int) -> None:
+        """The feed of a database was lost."""
+        with self._lock:
+            self._judge.interrupted(database)
+
+    @property
+    def forgotten(self) -> int:
+        """How many owners were forgotten too early; see :attr:`Judge.forgotten`."""
+        return self._judge.forgotten
+
+    def news(self, *, everything: bool = False) -> Mapping[int, Memory]:
+        """What the next run should know, by database; see :meth:`Judge.news`."""
+        with self._lock:
+            return self._judge.news(everything=everything)
+
+    def reported(self, prefix: str) -> bool:
+        """Whether a deletion with this prefix was reported lately."""
+        with self._lock:
+            return self._judge.reported(prefix, self._clock())
+
+    def reconcile(self, prefix: str) -> Outcome:
+        """Remove what is orphaned of this prefix, and tell what has ended since it was requested.
+
+        Raises:
+            NoAnswer: the database gave no answer that can be trusted; nothing was removed.
+        """
+        outcome = self._reap_orphans(prefix)
+        removals = {removal.resource.id: removal for removal in outcome.removals}
+        verdicts = dict(outcome.verdicts)
+        for late in self._look_up_late(prefix, verdicts):
+            before = removals.get(late.resource.id, late)
+            removals[late.resource.id] = replace(
+                self._taken_in(late, verdicts),
+                disconnected=before.disconnected,
+                attempts=before.attempts,
+            )
+        there = {resource.id for resource in self._index.resources(prefix)}
+        with self._lock:
+            there.update(request.resource.id for request in self._late(prefix))
+        outcome = replace(
+            outcome, removals=tuple(removals.values()), verdicts=verdicts, there=there
+        )
+        with self._lock:
+            if outcome.unfinished:
+                if outcome.worked:
+                    ids = {removal.resource.id for removal in outcome.removals}
+                    self._unfinished.setdefault(prefix, set()).update(ids)
+                return outcome
+            ids = self._unfinished.pop(prefix, set())
+        return replace(outcome, ended=bool(ids) and ids.isdisjoint(there))
+
+    @property
+    def late(self) -> frozenset[str]:
+        """The prefixes with something that was requested and has left the index since."""
+        with self._lock:
+            return frozenset(p for request in self._late() for p in request.resource.prefixes)
+
+    @property
+    def unfinished(self) -> frozenset[str]:
+        """The prefixes with work that was not seen to end, and those that are late."""
+        late = self.late
+        with self._lock:
+            return late | self._unfinished.keys()
+
+    def _reap_orphans(self, prefix: str) -> Outcome:
+        resources = self._index.resources(prefix)
+        if not resources:
+            return Outcome()
+        answers, verdicts = self._judge_by_new_answers(resources)
+        with self._lock:
+            again = min(self._judge.still_there(answers).values(), default=None)
+        doomed = [r for r in resources if verdicts[r.id].state is State.ORPHAN]
+        permitted: dict[str, Verdict] = {}
+        permit = self._permit(doomed, answers.at, verdicts, permitted)
+        removals = self._reap(doomed, permit) if doomed else ()
+        return Outcome(
+            removals=[self._taken_in(removal, verdicts, permitted) for removal in removals],
+            verdicts=verdicts,
+            wait=max((v.wait for v in verdicts.values() if v.state is State.WAITING), default=None),
+            again=again,
+            held=any(v.state is State.HELD for v in verdicts.values()),
+        )
+
+    def _late(self, prefix: str | None = None) -> list[_Request]:
+        """What was requested, of one prefix or of any, and has left the index since."""
+        return [
+            request
+            for request in self._requests.values()
+            if (prefix is None or prefix in request.resource.prefixes)
+            and self._index.get(request.resource.id) is None
+        ]
+
+    def _look_up_late(self, prefix: str, verdicts: dict[str, Verdict]) -> Iterator[Removal]:
+        """What the engine says of what is late; the verdicts are put to the others."""
+        with self._lock:
+            late = self._late(prefix)
+        for request in late:
+            verdicts.setdefault(request.resource.id, request.verdict)
+            try:
+                found = self._read(request.resource)
+            except Gone:
+                yield Removal(request.resource, Result.GONE)
+            except EngineError as error:
+                yield Removal(request.resource, Result.PENDING, presentable(error))
+                return  # it would take as long over the others
+            else:
+                yield Removal(request.resource, Result.MISTAKEN, found=found)
+
+    def _taken_in(
+        self,
+        removal: Removal,
+        verdicts: dict[str, Verdict],
+        permitted: Mapping[str, Verdict] = MappingProxyType({}),
+    ) -> Removal:
+        """The removal as it is told, once the index and the requests are brought up to date.
+
+        Args:
+            removal: as the engine has it.
+            verdicts: what is told with it; brought back to those by which something was done.
+            permitted: by resource id, the verdict by which it was requested just now.
+        """
+        resource, result = removal.resource, removal.result
+        if result in (Result.REMOVED, Result.GONE, Result.MISTAKEN):
+            self._index.discard(resource.id)
+            if removal.found is not None:
+                self._index.put(removal.found, read=True)
+        if removal.disconnected:
+            verdicts[resource.id] = permitted.get(resource.id, verdicts[resource.id])
+        now = self._clock()
+        with self._lock:
+            request = self._requests.pop(resource.id, None)
+            if resource.id in self._told:  # the look at another of its prefixes was first
+                return replace(removal, result=Result.GONE) if result is Result.REMOVED else removal
+            if removal.requested is False:
+                request = None
+            elif removal.requested and request is None:
+                request = _Request(resource, permitted[resource.id], now - removal.seconds)
+            is_foreign = result is Result.MISTAKEN and removal.found is None
+            if request is not None and result is Result.GONE:
+                verdicts[resource.id] = request.verdict
+                removal = replace(removal, result=Result.REMOVED, seconds=now - request.since)
+            elif request is not None and result is not Result.REMOVED and not is_foreign:
+                self._requests[resource.id] = request
+            if removal.result is Result.REMOVED and len(resource.prefixes) > 1:
+                self._told.append(resource.id)
+        return removal
+
+    def _judge_by_new_answers(
+        self, resources: Collection[Resource]
+    ) -> tuple[Answers, dict[str, Verdict]]:
+        with self._lock:
+            self._judge.appeared(self._index.take_appeared())
+        answers = self._judge.ask({owner for r in resources for owner in r.owners})
+        with self._lock:
+            unproven = self._judge.observe(answers, resources)
+            verdicts = {r.id: self._judge.weigh(r, answers, self._engine_now) for r in resources}
+        if unproven:
+            self._learned()  # before anything is done about it
+        return answers, verdicts
+
+    def _permit(
+        self,
+        doomed: Collection[Resource],
+        asked_at: float,
+        verdicts: dict[str, Verdict],
+        permitted: dict[str, Verdict],
+    ) -> Permit:
+        """Judges by the answers of then while they are fresh, and by new ones from then on.
+
+        Args:
+            doomed: what it will be asked about.
+            asked_at: when the answers were asked for.
+            verdicts: what they led to; brought up to date.
+            permitted: gets the verdict by which each was permitted last.
+        """
+        asking = threading.Lock()
+
+        def permit(resource: Resource, *, fresh: bool) -> bool:
+            nonlocal asked_at
+            with asking:
+                if fresh or self._clock() - asked_at >= FRESH:
+                    asked_at = -math.inf  # if there is no answer, the one before counts no more
+                    answers, now = self._judge_by_new_answers(doomed)
+                    asked_at = answers.at
+                    if self._clock() - asked_at >= FRESH:
+                        raise NoAnswer(
+                            f"the answer took longer than the {FRESH:g} s for which it is true"
+                        )
+                    verdicts.update(now)
+                if verdicts[resource.id].state is not State.ORPHAN:
+                    return False
+                permitted[resource.id] = verdicts[resource.id]
+                with self._lock:
+                    self._judge.removing(resource, self._clock())
+                return True
+
+        return permit

@@ -1,0 +1,407 @@
+"""Is a row that is not there a row that was deleted?
+
+Absence alone is not: an empty database, a dump being restored or somebody else's server all answer
+"no such row" too. So every answer is weighed against what this listener knows of the database.
+
+*Witnessed*: the row was seen in this same database within a day. Its absence counts at once.
+*Unwitnessed*: the absence counts when it was *observed* for the length of the grace, or the feed
+reported the deletion; when the database is *vouched for*, because something on this host is, or
+was, owned by a row of it; and when it is *current*, for a database that is behind its origin
+answers "no such row" of what is alive. It is current where it is seen to be the origin, or a copy
+that gets all changes in their order and has come past the birth of the topology, for it shows a
+younger one of this host as deployed already.
+Everything else is *held*: it stays until an operator confirms it with a token that is bound to the
+databases and these prefixes. :mod:`listener.core.unproven` has one more reason to hold.
+
+Time is observed while good answers come: a gap of more than five seconds between two of them, or a
+feed that broke, is an outage. The grace begins anew after it; a delay goes on where it was.
+
+What is known is bound to the database's identity. When that changes, it is another table, and
+whatever is absent from then on without having been seen in it is held, until nothing is left that
+the change put in doubt.
+
+There is no clock, thread or socket here; the time is passed in, in seconds on a monotonic clock.
+What outlives a restart is :class:`Memory`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Set
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Self
+
+from listener.core.deletions import Reports
+from listener.core.resources import PREFIX_LENGTH, prefix_of
+from listener.core.unproven import DAY, MOST_REMEMBERED
+
+UNSEEN = (
+    "a topology of another database that was deployed while no listener watched cannot be told from"
+    " an orphan; --policy witnessed protects it"
+)
+"""What no rule here can see, as a sentence for whoever has the policy *absent*."""
+OUTAGE = 5.0
+"""Seconds without a good answer that are an outage."""
+LOOKS_APART = 1.0
+"""Seconds between the two answers that a single look takes."""
+
+
+REPLACED = "the table is not the one that was there before"
+"""Why what this table never had is held; of all reasons the only one that is about more than a row
+that was never seen."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a database said about some prefixes, at one moment.
+
+    Attributes:
+        prefixes: what was asked about.
+        ids: the ids of all rows that begin with one of them.
+        at: when the question was asked, in seconds on a monotonic clock; it is never younger.
+        identity: of the database and of the table's incarnation.
+        generation: grows when something happened to the database that nobody could follow; it
+            means nothing outside this process.
+        position: how far the database has come; it goes back only when an older state of it is
+            restored underneath. 0 where there is no such figure.
+        behind: why it may be behind the origin of its rows, and the remedy, as a predicate; empty
+            when it is known to be the origin.
+        deployed: where it may be behind, which of the ids had a status that DECNET writes after a
+            deploy, read before the rows were.
+    """
+
+    prefixes: frozenset[str]
+    ids: frozenset[str]
+    at: float
+    identity: str
+    generation: int = 0
+    position: int = 0
+    behind: str = ""
+    deployed: frozenset[str] = frozenset()
+    _live_prefixes: frozenset[str] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        # Once, for a host asks about each of its networks by a prefix.
+        object.__setattr__(self, "_live_prefixes", frozenset(map(prefix_of, self.ids)))
+
+    def live(self, owner: str) -> bool:
+        """Whether the owner has a row.
+
+        Raises:
+            KeyError: nobody asked about this owner.
+        """
+        if prefix_of(owner) not in self.prefixes:
+            raise KeyError(owner)
+        return owner in (self.ids if len(owner) > PREFIX_LENGTH else self._live_prefixes)
+
+
+class State(StrEnum):
+    """What is to be done with a resource."""
+
+    ALIVE = "alive"
+    ORPHAN = "orphan"
+    WAITING = "waiting"
+    HELD = "held"
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The judgement on one resource.
+
+    Attributes:
+        state: what is to be done.
+        evidence: why, in a few words for a person.
+        wait: for how many seconds the absence has to last on, when it is WAITING.
+        timed: it rests on an absence that was observed, and has to be while the removal goes on.
+        elsewhere: it is another listener that holds it.
+    """
+
+    state: State
+    evidence: str
+    wait: float = 0.0
+    timed: bool = False
+    elsewhere: bool = False
+
+    @classmethod
+    def weakest(cls, verdicts: Iterable[Self]) -> Self:
+        """Of several verdicts, the one that allows the least."""
+        order = (State.ALIVE, State.HELD, State.WAITING, State.ORPHAN)
+        return min(verdicts, key=lambda v: (order.index(v.state), -v.wait, not v.timed))
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """What is known about one database, as far as it outlives a restart.
+
+    Attributes:
+        identity: the database and the table's incarnation that this was learned from.
+        witnessed: the ids and prefixes that had a row in it within a day.
+        vouched: a row of it owned something on this host, or an operator confirmed what it says.
+        replaced: it took another one's place, and what that one knew is still on this host.
+        former: the ids and prefixes that had a row in what it took the place of, and none since.
+        position: how far the database had come; alone it is no news.
+        unproven: see :class:`~listener.core.unproven.Unproven`; the same for every database.
+        pending: likewise.
+        excused: likewise.
+        reported: the ids whose deletion was reported within a day.
+        absent: by owner, for how many seconds its absence was observed; alone it is no news.
+    """
+
+    identity: str
+    witnessed: frozenset[str] = frozenset()
+    vouched: bool = False
+    replaced: bool = False
+    former: frozenset[str] = frozenset()
+    position: int = field(default=0, compare=False)
+    unproven: frozenset[str] = frozenset()
+    pending: frozenset[str] = frozenset()
+    excused: frozenset[str] = frozenset()
+    reported: frozenset[str] = frozenset()
+    absent: Mapping[str, float] = field(default_factory=dict, compare=False)
+
+
+@dataclass(slots=True)
+class Absence:
+    """How long an owner has had no row, in seconds.
+
+    Attributes:
+        at: when it was last seen to have none.
+        outages: how many there had been by then.
+        lasted: observed since the last outage.
+        total: observed altogether.
+        before: what of that an earlier run observed.
+    """
+
+    at: float
+    outages: int
+    lasted: float = 0.0
+    total: float = 0.0
+    before: float = 0.0
+
+
+class Evidence:
+    """What is known about one database, and the judgement that follows from it.
+
+    Args:
+        grace: for how many seconds an unwitnessed row must be absent.
+        witnessed_only: nothing else is ever believed.
+        memory: of an earlier run.
+        now: when it was read.
+
+    Attributes:
+        reports: the deletions that a feed reported.
+        forgotten: how many owners were forgotten within a day, for there were too many.
+        revision: grows with every change of what the next run should know, but for figures.
+    """
+
+    def __init__(
+        self,
+        grace: float,
+        *,
+        witnessed_only: bool = False,
+        memory: Memory | None = None,
+        now: float = 0.0,
+    ) -> None:
+        self.forgotten = 0
+        self.revision = 0
+        self._grace = grace
+        self._witnessed_only = witnessed_only
+        self._identity = (memory.identity if memory else None) or None
+        self._generation = 0
+        memory = memory or Memory("")
+        self.reports = Reports(memory.reported, now)
+        # By owner, when it was last known to be alive or on this host; and when it was seen alive.
+        self._witnessed = dict.fromkeys(memory.witnessed, now)
+        self._alive: dict[str, float] = {}
+        # Whatever happened between two runs was an outage.
+        self._outages = 0
+        self._answered_at = -math.inf
+        self._absent = {
+            owner: Absence(now, -1, total=total, before=total)
+            for owner, total in memory.absent.items()
+        }
+        self._vouched = memory.vouched
+        self._replaced = memory.replaced
+        self._former = set(memory.former)
+        # Every answer from now on comes after this.
+        self._least_position = self._position = memory.position
+        # Up to which birth, in seconds since the epoch, a copy has shown that it has come.
+        self._past = -math.inf
+        # Whether there was a listing since the table was replaced: when an earlier run learned of
+        # that, any is.
+        self._listed_since = self._replaced
+
+    @property
+    def identity(self) -> str:
+        """Of the database that this is about; empty as long as none has answered."""
+        return self._identity or ""
+
+    @property
+    def memory(self) -> Memory:
+        """What the next run should know."""
+        return Memory(
+            self.identity,
+            frozenset(self._witnessed),
+            self._vouched,
+            self._replaced,
+            frozenset(self._former),
+            self._position,
+            reported=self.reports.ids,
+            absent={owner: absence.total for owner, absence in self._absent.items()},
+        )
+
+    def observe(self, answer: Answer, owners: Iterable[str]) -> None:
+        """Learn from an answer about the owners of resources that were known before it."""
+        known = (self._identity, self._generation)
+        if known != (answer.identity, answer.generation) or answer.position < self._least_position:
+            self._replace(answer)
+        elif answer.at - self._answered_at > OUTAGE:
+            self.interrupted()
+        self._answered_at = max(self._answered_at, answer.at)
+        self._position = max(self._position, answer.position)
+        for id_ in answer.ids:
+            for owner in (id_, prefix_of(id_)):
+                self.revision += owner not in self._witnessed or owner in self._former
+                self._witnessed[owner] = answer.at
+                self._alive[owner] = max(answer.at, self._alive.get(owner, answer.at))
+                self._absent.pop(owner, None)
+                self._former.discard(owner)
+        for owner in owners:
+            if answer.live(owner):
+                self.vouch()
+            else:
+                self._observe_absence(owner, answer.at)
+                if owner in self._witnessed:
+                    self._witnessed[owner] = answer.at
+
+    def _replace(self, answer: Answer) -> None:
+        """Another table has taken the place of the one that was known."""
+        self.revision += 1
+        self._replaced = self._identity is not None
+        self._listed_since = False
+        self._identity, self._generation = answer.identity, answer.generation
+        self._least_position = self._position = 0
+        if self._replaced:
+            self._former |= self._witnessed.keys()
+            self.reports.clear()
+        self._witnessed.clear()
+        self._alive.clear()
+        self._absent.clear()
+        self._vouched = False
+        self._past = -math.inf
+
+    def _observe_absence(self, owner: str, at: float) -> None:
+        absence = self._absent.setdefault(owner, Absence(at, self._outages))
+        if absence.outages < self._outages:
+            absence.outages, absence.lasted = self._outages, 0.0
+        elif at > absence.at:
+            absence.lasted += at - absence.at
+            absence.total += at - absence.at
+        absence.at = max(absence.at, at)
+
+    def interrupted(self) -> None:
+        """There was an outage, or the feed was lost: nobody knows what happened meanwhile."""
+        self._outages += 1
+
+    def vouch(self) -> None:
+        """A row of this database owns something on this host, or an operator confirmed it."""
+        self.revision += not self._vouched
+        self._vouched = True
+
+    def has_come_past(self, born: float) -> None:
+        """The last answer showed that all changes of before this moment have arrived.
+
+        Args:
+            born: when a topology that it showed as deployed was begun, in seconds since the epoch.
+        """
+        self._past = max(self._past, born)
+
+    def settle(self, answer: Answer, owners: Set[str], gone: Set[str], *, listed: bool) -> None:
+        """Forget what no longer matters.
+
+        Args:
+            answer: was observed.
+            owners: of everything on this host.
+            gone: those of them that have no row in any database.
+            listed: nothing is missing among them, for they come from a new listing.
+        """
+        if not listed:
+            return  # nobody knows what is on this host
+        self._absent = {o: absence for o, absence in self._absent.items() if o in owners}
+        # A deploy may go on after its row is deleted and what there was of it is removed.
+        oldest = answer.at - DAY
+        lately = {o: at for o, at in self._witnessed.items() if at >= oldest}
+        if (surplus := len(lately) - MOST_REMEMBERED) > 0:
+            self.forgotten += surplus
+            for owner in sorted(lately, key=lately.__getitem__)[:surplus]:
+                del lately[owner]
+        self.revision += len(lately) < len(self._witnessed)
+        self._witnessed = lately
+        self._alive = {o: at for o, at in self._alive.items() if o in lately}
+        # The change of the table is past once it leaves nothing on this host in doubt. The listing
+        # that shows it has to be later than the one at hand when the change was learned.
+        if self._replaced:
+            self._replaced = not (self._listed_since and gone <= self._witnessed.keys())
+            self._listed_since = True
+            if not self._replaced:
+                self.revision += 1
+                self._former.clear()
+
+    def witnessed(self, owner: str) -> bool:
+        """Whether the owner had a row in this same database."""
+        return owner in self._witnessed
+
+    def alive_after(self, owner: str, at: float) -> bool:
+        """Whether an answer that was asked for later than this has shown the owner's row."""
+        return self._alive.get(owner, at) > at
+
+    def doubted(self, owner: str) -> bool:
+        """Whether the owner had a row in what this database took the place of, and not since."""
+        return self._replaced and owner in self._former
+
+    def absent_for(self, owner: str) -> float:
+        """For how many seconds it was observed that the owner has no row."""
+        return self._absent[owner].total
+
+    def weigh(
+        self,
+        owner: str,
+        answer: Answer,
+        *,
+        created: float | None,
+        begun: float | None,
+        engine_now: float | None,
+    ) -> Verdict:
+        """Judge the absence of an owner by an answer that was observed.
+
+        Args:
+            owner: has no row.
+            answer: covers it.
+            created: when the engine made the resource, in seconds since the epoch, if it is known.
+            begun: the same of the first resource of the owner.
+            engine_now: for a single look, which cannot watch an absence last: the engine's time, in
+                seconds since the epoch. The resource's age then stands for most of the absence.
+        """
+        if owner in self._witnessed:
+            return Verdict(State.ORPHAN, "witnessed: its row was seen before and is gone")
+        if self._replaced:
+            return Verdict(State.HELD, REPLACED)
+        if answer.behind and (begun is None or begun >= self._past):
+            return Verdict(State.HELD, f"its row was never seen, and {answer.behind}")
+        if not self._vouched:
+            return Verdict(State.HELD, "no row of this database owns anything on this host")
+        if self.reports.cover(owner, answer.at):
+            return Verdict(State.ORPHAN, "its deletion was reported")
+        if self._witnessed_only:
+            return Verdict(State.HELD, "its row was never seen, and the policy is witnessed")
+        absence = self._absent[owner]
+        left = self._grace - absence.lasted
+        if engine_now is not None:
+            # The engine tells its time in whole seconds, so an age can come out negative.
+            age = max(0.0, engine_now - (created or engine_now))
+            left = max(self._grace - age, LOOKS_APART - (absence.total - absence.before))
+        if left > 0:
+            return Verdict(State.WAITING, "its row is absent, the grace runs", left)
+        evidence = f"absent for more than the grace of {self._grace:g} s"
+        return Verdict(State.ORPHAN, evidence, timed=True)

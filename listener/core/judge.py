@@ -1,0 +1,365 @@
+"""One verdict on a resource, from everything that all databases say.
+
+With several databases a row in any of them is life, and all must answer. Of an id that has no row
+anywhere, the database that once had it is the witness, and what the others do not know of it is no
+matter; but where another one knew it as well and has been replaced since, that may be why it is
+missing, and it is held. A prefix is less than an id: a resource that nothing but its name ties to a
+topology takes the weakest evidence of all databases, and so does an id that nobody witnessed.
+
+A removal can be put off by a delay, for who wants to look at the evidence first: the owner then has
+to be absent everywhere for so long.
+
+What appeared under watch while none of them had its row is held, whatever they say of it later but
+that there is one: :mod:`listener.core.unproven`.
+
+What another listener on the same engine holds is held here too, but where it never saw a row and we
+have seen one go: so two listeners of two databases can work side by side.
+
+There is no clock, thread or socket here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence, Set
+from dataclasses import dataclass, field, replace
+
+from listener.core.evidence import LOOKS_APART, Answer, Evidence, Memory, State, Verdict
+from listener.core.resources import PREFIX_LENGTH, Kind, Resource, prefix_of
+from listener.core.unproven import Unproven
+
+UNPROVEN = Verdict(
+    State.HELD,
+    "it appeared here while no database had its row, so the database is behind, or another one owns"
+    " this topology",
+)
+CONFIRMED = Verdict(State.ORPHAN, "confirmed by an operator")
+
+Ask = Callable[[Iterable[str]], Answer]
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """A prefix that another listener on this engine holds.
+
+    Attributes:
+        reason: who holds it, and why.
+        never_seen: only because it never saw a row of it.
+    """
+
+    reason: str
+    never_seen: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Peers:
+    """What the other listeners on this engine hold.
+
+    Attributes:
+        holds: by prefix.
+        silent: who does not say, as words for a person; empty if all do.
+    """
+
+    holds: Mapping[str, Hold] = field(default_factory=dict)
+    silent: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """What every database said about the same owners.
+
+    Attributes:
+        each: one answer a database.
+        peers: what other listeners hold, asked for if any owner has no row.
+    """
+
+    each: Sequence[Answer]
+    peers: Peers = field(default_factory=Peers)
+
+    @property
+    def at(self) -> float:
+        """When the first question was asked, in seconds on a monotonic clock."""
+        return min(answer.at for answer in self.each)
+
+    def live(self, owner: str) -> bool:
+        """Whether the owner has a row anywhere."""
+        return any(answer.live(owner) for answer in self.each)
+
+
+class Judge:
+    """Asks the databases, and judges by what they answer and have answered before.
+
+    Args:
+        databases: how to ask each, and what is known about it.
+        memories: what an earlier run knew, of which this takes the part that concerns all.
+        delay: seconds between a deletion and its reap.
+        now: when the memories were read.
+        peers: what other listeners hold.
+    """
+
+    def __init__(
+        self,
+        databases: Sequence[tuple[Ask, Evidence]],
+        *,
+        memories: Iterable[Memory | None] = (),
+        delay: float = 0.0,
+        now: float = 0.0,
+        peers: Callable[[], Peers] = Peers,
+    ) -> None:
+        self._peers = peers
+        self._asks = [ask for ask, _ in databases]
+        self._evidence = [evidence for _, evidence in databases]
+        known = [memory for memory in memories if memory is not None]
+        self._unproven = Unproven(
+            marked={owner for memory in known for owner in memory.unproven},
+            pending={owner for memory in known for owner in memory.pending},
+            excused={owner for memory in known for owner in memory.excused},
+            now=now,
+        )
+        self._told = [0] * len(databases)
+        self._delay = delay
+        # By owner, when its first resource that is known was made; the engine's time.
+        self._begun: dict[str, float] = {}
+        self._released: frozenset[str] = frozenset()
+        self._released_for = ""
+
+    def ask(self, owners: Collection[str]) -> Answers:
+        """Which of these owners have rows.
+
+        Raises:
+            NoAnswer: one of the databases gave none that can be trusted.
+        """
+        prefixes = {prefix_of(owner) for owner in owners}
+        answers = Answers([ask(prefixes) for ask in self._asks])
+        if all(map(answers.live, owners)):
+            return answers
+        return replace(answers, peers=self._peers())
+
+    def appeared(self, owners: Mapping[str, bool]) -> None:
+        """These owners appeared under watch; see :meth:`Unproven.appeared`."""
+        self._unproven.appeared(owners)
+
+    def observe(self, answers: Answers, resources: Collection[Resource]) -> bool:
+        """Learn from answers about the owners of some resources, which were known before them.
+
+        Returns:
+            Whether any owner turned out unproven, which should be kept before anything is removed.
+        """
+        owners = _owners(resources)
+        self._note_births(resources)
+        for evidence, answer in zip(self._evidence, answers.each, strict=True):
+            evidence.observe(answer, owners)
+            if answer.deployed:
+                evidence.has_come_past(_youngest(answer, resources))
+        return self._unproven.answered(
+            owners, answers.live, lambda owner: self._explained(owner, answers.at)
+        )
+
+    def settle(
+        self, answers: Answers, resources: Collection[Resource], here: Set[str], *, listed: bool
+    ) -> None:
+        """Forget what no longer matters, by answers about everything on this host.
+
+        Args:
+            answers: were observed.
+            resources: all that was known of when they were asked for.
+            here: every owner that has something on this host by now.
+            listed: they come from a new listing, so nothing is missing.
+        """
+        owners = _owners(resources)
+        gone = {owner for owner in owners if not answers.live(owner)}
+        for evidence, answer in zip(self._evidence, answers.each, strict=True):
+            evidence.settle(answer, owners, gone, listed=listed)
+        if listed:
+            self._unproven.forget(here, answers.at)
+            self._begun = {owner: at for owner, at in self._begun.items() if owner in here}
+
+    def news(self, *, everything: bool = False) -> dict[int, Memory]:
+        """What the next run should know, by database, where it has changed since the last call.
+
+        Args:
+            everything: also where nothing but figures have.
+        """
+        news = {}
+        for database, evidence in enumerate(self._evidence):
+            revision = evidence.revision + self._unproven.revision
+            if everything or revision != self._told[database]:
+                self._told[database] = revision
+                news[database] = replace(
+                    evidence.memory,
+                    unproven=self._unproven.marked,
+                    pending=self._unproven.pending,
+                    excused=self._unproven.excused,
+                )
+        return news
+
+    @property
+    def forgotten(self) -> int:
+        """How many owners were forgotten within a day, for there were too many."""
+        return sum(evidence.forgotten for evidence in self._evidence)
+
+    def report(self, database: int, ids: Collection[str], now: float) -> None:
+        """The feed of a database, by its number, reported that these rows were deleted."""
+        evidence = self._evidence[database]
+        evidence.reports.add(ids, now)
+        evidence.revision += 1
+        self._unproven.report(ids)
+
+    def interrupted(self, database: int) -> None:
+        """The feed of a database was lost: nobody knows what happened meanwhile."""
+        self._evidence[database].interrupted()
+
+    def removing(self, resource: Resource, now: float) -> None:
+        """An orphan is being removed: the rest of its topology may appear without a row."""
+        for owner in resource.owners:
+            self._unproven.excuse(owner, now)
+
+    def reported(self, prefix: str, now: float) -> bool:
+        """Whether any feed reported a deletion with this prefix lately."""
+        return any(evidence.reports.cover(prefix, now) for evidence in self._evidence)
+
+    def still_there(self, answers: Answers) -> dict[str, float]:
+        """By prefix of rows that were reported deleted: in how many seconds to ask again."""
+        waits: dict[str, float] = {}
+        for evidence, answer in zip(self._evidence, answers.each, strict=True):
+            for prefix, wait in evidence.reports.still_there(answer.ids, answer.at).items():
+                waits[prefix] = min(wait, waits.get(prefix, wait))
+        return waits
+
+    def weigh(
+        self, resource: Resource, answers: Answers, engine_now: float | None = None
+    ) -> Verdict:
+        """Judge one resource by answers that were observed.
+
+        Args:
+            resource: known to exist before the question was asked.
+            answers: cover every one of its owners.
+            engine_now: see :meth:`Evidence.weigh`.
+        """
+        if any(answers.live(owner) for owner in resource.owners):
+            return Verdict(State.ALIVE, "its row exists")
+        if any(
+            evidence.alive_after(owner, answer.at)
+            for evidence, answer in zip(self._evidence, answers.each, strict=True)
+            for owner in resource.owners
+        ):
+            return Verdict(State.ALIVE, "a later answer has shown its row")
+        verdict = Verdict.weakest(
+            self._weigh_absent(owner, resource, answers, engine_now) for owner in resource.owners
+        )
+        if verdict == CONFIRMED:
+            return verdict
+        if (elsewhere := self._held_elsewhere(verdict, resource, answers)) is not None:
+            return elsewhere
+        lasted = min(
+            evidence.absent_for(owner) for evidence in self._evidence for owner in resource.owners
+        )
+        if verdict.state is State.ORPHAN and lasted < self._delay:
+            return Verdict(State.WAITING, "its row is gone, the delay runs", self._delay - lasted)
+        return verdict
+
+    def _held_elsewhere(
+        self, verdict: Verdict, resource: Resource, answers: Answers
+    ) -> Verdict | None:
+        """The verdict of the other listeners; None where they have none, or it is held anyway."""
+        if verdict.state is State.HELD:
+            return None
+        explained = all(self._explained(owner, answers.at) for owner in resource.owners)
+        for prefix in resource.prefixes:
+            hold = answers.peers.holds.get(prefix)
+            if hold is not None and not (hold.never_seen and explained):
+                return Verdict(State.HELD, hold.reason, elsewhere=True)
+        if answers.peers.silent and not explained and verdict.state is State.ORPHAN:
+            why = f"{answers.peers.silent} does not say what it holds"
+            return Verdict(State.WAITING, why, wait=LOOKS_APART)
+        return None
+
+    def _weigh_absent(
+        self, owner: str, resource: Resource, answers: Answers, engine_now: float | None
+    ) -> Verdict:
+        if prefix_of(owner) in self._released and self._released_for == self._identity:
+            return CONFIRMED
+        if owner in self._unproven:
+            return UNPROVEN
+        verdicts = [
+            evidence.weigh(
+                owner,
+                answer,
+                created=resource.created,
+                begun=self._begun.get(owner),
+                engine_now=engine_now,
+            )
+            for evidence, answer in zip(self._evidence, answers.each, strict=True)
+        ]
+        doubted = any(evidence.doubted(owner) for evidence in self._evidence)
+        if len(owner) > PREFIX_LENGTH and not doubted:
+            for evidence, verdict in zip(self._evidence, verdicts, strict=True):
+                if evidence.witnessed(owner):
+                    return verdict
+        return Verdict.weakest(verdicts)
+
+    @property
+    def _identity(self) -> str:
+        return "\0".join(sorted(evidence.identity for evidence in self._evidence))
+
+    def token(self, held: Iterable[str]) -> str:
+        """The token that releases these prefixes of these databases, and no others."""
+        text = "\0".join([self._identity, *sorted(held)])
+        return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+    def release(self, held: Iterable[str], token: str, now: float) -> bool:
+        """Count these prefixes as confirmed if the token is theirs; says whether it was."""
+        held = frozenset(held)
+        if self.token(held) != token:
+            return False
+        self._released, self._released_for = held, self._identity
+        self._unproven.release(held, now)
+        for evidence in self._evidence:
+            evidence.vouch()
+        return True
+
+    def _explained(self, owner: str, now: float) -> bool:
+        """Whether a database had its row, or its deletion was reported, within a day."""
+        return any(
+            evidence.witnessed(owner) or evidence.reports.explain(owner, now)
+            for evidence in self._evidence
+        )
+
+    def _note_births(self, resources: Iterable[Resource]) -> None:
+        for resource in resources:
+            if resource.created is not None:
+                for owner in resource.owners:
+                    begun = self._begun.get(owner, resource.created)
+                    self._begun[owner] = min(begun, resource.created)
+
+
+def _youngest(answer: Answer, resources: Iterable[Resource]) -> float:
+    """When the youngest of the topologies was begun that an answer shows as deployed.
+
+    Only those with a network count: compose makes containers anew long after a deploy, and networks
+    never. Where two rows share a prefix nobody can tell whose network it is.
+
+    Returns:
+        Seconds since the epoch; less than any where there is none.
+    """
+    shared = Counter(map(prefix_of, answer.ids))
+    deployed = {
+        owner: id_
+        for id_ in answer.deployed
+        if shared[prefix_of(id_)] == 1
+        for owner in (id_, prefix_of(id_))
+    }
+    begun: dict[str, float] = {}
+    with_network: set[str] = set()
+    for resource in resources:
+        for id_ in {deployed[owner] for owner in resource.owners if owner in deployed}:
+            begun[id_] = min(begun.get(id_, math.inf), resource.created or -math.inf)
+            if resource.kind is Kind.NETWORK:
+                with_network.add(id_)
+    return max((begun[id_] for id_ in with_network), default=-math.inf)
+
+
+def _owners(resources: Iterable[Resource]) -> frozenset[str]:
+    return frozenset(owner for resource in resources for owner in resource.owners)

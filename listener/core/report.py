@@ -1,0 +1,111 @@
+"""What a sweep did, in the words of the interface."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from listener.core.evidence import LOOKS_APART, Verdict
+from listener.core.outcome import Removal, Result, Screening
+from listener.core.resources import Kind
+
+
+@dataclass(kw_only=True)
+class Report:
+    """The result of one full sweep; every list is sorted.
+
+    Attributes:
+        live_prefixes: prefixes on this host that have a row.
+        orphan_prefixes: prefixes on this host with something to remove.
+        containers_removed: names of the containers that this sweep removed.
+        networks_removed: names of the networks that this sweep removed.
+        disconnected: who was taken off a network, as ``CONTAINER from NETWORK``.
+        errors: what could not be removed and why, one sentence each.
+        held: what stays until an operator confirms it: ``prefix``, ``reason`` and ``token``, which
+            is empty where only time is needed.
+        would_remove: in a dry run, what a real one would have removed.
+        dry_run: whether nothing was to be removed.
+        duration_ms: how long it took, in milliseconds.
+    """
+
+    live_prefixes: list[str] = field(default_factory=list)
+    orphan_prefixes: list[str] = field(default_factory=list)
+    containers_removed: list[str] = field(default_factory=list)
+    networks_removed: list[str] = field(default_factory=list)
+    disconnected: list[str] = field(default_factory=list)
+    errors: list[str] = field(default_factory=list)
+    held: list[dict[str, str]] = field(default_factory=list)
+    would_remove: list[str] = field(default_factory=list)
+    dry_run: bool = False
+    duration_ms: float = 0.0
+
+    @classmethod
+    def of(cls, screening: Screening, *, dry_run: bool) -> Report:
+        """What a sweep found, before anything is removed."""
+        held = [
+            {"prefix": prefix, "reason": reason, "token": screening.token}
+            for prefix, reason in screening.held.items()
+        ] + [
+            {"prefix": prefix, "reason": _waits(verdict), "token": ""}
+            for prefix, verdict in screening.waiting.items()
+            if prefix not in screening.held
+        ]
+        doomed = {r.id: r for rs in screening.orphans.values() for r in rs}.values()
+        return cls(
+            live_prefixes=sorted(screening.live),
+            orphan_prefixes=sorted(screening.orphans),
+            held=sorted(held, key=lambda entry: entry["prefix"]),
+            would_remove=sorted(map(str, doomed)) if dry_run else [],
+            dry_run=dry_run,
+        )
+
+    def add(self, removals: Iterable[Removal]) -> None:
+        """Take in what was removed or disconnected, by us; the lists are sorted at the end."""
+        for removal in removals:
+            network = removal.resource.name
+            self.disconnected += [f"{e.name} from {network}" for e in removal.disconnected]
+            if removal.result is Result.REMOVED:
+                names = {
+                    Kind.CONTAINER: self.containers_removed,
+                    Kind.NETWORK: self.networks_removed,
+                }[removal.resource.kind]
+                names.append(removal.resource.name or removal.resource.id[:12])
+
+    @property
+    def complete(self) -> bool:
+        """Nothing is held, and nothing failed."""
+        return not self.errors and not self.held
+
+    def to_json(self) -> str:
+        """One JSON object."""
+        return json.dumps(dataclasses.asdict(self))
+
+    def to_text(self, sweep_command: str = "topology-reaper sweep") -> str:
+        """A few lines for a person.
+
+        Args:
+            sweep_command: how the sweep is begun that releases what is held.
+        """
+        lines = [
+            f"{len(self.live_prefixes)} live, {len(self.orphan_prefixes)} orphaned"
+            f" and {len({entry['prefix'] for entry in self.held})} held topologies on this host"
+        ]
+        if self.dry_run:
+            lines += [f"would remove {what}" for what in self.would_remove]
+        lines += [f"removed container {name}" for name in self.containers_removed]
+        lines += [f"removed network {name}" for name in self.networks_removed]
+        lines += [f"disconnected {what}" for what in self.disconnected]
+        lines += [f"held {entry['prefix']}: {entry['reason']}" for entry in self.held]
+        tokens = {entry["token"] for entry in self.held} - {""}
+        lines += [f"  to remove it: {sweep_command} --confirm {token}" for token in tokens]
+        lines += [f"error: {error}" for error in self.errors]
+        lines.append(f"done in {self.duration_ms:.0f} ms")
+        return "\n".join(lines)
+
+
+def _waits(verdict: Verdict) -> str:
+    """Why it waits, and where that is known for how long."""
+    long = verdict.wait > LOOKS_APART
+    return f"{verdict.evidence}, {verdict.wait:.0f} s more" if long else verdict.evidence

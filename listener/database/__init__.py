@@ -1,1 +1,0 @@
-"""The database side: asking which topologies have a row, and hearing that some may have gone."""

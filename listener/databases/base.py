@@ -1,0 +1,305 @@
+"""Asking which topologies have a row.
+
+One question covers any number of prefixes, and only those: each is a range of the primary key, so
+its cost follows what is on this host and not the size of the table. A range's upper bound is the
+prefix *as a number* plus one. A last character plus one would not do: linguistic collations put the
+``:`` that follows ``9`` before the digits, and every prefix that ends in 9 would look deleted.
+
+Whatever is not an answer that can be trusted, an error, a missing table, a file that was swapped,
+is raised as :class:`~listener.errors.NoAnswer`.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+import threading
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import ClassVar, NamedTuple
+from uuid import UUID
+
+import sqlalchemy as sa
+
+from listener.core.evidence import Answer
+from listener.core.findings import Finding
+from listener.core.resources import PREFIX_LENGTH, prefix_of
+from listener.databases.feed import Feed
+from listener.errors import ConfigurationError, NoAnswer
+
+TABLE = "topologies"
+BATCH = 100
+"""Ranges in one statement: far below every database's limit of parameters or depth."""
+
+DEPLOYED = ("active", "degraded", "tearing_down", "torn_down")
+"""The statuses that DECNET writes only after a deploy; a failed one may still go on."""
+
+_LEAST, _GREATEST = "-0000-0000-0000-000000000000", "-ffff-ffff-ffff-ffffffffffff"
+
+
+@functools.cache
+def table(schema: str | None = None, *, uuid: bool = False) -> sa.TableClause:
+    """The table of topologies, with the columns that are asked for; the id is text, or a UUID."""
+    id_ = sa.column("id", sa.Uuid() if uuid else sa.String())
+    return sa.table(TABLE, id_, sa.column("status", sa.String()), schema=schema)
+
+
+class Behind(NamedTuple):
+    """Why a database may be behind the origin of its rows; nothing where it is known to be that.
+
+    Attributes:
+        why: the reason and the remedy, as a predicate.
+        in_order: all changes come from one origin and in their order, as far as anybody can tell.
+    """
+
+    why: str = ""
+    in_order: bool = False
+
+    def __bool__(self) -> bool:
+        """Whether it may be behind."""
+        return bool(self.why)
+
+
+CURRENT = Behind()
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """A transaction in which the table may be asked.
+
+    Attributes:
+        connection: in the transaction.
+        identity: of the database and of the table's incarnation.
+        table: what to ask.
+        generation: grows when something happened to the database that nobody could follow.
+        position: how far the database has come; 0 where there is no such figure.
+        too_new: the table cannot be told yet from another that may take its place.
+        replica: the server is one, and its word is taken all the same.
+        behind: whether it may be behind the origin of its rows.
+    """
+
+    connection: sa.Connection
+    identity: str
+    table: sa.TableClause
+    generation: int = 0
+    position: int = 0
+    too_new: bool = False
+    replica: bool = False
+    behind: Behind = CURRENT
+
+    @property
+    def name(self) -> str:
+        """The table's name as SQL wants it, with its schema."""
+        return self.connection.dialect.identifier_preparer.format_table(self.table)
+
+
+class Topologies(ABC):
+    """The table of topologies in one database.
+
+    Args:
+        name: how to speak of the database to a person; without a password.
+        clock: seconds, monotonic.
+
+    Attributes:
+        traceless: make no file that is not there, by which an answer may be older; for who only
+            looks.
+    """
+
+    push_takes: ClassVar[str] = "tells of commits with nothing installed"
+    """What it takes to be told, instead of triggers, as a predicate."""
+    proves: ClassVar[Mapping[str, str]] = {
+        "reachable": "answers",
+        "table": f"has the table {TABLE}",
+    }
+    """What an answer proves, as predicates, in the order in which they are found out; a NoAnswer
+    names the first that does not hold."""
+    _engine: sa.Engine
+
+    def __init__(self, name: str, clock: Callable[[], float] = time.monotonic) -> None:
+        self.name = name
+        self.traceless = False
+        self.interest: Callable[[], Collection[str]] | None = None
+        """The prefixes on this host: commits that concern no other topology need no hint."""
+        self._clock = clock
+        self._reaching = threading.Lock()
+        self._reached, self._reached_at, self._setbacks = 0, 0.0, 0
+
+    def upgraded(self, identity: str) -> str:
+        """An identity that the release before wrote down, in the form of this one."""
+        return identity
+
+    def close(self) -> None:
+        """Close the connections that wait for the next question."""
+        self._engine.dispose()
+
+    def ask(self, prefixes: Iterable[str]) -> Answer:
+        """Which rows begin with any of these prefixes, in one new transaction.
+
+        Without a prefix it tells whether the table can be asked at all.
+
+        Raises:
+            NoAnswer: there is none that can be trusted; it says why and what to do.
+        """
+        wanted = frozenset(prefixes)
+        asked = sorted(wanted)
+        ids: set[str] = set()
+        at = self._clock()
+        with self.reading() as reading:
+            if reading.too_new:
+                raise self.no_answer("has just made its table, which is asked in a second")
+            batches = [asked[start : start + BATCH] for start in range(0, len(asked) or 1, BATCH)]
+            deployed = _deployed(reading, batches) if reading.behind.in_order else frozenset()
+            for batch in batches:
+                ids.update(_ids(reading, *rows_with(batch, reading.table)))
+        # A collation that orders otherwise than we think can add rows, never hide one.
+        found = frozenset(id_ for id_ in ids if prefix_of(id_) in wanted)
+        return Answer(
+            prefixes=wanted,
+            ids=found,
+            at=at,
+            identity=reading.identity,
+            generation=reading.generation + self._reach(reading.position, at),
+            position=reading.position,
+            behind=f"{self.name} {reading.behind.why}" if reading.behind else "",
+            deployed=deployed & found,
+        )
+
+    def _reach(self, position: int, asked_at: float) -> int:
+        """How often the database went back so far: an older state was restored underneath us."""
+        with self._reaching:
+            if position >= self._reached:
+                self._reached, self._reached_at = position, self._clock()
+            elif asked_at >= self._reached_at:
+                self._reached = position
+                self._setbacks += 1
+            return self._setbacks
+
+    @abstractmethod
+    def reading(self) -> AbstractContextManager[Reading]:
+        """A new transaction; every error inside comes out as NoAnswer."""
+
+    @abstractmethod
+    def push(self, *, look_every: float, check_every: float) -> Feed:
+        """The feed by which the database tells of changes by itself.
+
+        Args:
+            look_every: seconds between two looks for what nobody told.
+            check_every: seconds between two checks of whether it would still tell.
+        """
+
+    def committed_at(self) -> float | None:
+        """When the last commit was written, in seconds since the epoch; None if nobody can tell."""
+        return None
+
+    def push_sql(self) -> str:
+        """The SQL that lets the database tell, for a person to review.
+
+        Raises:
+            ConfigurationError: it takes none.
+        """
+        raise ConfigurationError(f"feed sql: {self.name} {self.push_takes}")
+
+    def change_triggers(self, action: str) -> None:
+        """Change what makes the database tell.
+
+        Args:
+            action: ``install`` or ``uninstall``; either may be done again.
+
+        Raises:
+            ConfigurationError: it takes no triggers, or this user may not change them.
+            NoAnswer: the database cannot be reached, or is busy.
+        """
+        raise ConfigurationError(f"feed {action}: {self.name} {self.push_takes}")
+
+    @property
+    def owner(self) -> int | None:
+        """The uid that whoever asks should have; None where any will do."""
+        return None
+
+    def outside(self) -> Iterator[Finding]:
+        """What there is to say of it without asking it."""
+        yield from ()
+
+    def inside(self, reading: Reading) -> Iterator[Finding]:  # noqa: ARG002
+        """What else it says of itself and of our rights, where it can be asked.
+
+        Raises:
+            sqlalchemy.exc.SQLAlchemyError: it does not; :meth:`reading` makes it a NoAnswer.
+        """
+        yield from ()
+
+    def no_answer(self, why: str | Exception, aspect: str = "reachable") -> NoAnswer:
+        """The error that says so of this database.
+
+        Args:
+            why: a predicate with its remedy, or what the driver raised.
+            aspect: what does not hold, a key of :attr:`proves`.
+        """
+        text = why if isinstance(why, str) else self.remedy(words_of(why))
+        return NoAnswer(f"--database-url: {self.name} {text}", aspect)
+
+    def remedy(self, said: str) -> str:
+        """What a driver's words mean, as a predicate."""
+        return f"gave no answer: {said}"
+
+
+def words_of(error: Exception) -> str:
+    """What the database or its driver said, in one line."""
+    original = getattr(error, "orig", None) or error
+    text = original.args[-1] if original.args else original
+    first_line = str(text).strip().partition("\n")[0]
+    return re.sub(r" \(\[Errno \d+\] (.*)\)", r": \1", first_line)
+
+
+def rows_with(
+    prefixes: Sequence[str], topologies: sa.FromClause
+) -> tuple[sa.Select[str], dict[str, str | UUID]]:
+    """The statement for the ids that begin with any of these prefixes, and its parameters."""
+    whole = isinstance(topologies.c.id.type, sa.Uuid)
+    parameters: dict[str, str | UUID] = {}
+    for number, prefix in enumerate(prefixes):
+        parameters[f"from_{number}"] = UUID(prefix + _LEAST) if whole else prefix
+        parameters[f"to_{number}"] = UUID(prefix + _GREATEST) if whole else upper_bound(prefix)
+    return _in_any_of(len(prefixes), topologies), parameters
+
+
+def _ids(
+    reading: Reading, question: sa.Select[str], parameters: Mapping[str, str | UUID]
+) -> set[str]:
+    return {str(id_).lower() for id_ in reading.connection.scalars(question, parameters)}
+
+
+def _deployed(reading: Reading, batches: Iterable[Sequence[str]]) -> frozenset[str]:
+    """The ids of rows whose status is one that comes after a deploy; none where nobody can tell."""
+    ids: set[str] = set()
+    try:
+        with reading.connection.begin_nested():  # an error must not spoil the transaction
+            for batch in batches:
+                question, parameters = rows_with(batch, reading.table)
+                question = question.where(reading.table.c.status.in_(DEPLOYED))
+                ids |= _ids(reading, question, parameters)
+    except sa.exc.DBAPIError as error:
+        if error.connection_invalidated:
+            raise
+    return frozenset(ids)
+
+
+@functools.lru_cache(maxsize=8)
+def _in_any_of(count: int, topologies: sa.FromClause) -> sa.Select[str]:
+    """The statement for so many ranges; kept, for making one takes ten times as long as its use."""
+    id_ = topologies.c.id
+    to = id_.__le__ if isinstance(id_.type, sa.Uuid) else id_.__lt__
+    ranges = [
+        sa.and_(id_ >= sa.bindparam(f"from_{number}"), to(sa.bindparam(f"to_{number}")))
+        for number in range(count)
+    ]
+    return sa.select(id_).where(sa.or_(sa.false(), *ranges))
+
+
+def upper_bound(prefix: str) -> str:
+    """The least text that sorts behind every id with this prefix, in any collation of ASCII."""
+    following = f"{int(prefix, 16) + 1:0{PREFIX_LENGTH}x}"
+    return following if len(following) == PREFIX_LENGTH else "g"

@@ -1,0 +1,92 @@
+"""Push where the database allows it, polling where it does not.
+
+Whether it does shows only once the database is reached, and may change: a restore drops a trigger,
+an administrator grants a right. So each time that push turns out to be impossible the reason is
+said, once, the database is polled for a while, and then push is tried again.
+"""
+
+from __future__ import annotations
+
+import threading
+
+from loguru import logger
+
+from listener.databases.feed import Feed, Hint
+from listener.databases.poll import PollFeed
+from listener.errors import ConfigurationError, NoAnswer, PushUnavailable
+
+
+class PushOrPoll:
+    """One feed made of two.
+
+    Args:
+        push: is preferred.
+        poll: takes its place for as long as it lasts.
+        required: push has to be possible at the start.
+    """
+
+    def __init__(self, push: Feed, poll: PollFeed, *, required: bool) -> None:
+        self._push = push
+        self._poll = poll
+        self._required = required
+        self._feed: Feed = push
+        self._deaf = False  # push was, a moment ago
+        self._said: str | None = None
+
+    @property
+    def name(self) -> str:
+        """Of the one that is in use."""
+        return self._feed.name
+
+    def connect(self) -> None:
+        """Connect the one that is to be used from now on.
+
+        Raises:
+            NoAnswer: the database cannot be reached.
+            ConfigurationError: push is required, and not possible.
+        """
+        if self._deaf:
+            self._feed, self._deaf = self._poll, False
+            return
+        try:
+            self._push.connect()
+        except PushUnavailable as error:
+            if self._required:
+                raise ConfigurationError(f"--feed: {error}") from error
+            self._say(error)
+            self._feed = self._poll
+        else:
+            self._feed, self._said = self._push, None
+            self._required = False
+
+    def follow(self, hint: Hint, stop: threading.Event) -> None:
+        """Follow the one that was connected.
+
+        Raises:
+            NoAnswer: nothing more will be heard on this connection.
+        """
+        try:
+            self._feed.follow(hint, stop)
+        except PushUnavailable as error:
+            self._say(error)
+            self._deaf = True
+        except NoAnswer:
+            if not self._deaf:
+                raise
+
+    def distrust(self) -> None:
+        """Poll for a while, because a deletion was not told of; from any thread."""
+        if self._feed is self._push:
+            self._deaf = True
+            self._push.close()
+
+    def close(self) -> None:
+        """End :meth:`follow` soon after ``stop`` was set; from any thread."""
+        self._push.close()
+
+    def _say(self, error: PushUnavailable) -> None:
+        if str(error) != self._said:
+            self._said = str(error)
+            logger.bind(event="feed", feed="poll", error=str(error)).warning(
+                "polling every {:g} s: {}", self._poll.interval, error
+            )

@@ -1,0 +1,1 @@
+"""MySQL and MariaDB: asked over the network, heard by the binary log."""

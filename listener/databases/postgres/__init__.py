@@ -1,0 +1,1 @@
+"""PostgreSQL: asked over the network, heard by ``NOTIFY``."""

@@ -1,0 +1,244 @@
+"""Topologies in PostgreSQL."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Mapping
+from contextlib import suppress
+from typing import Any, ClassVar
+
+import psycopg
+import sqlalchemy as sa
+from psycopg import sql
+
+from listener.databases.base import CURRENT, TABLE, Behind, Reading
+from listener.databases.feed import Feed
+from listener.databases.postgres.feed import NotifyFeed
+from listener.databases.server import CONNECT_TIMEOUT, READ_TIMEOUT, Look, ServerTopologies
+from listener.errors import ConfigurationError
+
+OLDEST = 140000
+"""The first version with CREATE OR REPLACE TRIGGER."""
+_SCHEMA = """
+    SELECT n.nspname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+    WHERE c.oid = to_regclass(%s)
+"""
+CANCEL_TIMEOUT = 5
+"""Seconds for which a statement that is given up is tried to be cancelled."""
+
+
+class PostgresTopologies(ServerTopologies):
+    """The table in PostgreSQL."""
+
+    needs = "has CONNECT, USAGE and SELECT"
+
+    # A peer that is gone shows within half a minute, and so does a lock that is never let go.
+    connect_arguments: ClassVar[Mapping[str, object]] = {
+        "connect_timeout": CONNECT_TIMEOUT,
+        "application_name": "topology-reaper",
+        "keepalives_idle": 10,
+        "keepalives_interval": 5,
+        "keepalives_count": 3,
+        "tcp_user_timeout": READ_TIMEOUT * 1000,
+    }
+
+    _WHO = sa.text(
+        """
+        SELECT n.nspname, c.oid, c.relkind::text, a.attcollation, a.atttypid = 'uuid'::regtype,
+               pg_is_in_recovery(), row_security_active(c.oid), s.system_identifier,
+               CASE WHEN NOT pg_is_in_recovery()
+                    THEN substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8) END,
+               -- What of the log is on disk for good goes back only with the whole server.
+               CASE WHEN NOT pg_is_in_recovery()
+                    THEN (pg_current_wal_flush_lsn() - '0/0')::bigint ELSE 0 END,
+               source.subscriptions, source.in_order, source.elsewhere,
+               pglogical.subscribed, pglogical.needed
+        FROM pg_class c
+        JOIN pg_namespace n ON n.oid = c.relnamespace
+        LEFT JOIN pg_attribute a ON a.attrelid = c.oid AND a.attname = 'id'
+        CROSS JOIN pg_control_system() s
+        CROSS JOIN LATERAL (
+            -- A row may come by the table, by what is beneath it, or by what it is a partition of.
+            WITH RECURSIVE beneath (oid) AS (
+                SELECT c.oid
+                UNION SELECT i.inhrelid FROM pg_inherits i JOIN beneath b ON b.oid = i.inhparent
+            ), above (oid) AS (
+                SELECT c.oid
+                UNION SELECT i.inhparent FROM pg_inherits i JOIN above a ON a.oid = i.inhrelid
+            ), family (oid) AS (SELECT oid FROM beneath UNION SELECT oid FROM above)
+            SELECT string_agg(
+                       DISTINCT quote_ident(s.subname)
+                       || CASE WHEN s.subenabled THEN '' ELSE ' (disabled)' END, ', '
+                   ) AS subscriptions,
+                   count(DISTINCT s.oid) = 1 AND count(DISTINCT f.oid) = 1 AS in_order,
+                   string_agg(DISTINCT t.ftrelid::regclass::text, ', ') AS elsewhere
+            FROM family f
+            LEFT JOIN pg_foreign_table t ON t.ftrelid = f.oid
+            LEFT JOIN pg_subscription_rel r ON r.srrelid = f.oid
+            LEFT JOIN pg_subscription s ON s.oid = r.srsubid
+        ) source
+        LEFT JOIN LATERAL (
+            -- Which tables a subscription of it fills is known on the other side alone. The query
+            -- is a text, for most servers have no such table, and asks no view, which may do more.
+            SELECT CASE WHEN may.enter AND may.read THEN
+                       query_to_xml('SELECT 1 FROM pglogical.subscription LIMIT 1', false, true, '')
+                       ::text LIKE '%<row%'
+                   END AS subscribed,
+                   concat_ws('; ',
+                       CASE WHEN NOT may.enter
+                            THEN 'GRANT USAGE ON SCHEMA pglogical TO ' || may.account END,
+                       CASE WHEN NOT may.read
+                            THEN 'GRANT SELECT ON pglogical.subscription TO ' || may.account END
+                   ) AS needed
+            FROM pg_namespace ns
+            JOIN pg_class t ON t.relnamespace = ns.oid
+            CROSS JOIN LATERAL (
+                SELECT has_schema_privilege(ns.oid, 'USAGE') AS enter,
+                       has_table_privilege(t.oid, 'SELECT') AS read,
+                       quote_ident(current_user) AS account
+            ) may
+            WHERE ns.nspname = 'pglogical' AND t.relname = 'subscription' AND t.relkind = 'r'
+        ) pglogical ON true
+        WHERE c.oid = to_regclass(:name)
+        """
+    )
+
+    _HEX = "to_hex"
+    _NOW = sa.text("SELECT extract(epoch FROM clock_timestamp())")
+    _RIGHTS = sa.text(
+        """
+        SELECT r.rolname::text, r.rolsuper, pg_has_role(c.relowner, 'USAGE'),
+               ARRAY(SELECT p FROM unnest(ARRAY['INSERT', 'UPDATE', 'DELETE', 'TRUNCATE']) p
+                     WHERE has_table_privilege(c.oid, p))
+        FROM pg_class c
+        JOIN pg_roles r ON r.rolname = current_user
+        WHERE c.oid = to_regclass(:name)
+        """
+    )
+
+    def _look(self, connection: sa.Connection, schema: str | None) -> Look:
+        quote = connection.dialect.identifier_preparer.quote_identifier
+        name = TABLE if schema is None else f"{quote(schema)}.{TABLE}"
+        row = connection.execute(self._WHO, {"name": name}).one_or_none()
+        if row is None:
+            raise self.no_table()
+        found, oid, kind, collation, is_uuid, replica, hidden, system, timeline, position = row[:10]
+        if kind not in ("r", "p"):
+            raise self._view()
+        if hidden:
+            raise self.no_answer(
+                "hides rows from this user by row-level security; give a role with BYPASSRLS",
+                "row-security",
+            )
+        identity = f"{system}/{timeline or 'replica'} table {oid} collation {collation}"
+        behind = _behind(*row[10:])
+        return Look(found, identity, position, replica=replica, uuid=is_uuid, behind=behind)
+
+    def _beyond_need(self, reading: Reading) -> tuple[str, str]:
+        row = reading.connection.execute(self._RIGHTS, {"name": reading.name}).one()
+        account, superuser, owner, privileges = row
+        if superuser:
+            return account, "is a superuser"
+        if owner:
+            return account, "owns the table"
+        return account, f"may {', '.join(privileges)}" if privileges else ""
+
+    def push(self, *, look_every: float, check_every: float) -> Feed:  # noqa: ARG002
+        """The feed of notifications."""
+        return NotifyFeed(self, check_every)
+
+    def push_sql(self) -> str:
+        """The triggers."""
+        return self.script("install.sql")
+
+    def change_triggers(self, action: str) -> None:
+        """Install the triggers, or take them out again.
+
+        Raises:
+            ConfigurationError: this user may not, or the server is too old.
+            NoAnswer: the server cannot be reached, lacks the table, or is busy.
+        """
+        try:
+            with self.connect() as connection:
+                connection.autocommit = True  # the script has its own transaction
+                if connection.info.server_version < OLDEST:
+                    raise ConfigurationError(f"feed {action}: it takes PostgreSQL 14 or newer")
+                row = connection.execute(_SCHEMA, [TABLE]).fetchone()
+                if row is None:
+                    raise self.no_table()
+                path = sql.SQL("SET search_path TO {}").format(sql.Identifier(*row))
+                connection.execute(path)
+                connection.execute(self.script(f"{action}.sql").encode())
+        except psycopg.errors.InsufficientPrivilege as error:
+            raise ConfigurationError(
+                f"feed {action}: --database-url: this user may not do that in {self.name}; give a"
+                f" URL of the table's owner, who needs CREATE on its schema too"
+            ) from error
+        except psycopg.OperationalError as error:
+            raise self.no_answer(error) from error
+        except psycopg.Error as error:
+            raise ConfigurationError(f"feed {action}: {self.name} refuses: {error}") from error
+
+    def connect(self) -> psycopg.Connection[tuple[Any, ...]]:
+        """A new connection of the driver's own.
+
+        Raises:
+            psycopg.Error: the server cannot be reached, or refuses.
+        """
+        return _Connection.connect(**self.connect_parameters())
+
+
+def _behind(
+    subscriptions: str | None,
+    in_order: bool,
+    elsewhere: str | None,
+    subscribed: bool | None,
+    needed: str | None,
+) -> Behind:
+    """Whether the table may be behind the origin of its rows."""
+    if subscriptions:
+        return Behind(
+            f"is filled by the logical subscription {subscriptions}, and may be behind the"
+            " publisher; give the publisher's URL, or drop the subscription if this is the origin"
+            " now",
+            in_order,
+        )
+    if elsewhere:
+        return Behind(
+            f"has rows on another server, by the foreign table {elsewhere}, and cannot tell whether"
+            " that one is behind; give the URL of a table that has them all"
+        )
+    if needed:
+        return Behind(
+            "has pglogical and does not let this role see whether a subscription of it fills the"
+            f" table; as an owner: {needed}"
+        )
+    if subscribed:
+        return Behind(
+            "has a subscription of pglogical, which may fill the table, and may be behind its"
+            " provider; give the provider's URL, or drop the subscription if this is the origin now"
+        )
+    return CURRENT
+
+
+class _Connection(psycopg.Connection[tuple[Any, ...]]):
+    """A connection on which no answer takes longer than READ_TIMEOUT, whatever holds it up.
+
+    Keep-alives notice a peer that is gone, but neither a lock that is never let go nor something in
+    between that holds the connection open and passes nothing on. A statement timeout would be the
+    server's to keep, and poolers refuse connections that ask for one.
+    """
+
+    def wait(
+        self, gen: Generator[Any, Any, Any], interval: float = 0.1, timeout: float | None = None
+    ) -> Any:
+        if timeout is not None:
+            return super().wait(gen, interval, timeout)
+        try:
+            return super().wait(gen, interval, READ_TIMEOUT)
+        except psycopg.OperationalError:
+            if self.pgconn.transaction_status != psycopg.pq.TransactionStatus.ACTIVE:
+                raise
+            with suppress(psycopg.Error):
+                self.cancel_safe(timeout=CANCEL_TIMEOUT)
+            self.pgconn.finish()
+            raise psycopg.OperationalError(f"silent for {READ_TIMEOUT} s") from None

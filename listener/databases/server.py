@@ -1,0 +1,254 @@
+"""Topologies on a database server: what PostgreSQL, MySQL and MariaDB have in common.
+
+Each question is a new READ COMMITTED transaction: a pooled connection in an older snapshot would go
+on answering "no such row". In the same transaction the server says who it is and whether its answer
+is the truth. A replica may lag behind, and row-level security hides rows; both would look like
+deletions. The table is named with the schema that it was first found in, for another table of that
+name may come first on the search path tomorrow.
+"""
+
+from __future__ import annotations
+
+import time
+from abc import abstractmethod
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from importlib.resources import files
+from typing import Any, ClassVar
+
+import sqlalchemy as sa
+
+from listener.core.findings import Finding, clock, ok, warning
+from listener.databases.base import CURRENT, TABLE, Behind, Reading, Topologies, table, words_of
+from listener.errors import NoAnswer, PushUnavailable
+
+CONNECT_TIMEOUT = 10
+"""Seconds until a server that does not answer is given up."""
+READ_TIMEOUT = 30
+"""Seconds until an answer that does not come is given up."""
+MOST_AT_ONCE = 8
+"""Connections to ask by; all but one are closed after use, for servers count those of a fleet."""
+FIRST_PROBE, REST = 0x12345600, "-0000-0000-0000-000000000000"
+PROBES = frozenset(f"{FIRST_PROBE + pair:08x}{REST}" for pair in range(256))
+"""Ids whose prefixes end in every pair of hex digits: no known collation takes more than two for
+one letter, and a pair before the end is the same in both ends of the range."""
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What a server says of itself and the table; equal as long as it is the same table.
+
+    Attributes:
+        schema: where the table was found.
+        identity: who server and table are.
+        position: how far the server has come; 0 where there is no such figure.
+        too_new: the table cannot be told yet from another that may take its place.
+        replica: the server is one.
+        uuid: the column is of the server's own type for ids, and not text.
+        behind: whether it may be behind the origin of its rows.
+    """
+
+    schema: str
+    identity: str
+    position: int = field(default=0, compare=False)
+    too_new: bool = field(default=False, compare=False)
+    replica: bool = False
+    uuid: bool = False
+    behind: Behind = CURRENT
+
+
+class ServerTopologies(Topologies):
+    """The table on one server; there is a class for each kind of server.
+
+    Args:
+        url: with a synchronous driver.
+        allow_replica: take the word of a replica, which may lag behind.
+        clock: seconds, monotonic.
+    """
+
+    needs: ClassVar[str]
+    """The rights that a listener's account needs, as a predicate."""
+    connect_arguments: ClassVar[Mapping[str, object]]
+    """What the driver is told beside what the URL says."""
+    proves: ClassVar[Mapping[str, str]] = {
+        **Topologies.proves,
+        "row-security": "hides no row from this user",
+        "replica": "is no replica",
+        "order": "orders ids as they are asked for",
+    }
+    _NOW: ClassVar[sa.TextClause]
+    """Asks for the seconds since the epoch."""
+    _HEX: ClassVar[str]
+    """The function that writes a number in hex digits."""
+
+    def __init__(
+        self,
+        url: sa.URL,
+        *,
+        allow_replica: bool = False,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        where = f"{url.host or 'the local socket'}{f':{url.port}' if url.port else ''}"
+        kind = url.get_backend_name()
+        name = url.database or url.username or ""
+        super().__init__(f"the {kind} database {name!r} on {where}", clock)
+        self._allow_replica = allow_replica
+        self._where = f"{kind} {where}/{url.database or ''}"
+        self._schema: str | None = None
+        self._ordered: str | None = None
+        self._engine = sa.create_engine(
+            url,
+            isolation_level="READ COMMITTED",
+            pool_size=1,
+            max_overflow=MOST_AT_ONCE - 1,
+            pool_pre_ping=True,
+            creator=self.connect,
+        )
+
+    @abstractmethod
+    def connect(self) -> Any:
+        """A new connection of the driver's own, as the URL says.
+
+        Raises:
+            Exception: the driver's.
+        """
+
+    def connect_parameters(self) -> dict[str, Any]:
+        """What the driver is told for a new connection."""
+        _, given = self._engine.dialect.create_connect_args(self._engine.url)
+        return {**self.connect_arguments, **given}
+
+    def script(self, name: str) -> str:
+        """The text of a file with SQL."""
+        return files(self.__module__.rpartition(".")[0]).joinpath(name).read_text()
+
+    def push_unavailable(self, why: str | Exception) -> PushUnavailable:
+        """The error that says so of this database.
+
+        Args:
+            why: a predicate with its remedy, or what the driver raised.
+        """
+        text = why if isinstance(why, str) else f"does not let us hear: {words_of(why)}"
+        return PushUnavailable(f"push is not to be had, because {self.name} {text}")
+
+    def inside(self, reading: Reading) -> Iterator[Finding]:
+        """The server's clock, and what this user may do that a listener need not."""
+        yield clock("database.clock", float(reading.connection.scalar(self._NOW)) - time.time())
+        account, rights = self._beyond_need(reading)
+        if rights:
+            yield warning(
+                "database.rights",
+                f"the account {account} {rights}, which a listener need not",
+                f"give one that {self.needs} and nothing else",
+            )
+        else:
+            yield ok("database.rights", f"the account {account} has no right that it does not need")
+
+    @abstractmethod
+    def _beyond_need(self, reading: Reading) -> tuple[str, str]:
+        """The account that asks, and what it may do that it need not, as a predicate or empty."""
+
+    @contextmanager
+    def reading(self) -> Iterator[Reading]:
+        """A new transaction, and what it reads."""
+        try:
+            with self._connect() as connection:
+                looked = self._look(connection, self._schema)
+                self._schema = looked.schema
+                if looked.replica and not self._allow_replica:
+                    raise self.no_answer(
+                        "is a replica, which may lag behind; give the primary's URL, or"
+                        " --allow-replica",
+                        "replica",
+                    )
+                asked = table(looked.schema, uuid=looked.uuid)
+                self._check_order(connection, asked, looked.identity)
+                yield Reading(
+                    connection,
+                    f"{self._where} {looked.schema} {looked.identity}",
+                    asked,
+                    position=looked.position,
+                    too_new=looked.too_new,
+                    replica=looked.replica,
+                    behind=CURRENT if self._allow_replica else self._behind(connection, looked),
+                )
+                # The first question locked the table against being dropped, but not before that.
+                if self._look(connection, looked.schema) != looked:
+                    raise self.no_answer("put another table in place while it was asked")
+        except (sa.exc.SQLAlchemyError, TypeError, ValueError) as error:
+            # The latter two where a parameter of the URL makes the driver return something odd.
+            raise self.no_answer(error, "table") from error
+
+    def _check_order(self, connection: sa.Connection, asked: sa.TableClause, identity: str) -> None:
+        """See once for each incarnation that the column orders ids as the ranges take it.
+
+        Numeric collations, those in which two digits are one letter, as aa is in Danish and dd in
+        Welsh, and MariaDB's own type for UUIDs do not, and hide rows without an error. PostgreSQL's
+        own orders by bytes.
+        """
+        if identity == self._ordered or isinstance(asked.c.id.type, sa.Uuid):
+            return
+        found = {str(id_) for id_, in_range in connection.execute(self._probe(asked)) if in_range}
+        if found != PROBES:
+            raise self.no_answer(
+                "holds or orders the ids in a way that hides rows; give the column id a text type"
+                " with a collation such as C or utf8mb4_bin",
+                "order",
+            )
+        self._ordered = identity
+
+    def _probe(self, asked: sa.FromClause) -> sa.Select[str, bool]:
+        """Asks for PROBES, and of each whether the range of its prefix finds it.
+
+        They are no rows, but a union with the column gives them its type and collation. They are
+        not compared in a condition, which MariaDB would move into the union, before it does that.
+        """
+        id_ = asked.c.id
+        pair = sa.select(sa.literal(FIRST_PROBE).label("number")).cte("pair", recursive=True)
+        pair = pair.union_all(
+            sa.select(pair.c.number + 1).where(pair.c.number + 1 < FIRST_PROBE + len(PROBES))
+        )
+        low, high = (
+            sa.func.lower(getattr(sa.func, self._HEX)(pair.c.number + step)) for step in (0, 1)
+        )
+        probes = sa.union_all(
+            sa.select(id_, id_.label("low"), id_.label("high")).where(sa.false()),
+            sa.select(sa.func.concat(low, REST), low, high),
+        ).subquery()
+        in_range = sa.and_(probes.c.id >= probes.c.low, probes.c.id < probes.c.high)
+        return sa.select(probes.c.id, in_range)
+
+    def _connect(self) -> sa.Connection:
+        try:
+            return self._engine.connect()
+        except Exception as error:  # drivers raise anything for what they do not know in a URL
+            raise self.no_answer(error) from error
+
+    @abstractmethod
+    def _look(self, connection: sa.Connection, schema: str | None) -> Look:
+        """Where the table is, and who server and table are.
+
+        Args:
+            connection: in the transaction that will be asked.
+            schema: where the table was found before; None to find it.
+
+        Raises:
+            NoAnswer: what the server would answer may not be the truth.
+        """
+
+    def _behind(self, connection: sa.Connection, looked: Look) -> Behind:  # noqa: ARG002
+        """Whether the server may be behind the origin of its rows.
+
+        Found out before the rows are read, and once: who was the origin then has all that was
+        committed until then. For servers that tell it by a statement of its own.
+        """
+        return looked.behind
+
+    def no_table(self) -> NoAnswer:
+        """The error that says that there is none."""
+        return self.no_answer(f"has no table {TABLE!r}; give DECNET's database", "table")
+
+    def _view(self) -> NoAnswer:
+        """Beneath a view any table may take another's place."""
+        return self.no_answer(f"has a view {TABLE!r} and no table; name the table itself", "table")

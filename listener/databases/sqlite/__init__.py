@@ -1,0 +1,1 @@
+"""SQLite: a file that is asked in place, and watched for commits."""

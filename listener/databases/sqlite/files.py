@@ -1,0 +1,119 @@
+"""The files of a SQLite database: who may do what with them, and what they lie on.
+
+Whoever has a database in WAL mode open makes ``-wal`` and ``-shm`` beside it, as files of his own
+where there are none. One that belongs to another user than the database does can lock the writer
+out. Root's is no such user: SQLite gives what root makes to the database's owner.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from pathlib import Path
+
+from listener.core.findings import Finding, fault, ok, warning
+from listener.databases.mounts import file_system
+
+_REMOTE = frozenset(
+    {
+        *("nfs", "nfs4", "cifs", "smb3", "9p", "ceph", "glusterfs", "lustre", "afs", "coda"),
+        *("fuse", "virtiofs", "fakeowner", "vboxsf", "prl_fs"),
+    }
+)
+"""Types of file systems whose files others may write without sharing memory with us: networks, what
+a virtual machine sees of its host, and all of FUSE's but ``fuseblk``. That has a device of its own,
+which no other mount can show; the rest pass on what lies elsewhere."""
+
+
+def beside(database: Path) -> Mapping[str, Path]:
+    """By suffix, the files that SQLite makes beside a database, whether there are any or not."""
+    real = os.path.realpath(database)
+    return {suffix: Path(real + suffix) for suffix in ("-wal", "-shm")}
+
+
+def kind_without_shared_memory(database: Path) -> str:
+    """The type of the file system that it lies on, if a writer need not share memory with us."""
+    kind = file_system(database)
+    return kind if kind in _REMOTE or kind.startswith("fuse.") else ""
+
+
+def examine(database: Path, *, in_wal: bool) -> Iterator[Finding]:
+    """Everything about them but what whoever opens it says.
+
+    That is, that there is no such file, or that no memory is shared where it lies.
+    """
+    try:
+        found = database.stat()
+        folder = database.resolve().parent
+        around = folder.stat()
+    except OSError:
+        return
+    if stat.S_ISREG(found.st_mode):
+        yield _owner(found.st_uid)
+        yield _owners_beside(database, found.st_uid)
+        yield _mode(database, found.st_mode)
+        yield _folder(folder, around, found.st_uid)
+        if not (in_wal and kind_without_shared_memory(database)):
+            yield _file_system(database)
+
+
+def _owner(owner: int) -> Finding:
+    us = os.geteuid()
+    if us in (0, owner):
+        return ok("database.owner", f"it belongs to uid {owner}")
+    return fault(
+        "database.owner",
+        f"it belongs to uid {owner}, and this is uid {us}, whose -wal and -shm files would lock the"
+        " owner out",
+        f"run as uid {owner}",
+    )
+
+
+def _owners_beside(database: Path, owner: int) -> Finding:
+    strangers = {}
+    for path in beside(database).values():
+        with suppress(FileNotFoundError):
+            if (uid := path.stat().st_uid) != owner:
+                strangers[str(path)] = uid
+    if not strangers:
+        return ok("database.beside", "no -wal or -shm file of another user lies beside it")
+    uids = " and ".join(f"uid {uid}" for uid in sorted(set(strangers.values())))
+    return fault(
+        "database.beside",
+        f"a -wal or -shm file of {uids} lies beside it, which may lock the owner out",
+        f"stop what runs as {uids}, then chown {owner} {' '.join(strangers)}",
+    )
+
+
+def _mode(database: Path, mode: int) -> Finding:
+    if mode & stat.S_IWOTH:
+        message = f"its mode, {stat.S_IMODE(mode):o}, lets anybody write it"
+        return warning("database.mode", message, f"chmod o-w {database}")
+    return ok("database.mode", "nobody but its owner and group may write it")
+
+
+def _folder(folder: Path, found: os.stat_result, owner: int) -> Finding:
+    if found.st_mode & stat.S_IWOTH:
+        message = f"anybody may put files beside it or in its place, for all may write {folder}"
+        return warning("database.folder", message, f"chmod o-w {folder}")
+    if not os.access(folder, os.W_OK, effective_ids=True):
+        return warning(
+            "database.folder",
+            f"uid {os.geteuid()} may not write {folder}, where a reader makes -wal and -shm files"
+            " while nobody else has the database open",
+            f"chown {owner} {folder}, and run as that user",
+        )
+    return ok("database.folder", f"its folder belongs to uid {found.st_uid}")
+
+
+def _file_system(database: Path) -> Finding:
+    kind = file_system(database)
+    if kind_without_shared_memory(database):
+        return warning(
+            "database.file-system",
+            f"it lies on {kind}, where the notice of a commit may not work",
+            "keep it on a local file system, and run on that host",
+        )
+    return ok("database.file-system", f"it lies on {kind or 'an unknown file system'}")

@@ -1,0 +1,108 @@
+"""From a database URL to the class that asks it; nothing of a URL is ever repeated in an error."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import sqlalchemy as sa
+
+from listener.databases.base import Topologies
+from listener.databases.server import ServerTopologies
+from listener.databases.sqlite.table import SqliteTopologies
+from listener.errors import ConfigurationError
+
+_EXAMPLE = "write for example sqlite:////var/lib/decnet/decnet.db"
+_SQLITE = {"", "pysqlite", "aiosqlite"}
+_POSTGRES = {"", "psycopg", "psycopg2", "asyncpg", "psycopg_async"}
+_MYSQL = {"", "pymysql", "mysqldb", "asyncmy", "aiomysql"}
+
+
+@dataclass(frozen=True)
+class _Server:
+    """What stands behind a scheme."""
+
+    known: set[str]  # the drivers that a URL may name
+    driver: str  # the one that is used
+    extra: str  # what installs it, and what hears
+    load: Callable[[], type[ServerTopologies]]  # imports them
+
+
+def _postgres() -> type[ServerTopologies]:
+    from listener.databases.postgres.table import PostgresTopologies
+
+    return PostgresTopologies
+
+
+def _mysql() -> type[ServerTopologies]:
+    from listener.databases.mysql.table import MysqlTopologies
+
+    return MysqlTopologies
+
+
+_SERVERS = {
+    "postgresql": _Server(_POSTGRES, "psycopg", "postgres", _postgres),
+    "mysql": _Server(_MYSQL, "pymysql", "mysql", _mysql),
+    "mariadb": _Server(_MYSQL, "pymysql", "mysql", _mysql),
+}
+
+
+def open_topologies(url: str, *, allow_replica: bool = False) -> Topologies:
+    """The table of topologies behind this URL; nothing is reached yet.
+
+    URLs that name an async driver, as DECNET's do, are taken as their synchronous likes.
+
+    Args:
+        url: an SQLAlchemy URL.
+        allow_replica: take the word of a replica.
+
+    Raises:
+        ConfigurationError: it is no URL, its database is not supported, or its driver is missing.
+    """
+    try:
+        parsed = sa.make_url(url)
+    except (sa.exc.ArgumentError, ValueError):
+        raise _error(f"that is no URL; {_EXAMPLE}") from None
+    scheme, _, driver = parsed.drivername.partition("+")
+    server = _SERVERS.get(scheme)
+    known = server.known if server else _SQLITE if scheme == "sqlite" else set()
+    if driver not in known:
+        schemes = ", ".join(["sqlite", *_SERVERS])
+        raise _error(
+            f"the scheme {parsed.drivername!r} is none of {schemes}, alone or with a usual driver;"
+            f" {_EXAMPLE}"
+        )
+    if server is None:
+        return _sqlite(parsed, allow_replica)
+    if "@" in (parsed.host or ""):
+        raise _error("the host has an @ in it; write an @ in a password as %40")
+    if not parsed.database:
+        raise _error(f"the URL names no database; write {scheme}://host/decnet")
+    if not 0 < (parsed.port or 1) < 65536:
+        raise _error(f"there is no port {parsed.port}")
+    try:
+        topologies = server.load()
+    except ImportError as error:
+        raise _error(
+            f"the driver for {scheme} is not installed; pip install"
+            f" 'topology-reaper[{server.extra}]'"
+        ) from error
+    if "ssl" in parsed.query:
+        # What the async drivers call it; theirs and ours have no value in common but by chance.
+        instead = "sslmode=require" if scheme == "postgresql" else "ssl_ca=/path/to/ca.pem"
+        raise _error(f"the parameter ssl is another driver's; write {instead} instead")
+    driven = parsed.set(drivername=f"{scheme}+{server.driver}")
+    return topologies(driven, allow_replica=allow_replica)
+
+
+def _sqlite(url: sa.URL, allow_replica: bool) -> SqliteTopologies:
+    if url.host or url.username:
+        raise _error(f"a SQLite URL has no host, and three slashes before the path; {_EXAMPLE}")
+    if url.database in (None, "", ":memory:") or url.database.startswith("file:"):
+        raise _error(f"a SQLite URL needs a path; {_EXAMPLE}")
+    return SqliteTopologies(Path(url.database), allow_replica=allow_replica)
+
+
+def _error(text: str) -> ConfigurationError:
+    return ConfigurationError(text)

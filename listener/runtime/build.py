@@ -1,0 +1,181 @@
+"""From the settings to Docker and the database; nothing is reached here."""
+
+from __future__ import annotations
+
+import os
+import ssl
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import docker.tls
+import urllib3
+from loguru import logger
+
+from listener.core.evidence import Evidence, Memory
+from listener.core.judge import Ask, Judge, Peers
+from listener.databases.base import Topologies
+from listener.databases.fallback import PushOrPoll
+from listener.databases.feed import Feed
+from listener.databases.poll import PollFeed
+from listener.databases.sqlite.table import SqliteTopologies
+from listener.databases.urls import open_topologies
+from listener.engine.client import REQUEST_TIMEOUT, Engine
+from listener.engine.own import own_containers
+from listener.errors import ConfigurationError
+from listener.runtime.health import Link
+from listener.runtime.state.ledger import Ledger, StateDirectory
+from listener.settings import Settings
+
+
+@dataclass(frozen=True)
+class Database:
+    """One database of topologies: how it is asked and heard, and what is known about it."""
+
+    topologies: Topologies
+    feed: Feed
+    memory: Memory | None
+    evidence: Evidence
+    ledger: Ledger
+    link: Link
+
+    def status(self) -> dict[str, object]:
+        """What there is to know about it, as JSON can hold it."""
+        return {
+            **self.link.status(),
+            "name": self.topologies.name,
+            "feed": self.feed.name if self.link.connections else None,
+            "answer_age_s": self.link.answer_age,
+        }
+
+
+def open_state(settings: Settings) -> StateDirectory:
+    """The folder for what outlives the process; locked if that can be had, else a warning."""
+    state = StateDirectory(settings.state_path)
+    if (why := state.lock()) is not None:
+        logger.bind(event="state", error=why).warning(
+            "--state-dir: {} cannot be used, so nothing outlives this process: {};"
+            " give one that uid {} can write to and no other listener has",
+            state.path,
+            why,
+            os.geteuid(),
+        )
+    return state
+
+
+def open_tables(settings: Settings) -> list[Topologies]:
+    """The tables of topologies, none reached yet.
+
+    Raises:
+        ConfigurationError: an option cannot be used.
+    """
+    opened = []
+    for source, url in settings.databases:
+        try:
+            opened.append(open_topologies(url, allow_replica=settings.allow_replica))
+        except ConfigurationError as error:
+            raise ConfigurationError(f"{source}: {error}") from error
+    names = [topologies.name for topologies in opened]
+    for name in names:
+        if names.count(name) > 1:
+            raise ConfigurationError(f"--database-url: {name} is given more than once")
+    return opened
+
+
+def open_databases(
+    settings: Settings, tables: Sequence[Topologies], state: StateDirectory
+) -> list[Database]:
+    """Databases with what an earlier run knew about them."""
+    return [_database(settings, state, topologies, len(tables)) for topologies in tables]
+
+
+def _database(
+    settings: Settings, state: StateDirectory, topologies: Topologies, count: int
+) -> Database:
+    ledger = state.ledger(topologies.name)
+    memory = ledger.load(topologies.upgraded)
+    evidence = Evidence(
+        settings.grace,
+        witnessed_only=settings.policy == "witnessed",
+        memory=memory,
+        now=time.monotonic(),
+    )
+    link = Link("the database" if count == 1 else topologies.name)
+    return Database(topologies, _feed(settings, topologies), memory, evidence, ledger, link)
+
+
+def open_judge(
+    settings: Settings,
+    databases: Sequence[Database],
+    asking: Callable[[Database], Ask] = lambda database: database.topologies.ask,
+    *,
+    peers: Callable[[], Peers],
+) -> Judge:
+    """The judge of what these databases say, with what earlier runs knew.
+
+    Args:
+        settings: for the delay.
+        databases: as they were opened.
+        asking: how to ask each.
+        peers: what other listeners hold.
+    """
+    return Judge(
+        [(asking(database), database.evidence) for database in databases],
+        memories=[database.memory for database in databases],
+        delay=settings.delay,
+        now=time.monotonic(),
+        peers=peers,
+    )
+
+
+def open_engine(settings: Settings) -> Engine:
+    """The Docker Engine, not reached yet.
+
+    Raises:
+        ConfigurationError: the certificates for TLS cannot be read.
+    """
+    return Engine(
+        settings.docker_host,
+        tls=_tls(settings) if settings.docker_host.startswith("tcp://") else None,
+        keep_volumes=settings.keep_volumes,
+        connect_timeout=min(REQUEST_TIMEOUT, max(1, round(settings.timeout))),
+        own=own_containers(),
+    )
+
+
+def _tls(settings: Settings) -> docker.tls.TLSConfig | None:
+    if not (settings.docker_tls_verify or settings.docker_cert_path):
+        return None
+    # Not Path.home(): a user without a home is no reason to fail in any other way than below.
+    folder = Path(settings.docker_cert_path or os.path.expanduser("~/.docker"))  # noqa: PTH111
+    authority, certificate, key = (str(folder / name) for name in ("ca.pem", "cert.pem", "key.pem"))
+    try:
+        context = ssl.create_default_context(cafile=authority)
+        context.load_cert_chain(certificate, key, password=lambda: "")  # never ask at a terminal
+    except OSError as error:
+        raise ConfigurationError(
+            f"the variable DOCKER_CERT_PATH: {folder} has no usable ca.pem, cert.pem and key.pem"
+            f" for TLS: {error.strerror or error}"
+        ) from error
+    if not settings.docker_tls_verify:
+        logger.bind(event="tls").warning(
+            "--docker-host: whoever answers at {} is taken for the engine, unless"
+            " DOCKER_TLS_VERIFY=1 has its certificate verified",
+            settings.docker_host,
+        )
+        urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)  # it was said
+    return docker.tls.TLSConfig(
+        client_cert=(certificate, key), ca_cert=authority, verify=settings.docker_tls_verify
+    )
+
+
+def _feed(settings: Settings, topologies: Topologies) -> Feed:
+    """The feed that the settings ask for; which one it is in the end the database decides."""
+    if settings.feed == "poll":
+        return PollFeed(settings.poll_interval)
+    push = topologies.push(look_every=settings.poll_interval, check_every=settings.sweep_interval)
+    if isinstance(topologies, SqliteTopologies):
+        return push  # there is nobody who could forbid it
+    poll = PollFeed(settings.poll_interval, lasting=settings.sweep_interval)
+    return PushOrPoll(push, poll, required=settings.feed == "push")

@@ -1,0 +1,1 @@
+"""What outlives a process, in the folder that ``--state-dir`` names."""

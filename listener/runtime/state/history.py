@@ -1,0 +1,155 @@
+"""What was removed or disconnected, when and why: one file of JSON lines in ``--state-dir``.
+
+The listener and one-shot sweeps append to it, each line by one write under the file's lock. When it
+has grown too large its older half is dropped.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import stat
+import time
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from loguru import logger
+
+from listener.control.observer import Observer, Reconciled
+from listener.core.outcome import Result
+
+NAME = "history.jsonl"
+_KEYS = {"time", "prefix", "kind", "id", "name", "evidence"}
+ENDPOINT = "endpoint"
+"""The kind of an entry on a container that was taken off a network."""
+LARGEST = 4 * 1024 * 1024
+"""Bytes; some 10,000 removals."""
+
+
+class History(Observer):
+    """The file, written.
+
+    Args:
+        folder: the state directory; what cannot be written there is a warning, once.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / NAME
+        self._failed = ""
+
+    def reconciled(self, done: Reconciled) -> None:
+        """Keep what was removed, and who was disconnected."""
+        lines = [json.dumps(entry) for entry in _entries(done)]
+        if not lines:
+            return
+        try:
+            self._append("\n".join(lines) + "\n")
+        except OSError as error:
+            if str(error) != self._failed:
+                logger.bind(event="state", error=str(error)).warning(
+                    "--state-dir: what is removed is not written to {}: {}", self._path, error
+                )
+            self._failed = str(error)
+
+    def _append(self, lines: str) -> None:
+        self._path.parent.mkdir(mode=0o700, exist_ok=True)
+        with os.fdopen(self._open(), "rb+", buffering=0) as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            size = os.fstat(file.fileno()).st_size
+            if size + len(lines) > LARGEST:
+                file.seek(max(0, size - LARGEST // 2))
+                kept = file.read().partition(b"\n")[2]
+                file.truncate(0)
+                file.write(kept)
+            file.write(lines.encode())
+
+    def _open(self) -> int:
+        """The file, made if there is none.
+
+        Root writes into the folder of another user, who may have put anything in its place.
+
+        Raises:
+            OSError: it cannot be had, or is another's, or is something else than a file.
+        """
+        folder = self._path.parent.stat()
+        flags = os.O_RDWR | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+        try:
+            descriptor = os.open(self._path, flags | os.O_CREAT | os.O_EXCL, 0o600)
+        except FileExistsError:
+            descriptor = os.open(self._path, flags)
+        else:  # made by root, it still belongs to the user who keeps the folder
+            if os.geteuid() == 0:
+                os.fchown(descriptor, folder.st_uid, folder.st_gid)
+        found = os.fstat(descriptor)
+        of_ours = found.st_uid in (folder.st_uid, os.geteuid())
+        if not (stat.S_ISREG(found.st_mode) and found.st_nlink == 1 and of_ours):
+            os.close(descriptor)
+            raise OSError("it is not the file that we made; move it away")
+        return descriptor
+
+
+def _entries(done: Reconciled) -> Iterator[dict[str, Any]]:
+    now = round(time.time(), 3)
+    for removal in done.outcome.removals:
+        resource = removal.resource
+        evidence = done.outcome.verdicts[resource.id].evidence
+        of = {"time": now, "prefix": done.prefix, "topology_id": resource.topology_id}
+        for endpoint in removal.disconnected:
+            yield {
+                **of,
+                "kind": ENDPOINT,
+                "id": endpoint.container,
+                "name": endpoint.name,
+                "network": resource.name,
+                "evidence": evidence,
+            }
+        if removal.result is Result.REMOVED:
+            yield {
+                **of,
+                "kind": resource.kind,
+                "id": resource.id,
+                "name": resource.name,
+                "evidence": evidence,
+                "duration_ms": removal.duration_ms,
+            }
+
+
+def line(entry: Mapping[str, Any]) -> str:
+    """An entry for a person."""
+    name = repr(entry["name"] or entry["id"][:12])
+    what = f"removed {entry['kind']} {name}"
+    if entry["kind"] == ENDPOINT:
+        what = f"disconnected container {name} from network {entry.get('network')!r}"
+    topology, evidence = entry["prefix"], entry["evidence"]
+    return f"{moment(entry['time'])}  {what} of topology {topology}: {evidence}"
+
+
+def moment(seconds: float) -> str:
+    """A time since the epoch, as this host's clock shows it."""
+    return datetime.fromtimestamp(seconds).strftime("%Y-%m-%d %H:%M:%S")
+
+
+def read(folder: Path) -> Iterator[dict[str, Any]]:
+    """What was done, the oldest first; a line that cannot be read is passed over.
+
+    Raises:
+        OSError: the file cannot be read; FileNotFoundError where nothing was ever removed.
+    """
+    with (folder / NAME).open(encoding="utf-8", errors="replace") as file:
+        fcntl.flock(file, fcntl.LOCK_SH)
+        lines = file.readlines()
+    # No lock while they are shown: in a pager that takes for ever, and a listener would wait.
+    for line in lines:
+        try:
+            entry = json.loads(line)
+        except ValueError:
+            continue
+        if (
+            isinstance(entry, dict)
+            and entry.keys() >= _KEYS
+            and isinstance(entry["time"], int | float)
+        ):
+            yield entry
