@@ -23,13 +23,14 @@ class SweepProgress(Observer):
     def __init__(self, progress: Progress) -> None:
         self._progress = progress
         self._task: TaskID | None = None
-        self._orphans: frozenset[str] = frozenset()
         self._done: set[str] = set()
 
     def screened(self, screening: Screening, sweep: Sweep | None) -> None:  # noqa: ARG002
         """Learn how many there are."""
-        self._orphans = frozenset(screening.orphans)
-        self._task = self._progress.add_task("removing topologies", total=len(self._orphans))
+        total = len(screening.orphans)
+        if self._task is None:
+            self._task = self._progress.add_task("removing topologies", total=total)
+        self._progress.update(self._task, total=total)
 
     def reconciled(self, done: Reconciled) -> None:
         """One more is done, or has at least been tried."""

@@ -16,8 +16,8 @@ import threading
 from collections.abc import Set
 
 
-class Unheard:
-    """Which deletions went unheard. Safe to use from several threads."""
+class MissedDeletions:
+    """Which deletions of one database were missed. Safe to use from several threads."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()

@@ -6,12 +6,15 @@ are observers. What goes wrong in one is logged and changes nothing else.
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
+from collections.abc import Collection
 from dataclasses import dataclass
+from typing import Any
 
 from loguru import logger
 
 from listener.core.outcome import Outcome, Screening
+from listener.core.resources import Resource
+from listener.errors import NoAnswer
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +51,17 @@ class Reconciled:
 class Observer:
     """Is told what happened, and does nothing about it; others override what they care for."""
 
+    def listed(self, cause: str, resources: int) -> None:
+        """A full listing came, with so many resources of topologies.
+
+        Args:
+            cause: see :class:`Sweep`.
+            resources: how many.
+        """
+
+    def hinted(self, seconds: float) -> None:
+        """A commit was heard of so many seconds after it was written."""
+
     def screened(self, screening: Screening, sweep: Sweep | None) -> None:
         """Every prefix was asked about.
 
@@ -56,8 +70,44 @@ class Observer:
             sweep: the sweep that this was part of, if it was.
         """
 
+    def reaping(self, doomed: Collection[Resource]) -> None:
+        """These are going to be removed."""
+
+    def reaped(self, doomed: Collection[Resource]) -> None:
+        """The work on these has ended, well or not."""
+
     def reconciled(self, done: Reconciled) -> None:
         """One prefix was looked at, and what is orphaned of it removed."""
+
+    def failed(self, prefix: str, error: NoAnswer) -> None:
+        """There was no answer about a prefix that was to be reconciled, or about all of them.
+
+        Args:
+            prefix: which; empty for all.
+            error: why.
+        """
+
+    def missed(self, prefix: str, count: int) -> None:
+        """Only a sweep found a deletion, of which a feed should have told.
+
+        Args:
+            prefix: of the topology.
+            count: how many there were so far.
+        """
+
+    def stopping(self) -> None:
+        """The listener is about to end."""
+
+
+def _each(event: str) -> Any:
+    """A method that tells each of several observers of this event."""
+
+    def tell(self: Observers, *what: object) -> None:
+        for observer in self.observers:
+            with logger.bind(event="defect").catch(message="an observer failed"):
+                getattr(observer, event)(*what)
+
+    return tell
 
 
 class Observers(Observer):
@@ -68,19 +118,14 @@ class Observers(Observer):
     """
 
     def __init__(self, *observers: Observer) -> None:
-        self._observers = observers
+        self.observers = observers
 
-    def screened(self, screening: Screening, sweep: Sweep | None) -> None:
-        """Tell each."""
-        for observer in self._observers:
-            with self._catching():
-                observer.screened(screening, sweep)
-
-    def reconciled(self, done: Reconciled) -> None:
-        """Tell each."""
-        for observer in self._observers:
-            with self._catching():
-                observer.reconciled(done)
-
-    def _catching(self) -> AbstractContextManager[None]:
-        return logger.bind(event="defect").catch(message="an observer failed")
+    listed = _each("listed")
+    hinted = _each("hinted")
+    screened = _each("screened")
+    reaping = _each("reaping")
+    reaped = _each("reaped")
+    reconciled = _each("reconciled")
+    failed = _each("failed")
+    missed = _each("missed")
+    stopping = _each("stopping")

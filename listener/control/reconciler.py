@@ -154,7 +154,9 @@ class Reconciler:
             elsewhere=frozenset(prefix for prefix, v in held.items() if v.elsewhere),
             hearsay=hearsay,
             reported=reported,
+            resources=by_prefix,
             verdicts=verdicts,
+            forgotten=self._judge.forgotten,
         )
 
     def report(self, database: int, ids: Collection[str]) -> frozenset[str]:
@@ -167,11 +169,6 @@ class Reconciler:
         """The feed of a database was lost."""
         with self._lock:
             self._judge.interrupted(database)
-
-    @property
-    def forgotten(self) -> int:
-        """How many owners were forgotten too early; see :attr:`Judge.forgotten`."""
-        return self._judge.forgotten
 
     def news(self, *, everything: bool = False) -> Mapping[int, Memory]:
         """What the next run should know, by database; see :meth:`Judge.news`."""
@@ -242,7 +239,7 @@ class Reconciler:
             removals=[self._taken_in(removal, verdicts, permitted) for removal in removals],
             verdicts=verdicts,
             wait=max((v.wait for v in verdicts.values() if v.state is State.WAITING), default=None),
-            again=again,
+            requeue_after=again,
             held=any(v.state is State.HELD for v in verdicts.values()),
         )
 

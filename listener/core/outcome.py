@@ -8,6 +8,7 @@ from enum import StrEnum
 
 from listener.core.evidence import Verdict
 from listener.core.resources import Endpoint, Resource
+from listener.core.workqueue import Next
 
 
 class Result(StrEnum):
@@ -71,7 +72,9 @@ class Screening:
         reported: by prefix with a row that was reported deleted and is still there, in how many
             seconds to look again.
         token: releases exactly what is held.
+        resources: by prefix, all that was looked at.
         verdicts: by resource id.
+        forgotten: how many owners were forgotten within a day so far, for there were too many.
     """
 
     live: frozenset[str]
@@ -82,7 +85,14 @@ class Screening:
     elsewhere: frozenset[str] = frozenset()
     hearsay: bool = False
     reported: Mapping[str, float] = field(default_factory=dict)
+    resources: Mapping[str, Sequence[Resource]] = field(default_factory=dict)
     verdicts: Mapping[str, Verdict] = field(default_factory=dict)
+    forgotten: int = 0
+
+    def weakest(self, prefix: str) -> Verdict | None:
+        """The verdict on this prefix that allows the least; None where nothing of it is left."""
+        verdicts = [self.verdicts[resource.id] for resource in self.resources.get(prefix, ())]
+        return Verdict.weakest(verdicts) if verdicts else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,8 +106,8 @@ class Outcome:
         there: the ids of what the index still holds of the prefix, and of what was requested and is
             not known to be gone.
         wait: look again after so many seconds; None when there is no need.
-        again: look again after so many seconds even if something of it fails, for a row that was
-            reported deleted is still there; None when there is none.
+        requeue_after: look again after so many seconds even if something of it fails, for a row
+            that was reported deleted is still there; None when there is none.
         held: something of it is held.
         ended: earlier work on it was unfinished, and nothing of that is left.
     """
@@ -106,7 +116,7 @@ class Outcome:
     verdicts: Mapping[str, Verdict] = field(default_factory=dict)
     there: Collection[str] = frozenset()
     wait: float | None = None
-    again: float | None = None
+    requeue_after: float | None = None
     held: bool = False
     ended: bool = False
 
@@ -120,6 +130,11 @@ class Outcome:
     def unfinished(self) -> bool:
         """Something that was to go is still there, so the prefix has to be tried again."""
         return self.pending or bool(self.errors)
+
+    @property
+    def next(self) -> Next:
+        """What is to be done about the prefix."""
+        return Next(after=self.requeue_after, failed=self.unfinished)
 
     @property
     def pending(self) -> bool:

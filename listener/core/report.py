@@ -62,7 +62,7 @@ class Report:
         )
 
     def add(self, removals: Iterable[Removal]) -> None:
-        """Take in what was removed or disconnected, by us; the lists are sorted at the end."""
+        """Take in what was removed or disconnected, by us; :meth:`sort` comes at the end."""
         for removal in removals:
             network = removal.resource.name
             self.disconnected += [f"{e.name} from {network}" for e in removal.disconnected]
@@ -72,6 +72,16 @@ class Report:
                     Kind.NETWORK: self.networks_removed,
                 }[removal.resource.kind]
                 names.append(removal.resource.name or removal.resource.id[:12])
+
+    def sort(self) -> None:
+        """Sort what was added."""
+        for names in (
+            self.containers_removed,
+            self.networks_removed,
+            self.disconnected,
+            self.errors,
+        ):
+            names.sort()
 
     @property
     def complete(self) -> bool:

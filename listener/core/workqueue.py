@@ -16,6 +16,25 @@ from __future__ import annotations
 import heapq
 import random
 from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+
+@dataclass(frozen=True, slots=True)
+class Next:
+    """What is next for a key once the work on it has ended: nothing, by default.
+
+    Attributes:
+        after: look at it again after so many seconds.
+        failed: try it again after a pause that grows, or earlier by :attr:`after`.
+    """
+
+    after: float | None = None
+    failed: bool = False
+
+
+DONE: Final = Next()
+FAILED: Final = Next(failed=True)
 
 
 class WorkQueue:
@@ -64,7 +83,7 @@ class WorkQueue:
             self._schedule(key, due)
 
     def take(self, now: float) -> str | None:
-        """The next key whose time has come, now in work until :meth:`done` or :meth:`retry`."""
+        """The next key whose time has come, now in work until :meth:`finish`."""
         due = self.next_due()
         if due is None or due > now:
             return None
@@ -73,31 +92,33 @@ class WorkQueue:
         self._in_work[key] = None
         return key
 
-    def done(self, key: str) -> None:
-        """The work on ``key`` ended well; its failures are forgotten."""
-        self._failures.pop(key, None)
-        self._hastened.discard(key)
-        again = self._in_work.pop(key)
-        if again is not None:
-            self._schedule(key, again)
+    def finish(self, key: str, then: Next, now: float) -> float | None:
+        """The work on ``key`` has ended.
 
-    def retry(self, key: str, now: float) -> float:
-        """The work on ``key`` failed: it is tried again later, or at once if news came meanwhile.
+        What failed is tried again later, or at once if news came meanwhile; otherwise its failures
+        are forgotten.
 
         Returns:
-            The delay after this failure, in seconds.
+            In how many seconds it is due again; None if it is not.
         """
         again = self._in_work.pop(key)
-        failures = self._failures.get(key, 0)
-        self._failures[key] = failures + 1
-        delay = min(self._backoff_max, self._backoff_min * 2.0 ** min(failures, 30))
-        delay *= 1.0 - self._jitter() / 2
-        due = now + delay
-        if again is not None and key in self._hastened:
-            due = min(due, again)
+        if then.failed:
+            failures = self._failures.get(key, 0)
+            self._failures[key] = failures + 1
+            delay = min(self._backoff_max, self._backoff_min * 2.0 ** min(failures, 30))
+            due: float | None = now + delay * (1.0 - self._jitter() / 2)
+            if key not in self._hastened:
+                again = None
+        else:
+            self._failures.pop(key, None)
+            due = None
         self._hastened.discard(key)
-        self._schedule(key, due)
-        return delay
+        after = None if then.after is None else now + then.after
+        times = [time for time in (due, again, after) if time is not None]
+        if not times:
+            return None
+        self._schedule(key, min(times))
+        return min(times) - now
 
     def next_due(self) -> float | None:
         """When the next key can be taken; None when none waits."""

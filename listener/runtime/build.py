@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import ssl
+import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +14,7 @@ import docker.tls
 import urllib3
 from loguru import logger
 
-from listener.core.evidence import Evidence, Memory
+from listener.core.evidence import Answer, Evidence, Memory
 from listener.core.judge import Ask, Judge, Peers
 from listener.databases.base import Topologies
 from listener.databases.fallback import PushOrPoll
@@ -23,7 +24,7 @@ from listener.databases.sqlite.table import SqliteTopologies
 from listener.databases.urls import open_topologies
 from listener.engine.client import REQUEST_TIMEOUT, Engine
 from listener.engine.own import own_containers
-from listener.errors import ConfigurationError
+from listener.errors import ConfigurationError, NoAnswer
 from listener.runtime.health import Link
 from listener.runtime.state.ledger import Ledger, StateDirectory
 from listener.settings import Settings
@@ -39,6 +40,23 @@ class Database:
     evidence: Evidence
     ledger: Ledger
     link: Link
+
+    def asking(self, stop: threading.Event) -> Ask:
+        """How to ask it so that its link learns of it; there is no answer once ``stop`` is set."""
+
+        def ask(prefixes: Iterable[str]) -> Answer:
+            if stop.is_set():
+                raise NoAnswer("the listener is stopping")
+            began = time.monotonic()
+            try:
+                answer = self.topologies.ask(prefixes)
+            except NoAnswer as error:
+                self.link.failed(error, asked_at=began)
+                raise
+            self.link.answered()
+            return answer
+
+        return ask
 
     def status(self) -> dict[str, object]:
         """What there is to know about it, as JSON can hold it."""

@@ -1,13 +1,13 @@
 """One full sweep: list, ask, remove what is orphaned, report.
 
-The decision path is the listener's own; only what surrounds it differs. There is no time to watch a
-row's absence last, so the age of a resource stands for it; for a delay nothing can, so with one
-nothing is removed. Instead of a queue each prefix is looked at a few times while a removal is
-pending.
+It is the listener's own controller, run until nothing is due. There is no time to watch a row's
+absence last, so the age of a resource stands for it; for a delay nothing can, so with one nothing
+is removed. What is pending is looked at a few times more.
 """
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -20,19 +20,18 @@ from tenacity import (
     RetryCallState,
     Retrying,
     retry_if_exception,
-    retry_if_result,
-    stop_after_attempt,
     stop_before_delay,
     wait_random_exponential,
 )
 
+from listener.control.controller import Controller
 from listener.control.inventory import PrefixIndex
-from listener.control.observer import Observer, Observers, Reconciled
+from listener.control.lane import Lane
+from listener.control.observer import Observer, Observers, Reconciled, Sweep
 from listener.control.reaper import Reaper
-from listener.control.reconciler import Reconciler
 from listener.core.evidence import LOOKS_APART, Memory
 from listener.core.judge import Judge
-from listener.core.outcome import Outcome, Screening
+from listener.core.outcome import Outcome, Removal, Screening
 from listener.core.report import Report
 from listener.engine.client import Engine
 from listener.errors import ConfigurationError, NoAnswer, may_pass, presentable
@@ -44,7 +43,7 @@ from listener.settings import Settings
 from listener.telemetry.logs import RemovalLog
 
 LOOKS = 5
-"""How often a prefix is looked at while a removal of it is pending."""
+"""How often everything that is due is worked on while some removal is pending."""
 WAIT = wait_random_exponential(multiplier=0.1, max=5.0)
 
 Value = TypeVar("Value")
@@ -97,34 +96,117 @@ def _sweep(
     confirm: str | None,
     observer: Observer,
 ) -> tuple[Report, Mapping[int, Memory]]:
-    index = PrefixIndex()
+    index, found = PrefixIndex(), Findings()
     others = OtherListeners(lambda: engine.mark)
     judge = open_judge(settings, databases, peers=others.ask)
     with closing(others), ThreadPoolExecutor(settings.workers, "remove") as pool:
-        reconciler = Reconciler(
+        controller = Controller(
             index=index,
             judge=judge,
             reap=Reaper(engine, pool, settings.workers).reap,
             read=engine.read,
             clock=time.monotonic,
+            observer=Observers(found, observer),
+            only=prefixes,
             engine_now=reach(engine.now, settings.timeout),
         )
         for database in databases:
             reach(partial(database.topologies.ask, ()), settings.timeout)
         index.replace(reach(engine.resources, settings.timeout))
-        screening = reach(lambda: reconciler.screen(prefixes, listed=True), settings.timeout)
+        controller.listed("asked", 0.0)
+        screening = _screen(controller, found, settings.timeout)
         if confirm is not None:
             _release(judge, screening, confirm)
-            screening = reconciler.screen(prefixes)
-        short = [v.wait for v in screening.waiting.values() if v.wait <= LOOKS_APART]
-        if short:
-            time.sleep(max(short))
-            screening = reach(lambda: reconciler.screen(prefixes), settings.timeout)
-        report = Report.of(screening, dry_run=settings.dry_run)
-        observer.screened(screening, None)
+            controller.listed("asked", 0.0)
+            screening = _screen(controller, found, settings.timeout)
+        while any(verdict.wait <= LOOKS_APART for verdict in screening.waiting.values()):
+            screening = _screen(controller, found, settings.timeout)
         if not settings.dry_run:
-            _remove(screening.orphans, reconciler, report, settings, observer)
-        return report, reconciler.news(everything=True)
+            _reconcile(controller, found, settings.workers)
+        return found.report(screening, dry_run=settings.dry_run), controller.news(everything=True)
+
+
+class Findings(Observer):
+    """What a sweep was told of its work. Safe to use from several threads."""
+
+    def __init__(self) -> None:
+        self.screening: Screening | None = None
+        """The last one; None if there was no answer since."""
+        self.errors: dict[str, NoAnswer] = {}
+        """By prefix, why it could not be reconciled; the empty one stands for all."""
+        self._lock = threading.Lock()
+        self._removals: list[Removal] = []
+        self._outcomes: dict[str, Outcome] = {}
+
+    def screened(self, screening: Screening, sweep: Sweep | None) -> None:  # noqa: ARG002
+        """Keep it."""
+        self.screening = screening
+
+    def reconciled(self, done: Reconciled) -> None:
+        """Keep what was removed so far, and how the prefix stands."""
+        with self._lock:
+            self._removals += done.outcome.removals
+            self._outcomes[done.prefix] = done.outcome
+
+    def failed(self, prefix: str, error: NoAnswer) -> None:
+        """Keep why."""
+        with self._lock:
+            self.errors[prefix] = error
+
+    @property
+    def pending(self) -> bool:
+        """Whether another look at some prefix will do."""
+        return any(outcome.pending for outcome in self._outcomes.values())
+
+    def report(self, screening: Screening, *, dry_run: bool) -> Report:
+        """All of it, by what the last question found."""
+        report = Report.of(screening, dry_run=dry_run)
+        report.add(self._removals)
+        for outcome in self._outcomes.values():
+            report.errors += outcome.errors
+        report.errors += [f"topology {prefix}: {error}" for prefix, error in self.errors.items()]
+        report.sort()
+        return report
+
+
+def _screen(controller: Controller, found: Findings, timeout: float) -> Screening:
+    """Work in the screening lane until there is an answer.
+
+    Raises:
+        NoAnswer: there was none within ``timeout`` seconds.
+    """
+    lane, until = controller.screening, time.monotonic() + timeout
+    found.screening = None
+    while found.screening is None:
+        _await(lane)
+        _work(lane)
+        if (error := found.errors.pop("", None)) and time.monotonic() >= until:
+            raise error
+    return found.screening
+
+
+def _reconcile(controller: Controller, found: Findings, workers: int) -> None:
+    """Work in the reconciling lane until nothing is pending, or too often."""
+    lane = controller.reconciling
+    with ThreadPoolExecutor(workers, "reconcile") as pool:
+        for _ in range(LOOKS):
+            _await(lane)
+            for worker in [pool.submit(_work, lane) for _ in range(workers)]:
+                worker.result()
+            if not found.pending:
+                return
+
+
+def _work(lane: Lane) -> None:
+    """Work on everything that is due."""
+    while (key := lane.take()) is not None:
+        lane.work(key)
+
+
+def _await(lane: Lane) -> None:
+    """Wait until something is due."""
+    if (due := lane.next_due()) is not None:
+        time.sleep(max(0.0, due - time.monotonic()))
 
 
 def _release(judge: Judge, screening: Screening, token: str) -> None:
@@ -138,48 +220,6 @@ def _release(judge: Judge, screening: Screening, token: str) -> None:
         raise ConfigurationError(
             f"--confirm: {token} does not fit what is held; look again with --dry-run"
         )
-
-
-def _remove(
-    orphans: Collection[str],
-    reconciler: Reconciler,
-    report: Report,
-    settings: Settings,
-    observer: Observer,
-) -> None:
-    """Reconcile these prefixes side by side; what is pending is looked at a few times more."""
-    told_at = time.monotonic()
-
-    def look(prefix: str) -> Outcome:
-        began = time.monotonic()
-        outcome = reconciler.reconcile(prefix)
-        now = time.monotonic()
-        report.add(outcome.removals)
-        observer.reconciled(Reconciled(prefix, outcome, now - began, now - told_at))
-        return outcome
-
-    def reconcile(prefix: str) -> list[str]:
-        retrying = Retrying(
-            retry=retry_if_result(lambda outcome: outcome.pending),
-            wait=WAIT,
-            stop=stop_after_attempt(LOOKS),
-            retry_error_callback=lambda state: state.outcome and state.outcome.result(),
-        )
-        try:
-            return retrying(look, prefix).errors
-        except NoAnswer as error:
-            return [f"topology {prefix}: {error}"]
-
-    with ThreadPoolExecutor(settings.workers, "reconcile") as pool:
-        for errors in pool.map(reconcile, orphans):
-            report.errors += errors
-    for names in (
-        report.containers_removed,
-        report.networks_removed,
-        report.disconnected,
-        report.errors,
-    ):
-        names.sort()
 
 
 def reach(call: Callable[[], Value], timeout: float) -> Value:

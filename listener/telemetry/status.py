@@ -1,8 +1,8 @@
 """What the listener knows of this host's topologies, and what it did lately.
 
 It observes: the verdicts on every resource as the last question left them, the last reaps, the
-last sweep. :meth:`Board.topologies` lays the verdicts over the index, which is always newer, so
-that what is gone is gone from it at once.
+last sweep. :meth:`StatusStore.topologies` lays the verdicts over the index, which is always newer,
+so that what is gone is gone from it at once.
 """
 
 from __future__ import annotations
@@ -10,8 +10,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from listener.control.inventory import PrefixIndex
@@ -27,7 +26,7 @@ _ORDER = (State.ORPHAN, State.HELD, State.WAITING, State.ALIVE)
 """Which state a topology is in whose resources are in several: the first of these."""
 
 
-class Board(Observer):
+class StatusStore(Observer):
     """Keeps what is worth showing. Safe to use from several threads.
 
     Args:
@@ -95,17 +94,15 @@ class Board(Observer):
                     }
                 )
 
-    @contextmanager
-    def reaping(self, doomed: Collection[Resource]) -> Iterator[None]:
-        """These are being removed while this lasts."""
-        prefixes = Counter({prefix for resource in doomed for prefix in resource.prefixes})
+    def reaping(self, doomed: Collection[Resource]) -> None:
+        """These are being removed from now on."""
         with self._lock:
-            self._reaping += prefixes
-        try:
-            yield
-        finally:
-            with self._lock:
-                self._reaping -= prefixes
+            self._reaping += _prefixes(doomed)
+
+    def reaped(self, doomed: Collection[Resource]) -> None:
+        """They are not any more."""
+        with self._lock:
+            self._reaping -= _prefixes(doomed)
 
     def topologies(self, index: PrefixIndex, subnets: Collection[Subnet]) -> list[dict[str, Any]]:
         """Where each topology on this host stands, as JSON can hold it."""
@@ -165,6 +162,10 @@ class Board(Observer):
                 "reaps": list(self._reaps),
                 "sweeps": {"count": self._sweeps, "last": self._last_sweep},
             }
+
+
+def _prefixes(resources: Collection[Resource]) -> Counter[str]:
+    return Counter({prefix for resource in resources for prefix in resource.prefixes})
 
 
 def _milliseconds(seconds: float) -> float:

@@ -12,9 +12,10 @@ import time
 
 import docker
 
-from listener.control.controller import Lane
 from listener.control.inventory import PrefixIndex
+from listener.control.lane import Lane
 from listener.core.resources import prefix_of
+from listener.core.workqueue import DONE
 from listener.engine.client import EVENT_FILTERS, Engine
 from listener.engine.watch import Watch
 
@@ -34,7 +35,7 @@ def bare(host: str, count: int) -> int:
 
 def ours(host: str, size: int) -> int:
     """Take them in until the last topology has so many resources; returns when that was done."""
-    lane = Lane(lambda _: True, time.monotonic)
+    lane = Lane(lambda _: DONE, time.monotonic)
     index = PrefixIndex()
     done = 0
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 import pytest
 from loguru import logger
 
+from listener.control.observer import Reconciled
 from listener.core.evidence import State, Verdict
 from listener.core.outcome import Outcome, Removal, Result
 from listener.core.resources import Endpoint, Kind, Resource, Stage
@@ -88,11 +89,16 @@ def of_removals() -> dict[str, Event]:
                 log = RemovalLog()
                 for error in errors:
                     removal = Removal(thing, result, error, disconnected=[guest])
-                    log.write("0badcafe", Outcome([removal], verdicts, {thing.id}))
-                log.write("0badcafe", Outcome())
+                    log.reconciled(done(Outcome([removal], verdicts, {thing.id})))
+                log.reconciled(done(Outcome()))
     finally:
         logger.remove(sink)
     return found
+
+
+def done(outcome: Outcome) -> Reconciled:
+    """The end of the work on a topology."""
+    return Reconciled("0badcafe", outcome, 0.0, 0.0)
 
 
 def documented() -> dict[str, Event]:

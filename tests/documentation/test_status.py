@@ -10,7 +10,7 @@ import pytest
 
 from listener.runtime.daemon import Listener
 from listener.settings import Settings
-from listener.telemetry.status import Board
+from listener.telemetry.status import StatusStore
 from tests.world.host import Host
 from tests.world.parts import TOPOLOGY, service
 
@@ -40,7 +40,7 @@ def test_the_keys_of_a_listener(documented: dict[str, Any], tmp_path: Path) -> N
 
 
 def test_the_keys_of_what_is_and_was_there(documented: dict[str, Any]) -> None:
-    board = Board()
+    board = StatusStore()
     host = Host(observer=board)
     host.database.rows.add(TOPOLOGY)
     host.appear(service())

@@ -748,7 +748,7 @@ MUTANTS = (
         "telemetry/status.py",
         "if prefix not in screening.elsewhere",
         "if prefix",
-        "unit/test_board.py::test_what_another_holds_is_told_to_nobody_as_our_own",
+        "unit/test_status.py::test_what_another_holds_is_told_to_nobody_as_our_own",
     ),
     Mutant(
         "telling a password to the log",
@@ -891,7 +891,7 @@ MUTANTS = (
         "control/reconciler.py",
         "        return replace(outcome, ended=bool(ids) and ids.isdisjoint(there))\n",
         "        return outcome\n",
-        "unit/test_board.py::test_the_last_word_on_a_topology_is_not_that_something_is_still_there",
+        "unit/test_status.py::test_the_last_word_on_a_topology_is_not_that_something_is_still_there",
     ),
     Mutant(
         "saying nothing of who was disconnected",

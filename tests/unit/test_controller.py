@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from listener.control.controller import EVERYTHING, SCREEN_SPACING, Lane
+from listener.control.controller import EVERYTHING, SCREEN_SPACING
+from listener.control.lane import Lane
 from listener.control.observer import Observer, Reconciled
 from listener.core.evidence import OUTAGE
+from listener.core.workqueue import DONE, Next
 from listener.engine.mirror import Mirror
 from listener.errors import EngineError, TimedOut
 from tests.world.engine import Clock
@@ -257,11 +259,11 @@ def test_what_appears_while_the_database_fails_has_its_whole_grace_after_that(ho
 def test_a_lane_gives_each_key_to_one_thread_and_ends_when_it_is_told_to() -> None:
     stop, done, seen = threading.Event(), threading.Event(), []
 
-    def handle(key: str) -> bool:
+    def handle(key: str) -> Next:
         seen.append(key)
         if len(seen) == 50:
             done.set()
-        return True
+        return DONE
 
     lane = Lane(handle, Clock())
 
@@ -286,7 +288,7 @@ def test_a_lane_gives_each_key_to_one_thread_and_ends_when_it_is_told_to() -> No
 def test_a_key_whose_work_raises_is_tried_again() -> None:
     clock = Clock()
 
-    def handle(_key: str) -> bool:
+    def handle(_key: str) -> Next:
         raise ZeroDivisionError
 
     lane = Lane(handle, clock)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from listener.control.dry_run import DryRun
 from listener.core.resources import Resource
 from listener.errors import EngineError
-from listener.runtime.daemon import DryRun
 from tests.world.client import SimulatedEngine
 from tests.world.parts import Q, base, service, topology
 
@@ -24,7 +24,7 @@ def told(log: list[Record]) -> list[Sequence[str]]:
 
 
 def test_each_is_told_of_once(log: list[Record]) -> None:
-    dry = DryRun(SimulatedEngine())
+    dry = DryRun(SimulatedEngine().read)
     for doomed in ([base(), service()], [base(), service()], [base(), service("late")]):
         assert dry.reap(doomed, permit) == ()
     assert told(log) == [["base", "service"], ["late"]]
@@ -33,7 +33,7 @@ def test_each_is_told_of_once(log: list[Record]) -> None:
 def test_what_turns_out_to_be_anothers_is_not_told_of(log: list[Record]) -> None:
     engine = SimulatedEngine()
     engine.put(base("it", topology(Q)))
-    dry = DryRun(engine)
+    dry = DryRun(engine.read)
     for _ in "12":
         dry.reap([base("it", settled=False)], permit)
     assert told(log) == []
@@ -44,7 +44,7 @@ def test_what_could_not_be_read_is_told_of_another_time(log: list[Record]) -> No
     engine = SimulatedEngine()
     engine.faults["read", "it"] = [EngineError("busy")]
     (unsettled,) = engine.put(base("it", settled=False))
-    dry = DryRun(engine)
+    dry = DryRun(engine.read)
     dry.reap([unsettled], permit)
     assert told(log) == []
     dry.reap([unsettled], permit)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 from loguru import logger
 
+from listener.control.observer import Reconciled
 from listener.core.evidence import State, Verdict
 from listener.core.outcome import Outcome, Removal, Result
 from listener.core.resources import Endpoint, Resource
@@ -26,6 +27,10 @@ if TYPE_CHECKING:
 def outcome(*removals: Removal, there: Collection[Resource] = ()) -> Outcome:
     verdicts = {r.resource.id: Verdict(State.ORPHAN, "witnessed") for r in removals}
     return Outcome(removals, verdicts, {resource.id for resource in there})
+
+
+def done(prefix: str, outcome: Outcome) -> Reconciled:
+    return Reconciled(prefix, outcome, 0.0, 0.0)
 
 
 def stuck(resource: Resource, error: str = "busy", result: Result = Result.FAILED) -> Outcome:
@@ -47,7 +52,7 @@ def events(log: list[Record], level: str = "INFO") -> list[tuple[str, str]]:
 
 def test_each_removal_is_one_line_with_its_fields(log: list[Record]) -> None:
     things = (base(), service(), network())
-    RemovalLog().write(P, outcome(*(Removal(thing, Result.REMOVED) for thing in things)))
+    RemovalLog().reconciled(done(P, outcome(*(Removal(thing, Result.REMOVED) for thing in things))))
     assert [record["extra"] for record in log] == [
         {
             "event": "removed",
@@ -68,7 +73,9 @@ def test_who_was_taken_off_a_network_is_one_line_whatever_became_of_the_network(
 ) -> None:
     for result in Result:
         removal = Removal(network(), result, disconnected=[Endpoint("a1b2", "tcpdump", ours=False)])
-        RemovalLog().write(P, outcome(removal), stopping=True)
+        told = RemovalLog()
+        told.stopping()
+        told.reconciled(done(P, outcome(removal)))
     said = [r["extra"] for r in log if r["extra"]["event"] == "disconnected"]
     assert said == [
         {
@@ -86,7 +93,7 @@ def test_who_was_taken_off_a_network_is_one_line_whatever_became_of_the_network(
 
 @pytest.mark.parametrize("result", [Result.GONE, Result.SPARED, Result.MISTAKEN])
 def test_what_was_not_removed_by_us_is_no_news(log: list[Record], result: Result) -> None:
-    RemovalLog().write(P, outcome(Removal(base(), result)))
+    RemovalLog().reconciled(done(P, outcome(Removal(base(), result))))
     assert events(log) == []
     assert events(log, "DEBUG") == [(result.value, "base")]
 
@@ -94,17 +101,17 @@ def test_what_was_not_removed_by_us_is_no_news(log: list[Record], result: Result
 def test_why_something_is_stuck_is_said_once_for_each_reason(log: list[Record]) -> None:
     said = RemovalLog()
     for error in ("busy", "busy", "busy", "refused", "refused", "busy"):
-        said.write(P, stuck(base(), error))
+        said.reconciled(done(P, stuck(base(), error)))
     assert [record["extra"]["error"] for record in log] == ["busy", "refused", "busy"]
     assert {record["level"].name for record in log} == {"ERROR"}
 
 
 def test_a_removal_under_way_is_said_when_it_is_looked_at_again(log: list[Record]) -> None:
     said = RemovalLog()
-    said.write(P, stuck(base(), "409", Result.PENDING))
+    said.reconciled(done(P, stuck(base(), "409", Result.PENDING)))
     assert events(log) == []
-    said.write(P, stuck(base(), "409", Result.PENDING))
-    said.write(P, stuck(base(), "409", Result.PENDING))
+    said.reconciled(done(P, stuck(base(), "409", Result.PENDING)))
+    said.reconciled(done(P, stuck(base(), "409", Result.PENDING)))
     assert [(record["level"].name, record["extra"].get("error")) for record in log[1:]] == [
         ("WARNING", "409")
     ]
@@ -117,18 +124,18 @@ def test_what_was_said_to_be_still_there_is_said_to_be_gone(
     log: list[Record], after: Outcome
 ) -> None:
     said = RemovalLog()
-    said.write(P, stuck(base()))
-    said.write(Q, outcome())
-    said.write(P, outcome(there=[base()]))
+    said.reconciled(done(P, stuck(base())))
+    said.reconciled(done(Q, outcome()))
+    said.reconciled(done(P, outcome(there=[base()])))
     assert events(log) == [("failed", "base")]
-    said.write(P, after)
-    said.write(P, after)
+    said.reconciled(done(P, after))
+    said.reconciled(done(P, after))
     assert events(log) == [("failed", "base"), ("gone", "base")]
 
 
 def test_a_name_with_braces_or_markup_is_said_as_it_is(log: list[Record]) -> None:
     odd = Resource(base().kind, "x", "{0} {evil} <red>", (P,), base().stage)
-    RemovalLog().write(P, outcome(Removal(odd, Result.REMOVED)))
+    RemovalLog().reconciled(done(P, outcome(Removal(odd, Result.REMOVED))))
     assert "{0} {evil} <red>" in log[0]["message"]
 
 

@@ -355,7 +355,7 @@ def test_a_row_that_is_reported_deleted_and_still_there_is_asked_about_again(wor
     world.deploy(base())
     world.reconciler.report(0, [TOPOLOGY])
     waits: list[float] = []
-    while (wait := world.reconciler.reconcile(P).again) is not None:
+    while (wait := world.reconciler.reconcile(P).requeue_after) is not None:
         waits.append(wait)
         world.pass_time(wait)
     assert [round(wait, 3) for wait in waits[:5]] == [0.005, 0.015, 0.08, 0.4, 1.5]

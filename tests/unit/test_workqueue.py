@@ -7,7 +7,7 @@ import pytest
 from hypothesis import settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from listener.core.workqueue import WorkQueue
+from listener.core.workqueue import DONE, FAILED, Next, WorkQueue
 
 
 def queue(jitter: float = 0.0, backoff_min: float = 1.0) -> WorkQueue:
@@ -27,7 +27,7 @@ def test_only_news_brings_a_key_forward_that_failed(failed: bool, hasten: bool, 
     work.add("a", 0.0 if failed else 60.0)
     if failed:
         work.take(0.0)
-        work.retry("a", 0.0)
+        work.finish("a", FAILED, 0.0)
     work.add("a", 2.0, hasten=hasten)
     assert work.next_due() == due
     work.add("a", 90.0, hasten=True)
@@ -41,14 +41,14 @@ def test_the_delay_doubles_up_to_its_cap_and_begins_anew_after_a_success() -> No
     delays = []
     for _ in range(40):
         assert taken(work, 1e9) == ["a"]
-        delays.append(work.retry("a", 0.0))
+        delays.append(work.finish("a", FAILED, 0.0))
     assert delays[:7] == [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 60.0]
     assert set(delays[7:]) == {60.0}
     assert taken(work, 1e9) == ["a"]
-    work.done("a")
+    work.finish("a", DONE, 0.0)
     work.add("a", 0.0)
     assert taken(work, 0.0) == ["a"]
-    assert work.retry("a", 5.0) == 1.0
+    assert work.finish("a", FAILED, 5.0) == 1.0
     assert work.next_due() == 6.0
 
 
@@ -58,19 +58,29 @@ def test_jitter_shortens_a_delay_by_half_of_it_at_most(jitter: float, factor: fl
     work.add("a", 0.0)
     for failures in range(12):
         assert taken(work, 1e9) == ["a"]
-        assert work.retry("a", 0.0) == factor * min(60.0, 2.0**failures)
+        assert work.finish("a", FAILED, 0.0) == factor * min(60.0, 2.0**failures)
 
 
 def test_adding_a_key_that_backs_off_does_not_cut_that_short_but_news_does() -> None:
     work = queue()
     work.add("a", 0.0)
     assert taken(work, 0.0) == ["a"]
-    work.retry("a", 0.0)
+    work.finish("a", FAILED, 0.0)
     work.add("a", 0.0)
     assert taken(work, 0.9) == []
     work.add("a", 0.5, hasten=True)
     assert taken(work, 0.5) == ["a"]
-    assert work.retry("a", 0.5) == 2.0  # and what failed before is not forgotten
+    assert work.finish("a", FAILED, 0.5) == 2.0  # and what failed before is not forgotten
+
+
+@pytest.mark.parametrize(("after", "due"), [(0.25, 0.25), (9.0, 1.0)])
+def test_what_failed_is_looked_at_after_its_own_time_if_that_is_sooner(
+    after: float, due: float
+) -> None:
+    work = queue()
+    work.add("a", 0.0)
+    assert taken(work, 0.0) == ["a"]
+    assert work.finish("a", Next(after=after, failed=True), 0.0) == due
 
 
 class QueueMachine(RuleBasedStateMachine):
@@ -120,7 +130,7 @@ class QueueMachine(RuleBasedStateMachine):
     @rule(data=st.data())
     def done(self, data: st.DataObject) -> None:
         key = data.draw(st.sampled_from(sorted(self.in_work)))
-        self.work.done(key)
+        self.work.finish(key, DONE, self.now)
         self.failures[key] = 0
         if again := self.in_work.pop(key):
             self.waiting[key] = min(again)
@@ -130,8 +140,9 @@ class QueueMachine(RuleBasedStateMachine):
     def retry(self, data: st.DataObject, jitter: float) -> None:
         key = data.draw(st.sampled_from(sorted(self.in_work)))
         self.jitter = jitter
-        delay = self.work.retry(key, self.now)
+        delay = self.work.finish(key, FAILED, self.now)
         longest = min(20.0, 1.0 * 2 ** self.failures[key])
+        assert delay is not None
         assert longest / 2 <= delay <= longest
         self.failures[key] += 1
         del self.in_work[key]
@@ -154,12 +165,12 @@ def test_news_hastens_only_the_retry_of_the_work_that_it_came_during(failed: boo
     queue.take(0.0)
     queue.add("a", 0.0, hasten=True)
     if failed:
-        queue.retry("a", 0.0)
+        queue.finish("a", FAILED, 0.0)
     else:
-        queue.done("a")
+        queue.finish("a", DONE, 0.0)
     assert queue.take(0.0) == "a"
     queue.add("a", 0.0)  # no news this time
     assert queue.next_due() is None
-    delay = queue.retry("a", 0.0)
-    assert delay > 0.0
+    delay = queue.finish("a", FAILED, 0.0)
+    assert delay
     assert queue.next_due() == delay

@@ -14,8 +14,9 @@ from loguru import logger
 from tenacity import Retrying
 
 from listener.control import reaper
-from listener.control.controller import Controller, Lane
+from listener.control.controller import Controller
 from listener.control.inventory import PrefixIndex
+from listener.control.lane import Lane
 from listener.control.observer import Observer, Observers, Reconciled
 from listener.control.reaper import Permit, Reaper
 from listener.core.evidence import Answer, Evidence, Memory
@@ -27,7 +28,7 @@ from listener.engine import watch as watching
 from listener.engine.watch import END, Watch
 from listener.errors import EngineError, ReaperError
 from listener.runtime import sweep as oneshot
-from listener.telemetry.logs import RemovalLog
+from listener.telemetry.logs import ListenerLog, RemovalLog
 
 from . import oracle
 from .client import SimulatedEngine
@@ -102,7 +103,7 @@ class Listener:
             relist=self._relist,
             feeds=len(world.databases),
             observer=Observers(
-                Checked(self.run, world.oracle), RemovalLog(), observer or Observer()
+                Checked(self.run, world.oracle), RemovalLog(), ListenerLog(), observer or Observer()
             ),
         )
         self.watch = Watch(
@@ -347,7 +348,6 @@ def without_threads_and_clocks() -> Iterator[None]:
             patch.object(watching, "threading", SimpleNamespace(Thread=InertThread))
         )
         stack.enter_context(patch.object(oneshot, "ThreadPoolExecutor", _Pool))
-        stack.enter_context(patch.object(oneshot, "Retrying", retrying))
         stack.enter_context(patch.object(oneshot, "reach", lambda call, _timeout: call()))
         state = random.getstate()
         stack.callback(random.setstate, state)

@@ -287,7 +287,7 @@ class _Canonical:
         # Figures that only grow, what is told to others, and what the state has from elsewhere.
         {
             *("revision", "_told", "tick", "ticks", "_retries", "_lists", "_lists_screened"),
-            *("_heap", "_list", "_unheard", "_told_at", "_hinted_at", "_observer", "forgotten"),
+            *("_heap", "_list", "_missed", "_noticed_at", "_hinted_at", "_observer", "forgotten"),
             *("_held", "screening", "reconciling", "_index", "_reconciler", "known", "line"),
         }
     )

@@ -1,23 +1,23 @@
-"""Which deletions count as unheard: those that only a sweep found while the feed was there."""
+"""Which deletions count as missed: those that only a sweep found while the feed was there."""
 
 from __future__ import annotations
 
 import pytest
 
-from listener.control.missed import Unheard
+from listener.control.missed import MissedDeletions
 from tests.world.parts import P, Q
 
 
 @pytest.fixture
-def listening() -> Unheard:
+def listening() -> MissedDeletions:
     """The feed has hinted once, and P and Q have had rows since."""
-    unheard = Unheard()
-    unheard.heard(1.0)
-    unheard.screened(2.0, {P, Q}, set(), swept=True)
-    return unheard
+    missed = MissedDeletions()
+    missed.heard(1.0)
+    missed.screened(2.0, {P, Q}, set(), swept=True)
+    return missed
 
 
-def test_what_only_a_sweep_found_is_unheard_and_counted(listening: Unheard) -> None:
+def test_what_only_a_sweep_found_is_missed_and_counted(listening: MissedDeletions) -> None:
     listening.screened(10.0, set(), {P, Q}, swept=True)
     assert listening.removed(P, reported=False)
     assert listening.removed(Q, reported=False)
@@ -25,7 +25,7 @@ def test_what_only_a_sweep_found_is_unheard_and_counted(listening: Unheard) -> N
     assert not listening.removed(P, reported=False)  # once is enough
 
 
-def test_what_a_hint_led_to_is_not(listening: Unheard) -> None:
+def test_what_a_hint_led_to_is_not(listening: MissedDeletions) -> None:
     listening.heard(9.0)
     listening.screened(10.0, {Q}, {P}, swept=True)
     assert not listening.removed(P, reported=False)
@@ -35,26 +35,28 @@ def test_what_a_hint_led_to_is_not(listening: Unheard) -> None:
 
 
 @pytest.mark.parametrize("report", [True, False])
-def test_what_the_feed_tells_while_it_is_removed_is_not(listening: Unheard, report: bool) -> None:
+def test_what_the_feed_tells_while_it_is_removed_is_not(
+    listening: MissedDeletions, report: bool
+) -> None:
     listening.screened(10.0, set(), {P}, swept=True)
     if not report:
         listening.heard(10.5)
     assert not listening.removed(P, reported=report)
 
 
-def test_what_was_not_seen_alive_before_is_not(listening: Unheard) -> None:
+def test_what_was_not_seen_alive_before_is_not(listening: MissedDeletions) -> None:
     listening.screened(10.0, {P, Q}, {"cccccccc"}, swept=True)
     assert not listening.removed("cccccccc", reported=False)
 
 
-def test_nothing_is_expected_of_a_feed_that_is_away(listening: Unheard) -> None:
+def test_nothing_is_expected_of_a_feed_that_is_away(listening: MissedDeletions) -> None:
     listening.lost()
     listening.screened(10.0, set(), {P, Q}, swept=True)
     assert not listening.removed(P, reported=False)
 
 
 def test_nothing_is_expected_before_the_first_hint() -> None:
-    unheard = Unheard()
-    unheard.screened(1.0, {P}, set(), swept=True)
-    unheard.screened(2.0, set(), {P}, swept=True)
-    assert not unheard.removed(P, reported=False)
+    missed = MissedDeletions()
+    missed.screened(1.0, {P}, set(), swept=True)
+    missed.screened(2.0, set(), {P}, swept=True)
+    assert not missed.removed(P, reported=False)

@@ -14,7 +14,7 @@ from listener.core.judge import Hold
 from listener.core.outcome import Outcome, Screening
 from listener.errors import EngineError, InProgress, TimedOut
 from listener.telemetry.metrics import STATES, Metrics
-from listener.telemetry.status import REAPS, Board
+from listener.telemetry.status import REAPS, StatusStore
 from tests.world.host import Host
 from tests.world.parts import TOPOLOGY, P, Q, base, network, service, topology
 
@@ -26,13 +26,13 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.usefixtures("at_once")
 
 
-def shown(board: Board, host: Host) -> dict[str, tuple[str, str]]:
+def shown(board: StatusStore, host: Host) -> dict[str, tuple[str, str]]:
     """By prefix, the state and why."""
     told = board.topologies(host.index, ())
     return {t["prefix"]: (t["state"], t["reason"]) for t in told}
 
 
-def known(board: Board, *, dry_run: bool = False) -> Host:
+def known(board: StatusStore, *, dry_run: bool = False) -> Host:
     """A host with a live topology that was swept."""
     host = Host(observer=board, dry_run=dry_run)
     host.database.rows.add(TOPOLOGY)
@@ -44,7 +44,7 @@ def known(board: Board, *, dry_run: bool = False) -> Host:
 
 
 def test_what_has_just_appeared_is_unknown_until_its_row_was_asked_for() -> None:
-    board = Board()
+    board = StatusStore()
     host = known(board)
     host.appear(base("new", topology(Q)))
     assert shown(board, host)[Q] == ("unknown", "nobody was asked yet")
@@ -54,7 +54,7 @@ def test_what_has_just_appeared_is_unknown_until_its_row_was_asked_for() -> None
 
 
 def test_an_absence_that_has_to_last_is_waiting() -> None:
-    board = Board()
+    board = StatusStore()
     host = known(board)
     host.appear(base("new", topology(Q)))
     host.step()
@@ -62,7 +62,7 @@ def test_an_absence_that_has_to_last_is_waiting() -> None:
 
 
 def test_what_is_held_says_why_and_what_releases_it_until_it_is_gone() -> None:
-    board = Board()
+    board = StatusStore()
     host = known(board)
     host.database.identity = "another"
     host.database.rows.clear()
@@ -80,7 +80,7 @@ def test_what_is_held_says_why_and_what_releases_it_until_it_is_gone() -> None:
 
 
 def test_what_another_holds_is_told_to_nobody_as_our_own() -> None:
-    board = Board()
+    board = StatusStore()
     assert board.own_holds() is None, "nothing was judged yet"
     held = {P: "for a reason of ours", Q: "another holds it"}
     screening = Screening(frozenset(), {}, {}, held, "token", frozenset([Q]))
@@ -91,7 +91,7 @@ def test_what_another_holds_is_told_to_nobody_as_our_own() -> None:
 
 
 def test_in_a_dry_run_what_would_go_is_an_orphan() -> None:
-    board = Board()
+    board = StatusStore()
     host = known(board, dry_run=True)
     host.database.rows.clear()
     host.controller.hinted(0)
@@ -103,11 +103,14 @@ def test_in_a_dry_run_what_would_go_is_an_orphan() -> None:
 
 
 def test_what_is_being_removed_is_reaping_and_then_gone() -> None:
-    board = Board()
+    board = StatusStore()
     host = known(board)
     things = host.index.resources(P)
-    with board.reaping(things), board.reaping(things):
-        assert shown(board, host)[P][0] == "reaping"
+    board.reaping(things)
+    board.reaping(things)
+    board.reaped(things)
+    assert shown(board, host)[P][0] == "reaping"
+    board.reaped(things)
     assert shown(board, host)[P][0] == "alive"
     host.database.rows.clear()
     host.controller.hinted(0, [TOPOLOGY])
@@ -116,7 +119,7 @@ def test_what_is_being_removed_is_reaping_and_then_gone() -> None:
 
 
 def test_a_reap_is_told_with_what_it_took() -> None:
-    board = Board()
+    board = StatusStore()
     host = known(board)
     host.database.rows.clear()
     host.controller.hinted(0)  # at this moment the deletion was told of
@@ -136,7 +139,7 @@ def test_a_reap_is_told_with_what_it_took() -> None:
 
 
 def test_the_time_to_gone_begins_with_the_first_hint_and_not_with_the_last_try() -> None:
-    board = Board()
+    board = StatusStore()
     host = known(board)
     host.database.rows.clear()
     host.engine.faults["remove", "base"] = [EngineError("refused")] * 3
@@ -151,7 +154,7 @@ def test_the_time_to_gone_begins_with_the_first_hint_and_not_with_the_last_try()
 
 def test_the_last_word_on_a_topology_is_not_that_something_is_still_there() -> None:
     for ours in (True, False):
-        board = Board()
+        board = StatusStore()
         host = known(board)
         error = TimedOut("too slow") if ours else InProgress("another is at it")
         host.engine.faults["remove", "base"] = [error] * ATTEMPTS
@@ -171,7 +174,7 @@ def test_the_last_word_on_a_topology_is_not_that_something_is_still_there() -> N
 
 
 def test_only_the_last_reaps_are_kept() -> None:
-    board = Board()
+    board = StatusStore()
     removals = known(board)
     removals.database.rows.clear()
     for number in range(REAPS + 3):
@@ -181,7 +184,7 @@ def test_only_the_last_reaps_are_kept() -> None:
 
 
 def test_sweeps_are_counted_with_cause_and_time_and_other_questions_are_not() -> None:
-    board = Board()
+    board = StatusStore()
     host = known(board)
     host.controller.hinted(0)
     host.settle(1.0)
@@ -208,7 +211,7 @@ def happened(samples: dict[tuple[str, ...], float]) -> dict[tuple[str, ...], flo
     return {labels: value for labels, value in samples.items() if value}
 
 
-def document(board: Board, host: Host) -> dict[str, Any]:
+def document(board: StatusStore, host: Host) -> dict[str, Any]:
     """A status as the listener tells it."""
     database = {**STATUS["databases"][0], "name": 'the "db"\n', "up": False, "unheard": 2}
     return {
@@ -222,7 +225,7 @@ def document(board: Board, host: Host) -> dict[str, Any]:
 
 
 def test_metrics_count_what_happened() -> None:
-    board = Board()
+    board = StatusStore()
     metrics = Metrics(lambda: document(board, host))
     host = Host(observer=Observers(board, metrics))
     host.database.rows.add(TOPOLOGY)
@@ -248,7 +251,7 @@ def test_metrics_count_what_happened() -> None:
 
 
 def test_metrics_add_up_when_a_removal_ends_after_our_patience() -> None:
-    board = Board()
+    board = StatusStore()
     metrics = Metrics(lambda: document(board, host))
     host = Host(observer=Observers(board, metrics))
     host.database.rows.add(TOPOLOGY)
@@ -275,7 +278,7 @@ def test_metrics_add_up_when_a_removal_ends_after_our_patience() -> None:
 
 
 def test_gauges_say_what_the_status_says() -> None:
-    board = Board()
+    board = StatusStore()
     host = known(board)
     found = values(Metrics(lambda: document(board, host)))
     prefixes = found["topology_reaper_prefixes"]
@@ -305,7 +308,7 @@ class Failing(Observer):
 
 
 def test_an_observer_that_fails_is_logged_and_stops_nobody(log: list[Record]) -> None:
-    board = Board()
+    board = StatusStore()
     observers = Observers(Failing(), board)
     observers.screened(Screening(frozenset(), {}, {}, {}, ""), Sweep("timer", 0.1))
     observers.reconciled(Reconciled(P, Outcome(), 0.1, 0.1))

@@ -1,0 +1,88 @@
+"""The one snapshot of a listener that the socket, the page, the metrics and the terminal show."""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Sequence
+from importlib.metadata import version
+from typing import Any, Final
+
+from listener.control.controller import Controller
+from listener.control.inventory import PrefixIndex
+from listener.core.resources import Subnet
+from listener.runtime.build import Database
+from listener.runtime.health import Link
+from listener.settings import Settings
+from listener.telemetry.status import StatusStore
+
+VERSION: Final = version("topology-reaper")
+
+
+class Snapshots:
+    """Takes snapshots of one listener.
+
+    Args:
+        settings: it runs with.
+        docker: the link to the engine.
+        databases: as they were opened.
+        controller: with its queues.
+        index: what is on this host.
+        store: what was observed.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        docker: Link,
+        databases: Sequence[Database],
+        controller: Controller,
+        index: PrefixIndex,
+        store: StatusStore,
+    ) -> None:
+        self._settings = settings
+        self._docker = docker
+        self._databases = databases
+        self._controller = controller
+        self._index = index
+        self._store = store
+        self._started = time.time()
+
+    def take(self, subnets: Sequence[Subnet], problems: Sequence[str]) -> dict[str, Any]:
+        """What there is to know about it now, as JSON can hold it: docs/status.md.
+
+        Args:
+            subnets: of all networks on this host, by the last listing.
+            problems: why it is not healthy.
+        """
+        settings, controller, observed = self._settings, self._controller, self._store.status()
+        loads = controller.screening.load(), controller.reconciling.load()
+        # What a topology had may be gone by now.
+        present = [s for s in subnets if s.prefix is None or self._index.get(s.network) is not None]
+        return {
+            "version": VERSION,
+            "host": socket.gethostname(),
+            "time": time.time(),
+            "started": self._started,
+            "ready": controller.ready.is_set(),
+            "dry_run": settings.dry_run,
+            "problems": list(problems),
+            "docker": {**self._docker.status(), "address": settings.docker_host},
+            "databases": [
+                {**database.status(), "unheard": controller.missed(number)}
+                for number, database in enumerate(self._databases)
+            ],
+            "topologies": self._store.topologies(self._index, present),
+            "held": self._store.held(self._index),
+            "queue": {
+                "depth": sum(load.waiting for load in loads),
+                "oldest_s": max(load.oldest for load in loads),
+                "longest_work_s": max(load.longest for load in loads),
+                "retries": sum(load.retries for load in loads),
+            },
+            "subnets": [
+                {"network": s.name, "subnet": s.address, "prefix": s.prefix} for s in present
+            ],
+            "reaps": observed["reaps"],
+            "sweeps": {**observed["sweeps"], "interval_s": settings.sweep_interval},
+        }
