@@ -21,7 +21,7 @@ from listener.cli import commands
 from listener.settings import Settings, default_of
 
 HEAD = """\
-<!-- Made by `make docs` from listener/settings.py and listener/cli/; do not edit it here. -->
+<!-- Made by `make docs` from listener/settings/ and listener/cli/; do not edit it here. -->
 
 # Options
 

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from listener.errors import ConfigurationError
-from listener.settings import DEFAULT_DOCKER_HOST, Settings, flag_of
+from listener.settings import Settings, flag_of
 
 # By option: three values as text, and what they are read as.
 OPTIONS: dict[str, list[tuple[str, object]]] = {
@@ -39,7 +39,11 @@ OPTIONS: dict[str, list[tuple[str, object]]] = {
 # By option: what it must not take.
 SECONDS: list[object] = ["-1", "soon", "", "nan", "inf", True, None, []]
 WRONG: dict[str, list[object]] = {
-    "docker_host": ["nonsense://x", "http+unix//", "unix", "ftp://h"],
+    "docker_host": [
+        *("nonsense://x", "http+unix//", "unix", "ftp://h", "TCP://h:1", " unix:///s"),
+        *("unix:///s?q", "tcp://", "tcp://h", "tcp://h:0", "tcp://h:65536", "tcp://u:p@h:1"),
+        "tcp://[::1:1",
+    ],
     "feed": ["trigger", "", 7],
     "poll_interval": [*SECONDS, "0", 0],
     "sweep_interval": [*SECONDS, 0.0],
@@ -237,7 +241,7 @@ def test_docker_host_counts_where_nothing_more_specific_does(toml: MakeFile) -> 
 def test_the_defaults_are_those_of_the_interface() -> None:
     settings = Settings()
     assert settings == Settings.from_environment({})
-    assert settings.docker_host == DEFAULT_DOCKER_HOST == "unix:///var/run/docker.sock"
+    assert settings.docker_host == "unix:///var/run/docker.sock"
     assert (settings.poll_interval, settings.sweep_interval, settings.grace) == (1.0, 300.0, 30.0)
     assert (settings.workers, settings.timeout, settings.feed) == (4, 30.0, "auto")
     assert settings.http_address == ("127.0.0.1", 9464)
