@@ -17,7 +17,7 @@ from pathlib import Path
 
 import click
 
-from listener.cli import commands
+from listener.cli import commands, load
 from listener.settings import Settings, default_of
 
 HEAD = """\
@@ -67,7 +67,7 @@ def reference() -> str:
 def _settings() -> str:
     fields = {field.name: field for field in dataclasses.fields(Settings)}
     rows = []
-    for option in _settings_of(commands.commands["run"]):
+    for option in _settings_of(load("run")):
         name = str(option.name)
         variables, default, meaning = [f"REAPER_{name.upper()}"], "", _meaning(option)
         if name in fields:  # all but --config
@@ -97,7 +97,7 @@ def _commands() -> Iterator[str]:
 
 def _below(group: click.Group, context: click.Context) -> Iterator[str]:
     for name in group.list_commands(context):
-        command = group.commands[name]
+        command = load(name) if group is commands else group.commands[name]
         inner = click.Context(command, info_name=name, parent=context)
         if isinstance(command, click.Group):
             yield from _below(command, inner)
@@ -109,7 +109,7 @@ def _command(command: click.Command, context: click.Context) -> str:
     usage = " ".join([context.command_path, *command.collect_usage_pieces(context)])
     parts = [f"\n### {context.command_path}\n", f"```text\n{usage}\n```\n", _prose(command)]
     settings = _settings_of(command)
-    if len(settings) == len(_settings_of(commands.commands["run"])):
+    if len(settings) == len(_settings_of(load("run"))):
         parts.append("It takes every [setting](#settings).\n")
     elif settings:
         flags = ", ".join(_code(option.opts[0]) for option in settings)

@@ -9,6 +9,7 @@ calls in the best order with every id known, which gives the engine's floor to c
 from __future__ import annotations
 
 import contextlib
+import signal
 import sqlite3
 import subprocess
 import sys
@@ -21,6 +22,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import click
 import docker
 import docker.errors
 
@@ -32,6 +34,7 @@ from listener.errors import EngineError, ReaperError
 from listener.runtime.build import open_engine
 from listener.runtime.daemon import Listener
 from listener.settings import Settings
+from listener.telemetry import logs
 
 PATIENCE = 60.0
 """Seconds after which the demo gives up."""
@@ -45,6 +48,31 @@ database.execute("DELETE FROM topologies WHERE id = ?", sys.argv[2:])
 database.commit()
 print(time.time())
 """
+
+
+@click.command("demo")
+@click.option("--docker-host", metavar="HOST", help="The Docker Engine, instead of DOCKER_HOST.")
+@click.option(
+    "--image",
+    default="busybox",
+    show_default=True,
+    help="An image that can sleep; pulled if absent.",
+)
+def command(docker_host: str | None, image: str) -> None:
+    """See it work on two small topologies.
+
+    They are deployed, one row is deleted, and what is removed is shown as it goes. It has a
+    database and names of its own: nothing else on the host is touched.
+
+    \b
+    Examples:
+      topology-reaper demo
+      topology-reaper demo --docker-host unix:///run/docker.sock --image busybox
+    """  # noqa: D301
+    logs.set_up("WARNING", "text")
+    signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))  # and clean up
+    flags = {"docker_host": docker_host} if docker_host else {}
+    run(Settings.from_environment(flags=flags), image, click.echo)
 
 
 def run(settings: Settings, image: str, say: Callable[[str], None]) -> None:

@@ -6,32 +6,69 @@ listener that runs has heard since it started, it alone knows.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from functools import partial
+from pathlib import Path
 
+import click
+
+from listener.cli.options import read_settings, with_settings
 from listener.core.evidence import LOOKS_APART, State, Verdict
 from listener.core.judge import Answers, Judge
 from listener.core.ownership import PREFIX
 from listener.core.resources import Resource
 from listener.engine.client import Found
 from listener.errors import ConfigurationError
-from listener.runtime import command
 from listener.runtime.build import Database, open_databases, open_engine, open_judge, open_tables
+from listener.runtime.command import sweep_command
 from listener.runtime.peers import OtherListeners
 from listener.runtime.state.ledger import StateDirectory
 from listener.runtime.sweep import reach
 from listener.settings import Settings
+from listener.telemetry import logs
 
 
-def explain(settings: Settings, what: str, *, sweep_command: str | None = None) -> str:
+@click.command("explain")
+@with_settings(
+    "database_url",
+    "database_url_file",
+    "docker_host",
+    "grace",
+    "policy",
+    "delay",
+    "allow_replica",
+    "state_dir",
+    "timeout",
+)
+@click.argument("what", metavar="NAME|ID|PREFIX")
+def command(config: Path | None, what: str, **options: object) -> None:
+    """Say why something stays or goes.
+
+    Give a container's or a network's name or id, or the first 8 digits of a topology's id. It shows
+    which labels and names count, what each database answers, and what a sweep would do; it changes
+    nothing.
+
+    \b
+    Examples:
+      topology-reaper explain decky-001-ssh --database-url sqlite:////var/lib/decnet/decnet.db
+      topology-reaper explain 3c68d34a --config /etc/topology-reaper/reaper.toml
+    """  # noqa: D301
+    settings = read_settings(config, options)
+    logs.set_up(settings.log_level, settings.log_format)
+    release = sweep_command(settings, config=config, environment=os.environ)
+    click.echo(explain(settings, what, release=release))
+
+
+def explain(settings: Settings, what: str, *, release: str | None = None) -> str:
     """Every signal, the owners, the answers, the evidence, and what would happen.
 
     Args:
         settings: where Docker and the databases are.
         what: a container or a network, by name or id, or a prefix.
-        sweep_command: how an operator begins a sweep that releases what is held, where it is not
-            simply one with these settings.
+        release: how an operator begins a sweep that releases what is held, where it is not simply
+            one with these settings.
 
     Raises:
         ConfigurationError: an option cannot be used, or there is nothing of that name.
@@ -64,7 +101,7 @@ def explain(settings: Settings, what: str, *, sweep_command: str | None = None) 
             owners.add(what)
         answers = reach(partial(judge.ask, owners), settings.timeout)
         judge.observe(answers, resources)
-        release = sweep_command or command.sweep_command(settings)
+        release = release or sweep_command(settings)
         lines: list[str] = []
         for thing in found:
             on = [resource for resource in here if thing.is_on(resource)]

@@ -9,33 +9,82 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import closing
 from functools import partial
+from pathlib import Path
 
+import click
+
+from listener.cli.options import read_settings, with_settings
 from listener.runtime.build import open_tables
 from listener.runtime.sweep import reach
 from listener.settings import Settings
+from listener.telemetry import logs
 
 
-def sql(settings: Settings) -> str:
-    """The SQL that lets these databases push, to be reviewed; none is reached.
+@click.group("feed")
+def command() -> None:
+    """Let a database tell of deletions.
 
-    Raises:
-        ConfigurationError: an option cannot be used, or a database takes no SQL.
+    PostgreSQL takes triggers, which these commands install and uninstall with a URL of the table's
+    owner. MySQL and MariaDB take settings and rights, which "feed sql" prints for their
+    administrator. SQLite takes nothing.
     """
-    return "\n".join(table.push_sql() for table in open_tables(settings))
 
 
-def change(settings: Settings, action: str) -> Iterator[str]:
-    """Change the triggers in each database, which is one transaction; yields the name of each.
+@command.command()
+@with_settings("database_url", "database_url_file", "timeout")
+def install(config: Path | None, **options: object) -> None:
+    """Install the triggers in PostgreSQL.
 
-    Args:
-        settings: the databases, by URLs of the table's owners.
-        action: ``install`` or ``uninstall``; either may be done again.
+    Doing it again changes nothing.
 
-    Raises:
-        ConfigurationError: an option cannot be used, or the user may not do that.
-        NoAnswer: a database could not be reached within ``settings.timeout``.
-    """
+    \b
+    Examples:
+      topology-reaper feed install --database-url postgresql://owner:…@db.example/decnet
+    """  # noqa: D301
+    for name in _change(config, options, "install"):
+        click.echo(f"installed the triggers in {name}")
+
+
+@command.command()
+@with_settings("database_url", "database_url_file", "timeout")
+def uninstall(config: Path | None, **options: object) -> None:
+    """Take the triggers out again.
+
+    Listeners then poll.
+
+    \b
+    Examples:
+      topology-reaper feed uninstall --database-url postgresql://owner:…@db.example/decnet
+    """  # noqa: D301
+    for name in _change(config, options, "uninstall"):
+        click.echo(f"took the triggers out of {name}")
+
+
+@command.command()
+@with_settings("database_url", "database_url_file")
+def sql(config: Path | None, **options: object) -> None:
+    """Print the SQL for review.
+
+    It is the one for the kind of database that the URL names; no database is reached.
+
+    \b
+    Examples:
+      topology-reaper feed sql --database-url mysql://db.example/decnet
+    """  # noqa: D301
+    tables = open_tables(_settings(config, options))
+    click.echo("\n".join(table.push_sql() for table in tables), nl=False)
+
+
+def _change(config: Path | None, options: dict[str, object], action: str) -> Iterator[str]:
+    """Install or uninstall in each database, which is one transaction; yields the name of each."""
+    settings = _settings(config, options)
     for table in open_tables(settings):
         with closing(table):
             reach(partial(table.change_triggers, action), settings.timeout)
             yield table.name
+
+
+def _settings(config: Path | None, options: dict[str, object]) -> Settings:
+    settings = read_settings(config, options)
+    logs.set_up(settings.log_level, settings.log_format)
+    return settings

@@ -21,7 +21,7 @@ from tests.support.process import environment
 
 IMPORTED = """
 import sys
-import listener.cli
+import listener.cli.run
 print(*(name for name in sys.modules if name.partition(".")[0] not in ("listener", "__main__")))
 """
 SCRIPT = """

@@ -37,7 +37,8 @@ os.execv({sys.executable!r}, [{sys.executable!r}, "-m", "listener", *sys.argv[1:
 """Even root obeys the permissions of files without capabilities, yet still owns its interpreter."""
 _STRANGER = """
 import os, sys
-from listener.cli import main
+from listener.cli import load, main
+load(sys.argv[1])
 os.setgroups([])
 os.setgid(54321)
 os.setuid(54321)

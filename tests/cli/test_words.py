@@ -6,11 +6,15 @@ import dataclasses
 import json
 import sqlite3
 import subprocess
+import sys
 import sysconfig
 from contextlib import closing
 from importlib import metadata
 from pathlib import Path
 
+import pytest
+
+from listener.cli import COMMANDS, load
 from listener.settings import Settings
 from tests.cli.command import Command
 
@@ -28,6 +32,20 @@ def test_help_names_every_option_and_its_variable(command: Command) -> None:
 def test_no_words_are_answered_with_help(command: Command) -> None:
     result = command()
     assert (result.status, result.out) == (2, command("--help").out)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_list_of_commands_says_what_the_help_of_each_begins_with(name: str) -> None:
+    assert (load(name).help or "").partition("\n")[0] == COMMANDS[name]
+
+
+@pytest.mark.parametrize("words", ["--help", "--version", "status --json --state-dir /none"])
+def test_what_reaches_neither_docker_nor_a_database_is_quick(words: str) -> None:
+    python = [sys.executable, "-X", "importtime", "-m", "listener"]
+    said = subprocess.run([*python, *words.split()], capture_output=True, text=True).stderr
+    imported = {line.rpartition("|")[2].strip() for line in said.splitlines()}
+    assert "click" in imported
+    assert imported.isdisjoint({"docker", "loguru", "rich", "sqlalchemy"})
 
 
 def test_version_from_the_installed_command_and_the_module(command: Command) -> None:

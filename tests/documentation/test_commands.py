@@ -64,10 +64,8 @@ def check(words: Sequence[str]) -> None:
         list(words),
     )
     while isinstance(command, click.Group) and rest and not rest[0].startswith("-"):
-        name = rest.pop(0)
-        found = command.get_command(context, name)
-        if found is None:
-            raise click.UsageError(f"no command {name!r}")
+        name, found, rest = command.resolve_command(context, rest)
+        assert found is not None
         command, context = found, click.Context(found, info_name=name, parent=context)
     mentioned = not rest
     try:

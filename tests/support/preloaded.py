@@ -7,13 +7,16 @@ import importlib
 
 import sqlalchemy as sa
 
+from listener.cli import COMMANDS, load
+
 for _module in (
     "encodings.idna",
-    "listener.cli",
     "listener.databases.mysql.table",
     "listener.databases.postgres.table",
     "tests.support.rows",
 ):
     importlib.import_module(_module)
+for _command in COMMANDS:
+    load(_command)
 for _driver in ("postgresql+psycopg", "mysql+pymysql"):
     sa.create_engine(f"{_driver}://host/name")

@@ -10,19 +10,23 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from pathlib import Path
 
 import click
 
 from listener.cli.doctor import database, engine, host
+from listener.cli.options import read_settings, with_settings
 from listener.core.evidence import UNSEEN
 from listener.core.findings import Finding, Status, failed, ok
 from listener.errors import ConfigurationError, presentable
 from listener.runtime.build import open_engine, open_tables
 from listener.settings import Settings
+from listener.telemetry import logs
 
 UNREACHED = {"docker.reachable", "database.reachable", "database.table"}
 """Where one of these fails there was nothing to look at."""
@@ -32,6 +36,30 @@ _COLOURS = {Status.OK: "green", Status.WARNING: "yellow", Status.FAULT: "red"}
 
 Section = tuple[str, Sequence[Finding]]
 """A subject and what was found of it."""
+
+
+@click.command("doctor")
+@with_settings()
+@click.option("--json", "as_json", is_flag=True, help="Print the checks as one JSON object.")
+def command(config: Path | None, as_json: bool, **options: object) -> int:
+    """Say what is wrong with the set-up, and what to do.
+
+    It checks Docker, the databases, the feed and all rights, takes the options of run, and changes
+    nothing. A DELETE is tried with a random id that the engine does not know; whether it would
+    remove what exists is not. Exit status: 0 nothing is at fault; 1 something is; 3 one side could
+    not be reached, so that it could not look.
+
+    \b
+    Examples:
+      topology-reaper doctor --database-url sqlite:////var/lib/decnet/decnet.db
+      topology-reaper doctor --json --config /etc/topology-reaper.toml
+    """  # noqa: D301
+    settings = read_settings(config, options)
+    logs.set_up(settings.log_level, settings.log_format)
+    diagnosis = doctor(settings)
+    colour = False if os.environ.get("NO_COLOR") else None  # None: on a terminal
+    click.echo(diagnosis.to_json() if as_json else diagnosis.to_text(), color=colour)
+    return diagnosis.exit_status
 
 
 @dataclass(frozen=True)

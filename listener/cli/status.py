@@ -1,0 +1,74 @@
+"""The command ``status``: what the listener with the same state folder tells, once or for ever."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import click
+
+from listener.cli.options import read_settings, with_settings
+from listener.errors import ConfigurationError, NoListener
+from listener.telemetry.healthcheck import read_status
+
+WATCH_EVERY = 1.0
+"""Seconds between two looks with ``--watch``."""
+
+
+@click.command("status")
+@with_settings("state_dir")
+@click.option("--json", "as_json", is_flag=True, help="Print it as one JSON object.")
+@click.option("--watch", is_flag=True, help="Go on, once a second, until you press Ctrl-C.")
+def command(config: Path | None, as_json: bool, watch: bool, **options: object) -> int:
+    """Show what a running listener knows.
+
+    It asks the listener with the same state folder, on this host, and shows what it did lately too.
+    Exit status: 0 it is well; 1 it is not, or holds something; 3 there is none.
+
+    \b
+    Examples:
+      topology-reaper status --watch
+      topology-reaper status --json --state-dir /var/lib/topology-reaper
+    """  # noqa: D301
+    folder = read_settings(config, options).state_path
+    if as_json:
+        told = _told(folder)
+        click.echo(json.dumps(told))
+        while watch:
+            time.sleep(WATCH_EVERY)
+            click.echo(json.dumps(_told(folder)))
+    else:
+        # Only where it is needed: Rich takes as long to import as all the rest of the command.
+        from rich.console import Console
+        from rich.live import Live
+
+        from listener.cli import terminal
+
+        told, console = _told(folder), Console()
+        if watch:
+            if not console.is_terminal:
+                raise ConfigurationError(
+                    "--watch: standard output is no terminal; add --json for a line each second"
+                )
+            with Live(terminal.status(told), console=console, screen=True) as live:
+                while True:
+                    time.sleep(WATCH_EVERY)
+                    try:
+                        live.update(terminal.status(_told(folder)))
+                    except NoListener as error:
+                        live.update(str(error))
+        console.print(terminal.status(told))
+    return 1 if told["problems"] or told["held"]["prefixes"] else 0
+
+
+def _told(folder: Path) -> dict[str, Any]:
+    try:
+        return read_status(folder)
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or error
+        raise NoListener(
+            f"status: no listener answers in {folder} ({why}); start one with topology-reaper run,"
+            " or name its folder with --state-dir"
+        ) from error
