@@ -24,7 +24,7 @@ from listener.errors import ConfigurationError
 from listener.runtime.build import Database, open_databases, open_engine, open_judge, open_tables
 from listener.runtime.command import sweep_command
 from listener.runtime.peers import OtherListeners
-from listener.runtime.state.ledger import StateDirectory
+from listener.runtime.state.directory import StateDirectory
 from listener.runtime.sweep import reach
 from listener.settings import Settings
 from listener.telemetry import logs

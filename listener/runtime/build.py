@@ -26,7 +26,8 @@ from listener.engine.client import REQUEST_TIMEOUT, Engine
 from listener.engine.own import own_containers
 from listener.errors import ConfigurationError, NoAnswer
 from listener.runtime.health import Link
-from listener.runtime.state.ledger import Ledger, StateDirectory
+from listener.runtime.state.directory import StateDirectory
+from listener.runtime.state.ledger import Ledger
 from listener.settings import Settings
 
 
@@ -111,7 +112,7 @@ def open_databases(
 def _database(
     settings: Settings, state: StateDirectory, topologies: Topologies, count: int
 ) -> Database:
-    ledger = state.ledger(topologies.name)
+    ledger = Ledger(state, topologies.name)
     memory = ledger.load(topologies.upgraded)
     evidence = Evidence(
         settings.grace,

@@ -510,7 +510,7 @@ MUTANTS = (
         "trusting a foreign ledger",
         "the ledger is bound to its database",
         "runtime/state/ledger.py",
-        '        if content["database"] != self._database:\n',
+        "        if database != self._database:\n",
         "        if False:\n",
         "unit/test_ledger.py::test_the_ledger_of_another_database_is_never_believed",
     ),

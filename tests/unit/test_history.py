@@ -165,3 +165,12 @@ def test_it_goes_on_after_a_restart_and_makes_the_folder(tmp_path: Path) -> None
         History(tmp_path / "state").reconciled(removed(id_))
     assert [entry["id"] for entry in read(tmp_path / "state")] == ["a", "b", "c"]
     assert (tmp_path / "state" / NAME).stat().st_mode & 0o777 == 0o600
+
+
+def test_a_pipe_in_its_place_is_neither_written_nor_waited_for(
+    tmp_path: Path, log: list[Record]
+) -> None:
+    os.mkfifo(tmp_path / NAME)
+    History(tmp_path).reconciled(removed())
+    assert [record["extra"]["event"] for record in log] == ["state"]
+    assert list(read(tmp_path)) == []

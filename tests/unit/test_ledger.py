@@ -15,7 +15,8 @@ import pytest
 
 from listener.core.evidence import Memory
 from listener.databases.sqlite.table import SqliteTopologies
-from listener.runtime.state.ledger import LARGEST, UNBELIEVED, StateDirectory
+from listener.runtime.state.directory import StateDirectory
+from listener.runtime.state.ledger import LARGEST, REJECTED, Ledger
 from tests.world.parts import TOPOLOGY, P
 
 if TYPE_CHECKING:
@@ -57,8 +58,8 @@ def file_of(state: StateDirectory) -> Path:
     ],
 )
 def test_what_is_saved_is_loaded(state: StateDirectory, memory: Memory) -> None:
-    state.ledger(NAME).save(memory)
-    loaded = state.ledger(NAME).load()
+    Ledger(state, NAME).save(memory)
+    loaded = Ledger(state, NAME).load()
     assert loaded == memory
     assert loaded.absent == memory.absent
     assert file_of(state).stat().st_mode & 0o777 == 0o600
@@ -97,26 +98,26 @@ DAMAGE: dict[str, Callable[[Path], object]] = {
 def test_what_is_damaged_is_set_aside_and_never_believed(
     state: StateDirectory, damage: Callable[[Path], object], log: list[Record]
 ) -> None:
-    state.ledger(NAME).save(MEMORY)
+    Ledger(state, NAME).save(MEMORY)
     path = file_of(state)
     damage(path)
-    ledger = state.ledger(NAME)
-    assert ledger.load() == UNBELIEVED
-    assert state.ledger(NAME).load() == UNBELIEVED, "nor by the next"
+    ledger = Ledger(state, NAME)
+    assert ledger.load() == REJECTED
+    assert Ledger(state, NAME).load() == REJECTED, "nor by the next"
     log.pop()
     assert [record["level"].name for record in log] == ["WARNING"]
     assert log[0]["message"].startswith(f"{path} is not believed, for ")
     assert log[0]["extra"]["event"] == "state"
     ledger.save(MEMORY)
-    assert state.ledger(NAME).load() == MEMORY
+    assert Ledger(state, NAME).load() == MEMORY
     assert len(list(state.path.glob("*.set-aside"))) == 1
 
 
 def test_the_ledger_of_another_user_is_neither_believed_nor_touched(state: StateDirectory) -> None:
-    state.ledger(NAME).save(MEMORY)
+    Ledger(state, NAME).save(MEMORY)
     os.chown(file_of(state), 12345, -1)
-    ledger = state.ledger(NAME)
-    assert ledger.load() == UNBELIEVED
+    ledger = Ledger(state, NAME)
+    assert ledger.load() == REJECTED
     ledger.save(Memory("later"))
     assert file_of(state).stat().st_uid == 12345
     assert not list(state.path.glob("*.set-aside"))
@@ -125,10 +126,10 @@ def test_the_ledger_of_another_user_is_neither_believed_nor_touched(state: State
 def test_who_may_read_everything_believes_what_the_folders_owner_keeps(
     state: StateDirectory,
 ) -> None:
-    state.ledger(NAME).save(MEMORY)
+    Ledger(state, NAME).save(MEMORY)
     os.chown(state.path, 12345, -1)
     os.chown(file_of(state), 12345, -1)
-    ledger = state.ledger(NAME)
+    ledger = Ledger(state, NAME)
     assert ledger.load() == MEMORY
     ledger.save(Memory("later"))
     assert file_of(state).stat().st_uid == 12345
@@ -137,12 +138,12 @@ def test_who_may_read_everything_believes_what_the_folders_owner_keeps(
 def test_the_ledger_of_another_database_is_never_believed(
     state: StateDirectory, log: list[Record]
 ) -> None:
-    state.ledger(NAME).save(MEMORY)
+    Ledger(state, NAME).save(MEMORY)
     foreign = file_of(state)
-    state.ledger(NAME + "2").save(MEMORY)
+    Ledger(state, NAME + "2").save(MEMORY)
     (other,) = set(state.path.glob("ledger-*.json")) - {foreign}
     foreign.replace(other)
-    assert state.ledger(NAME + "2").load() == UNBELIEVED
+    assert Ledger(state, NAME + "2").load() == REJECTED
     assert "of another database" in log[0]["message"]
 
 
@@ -162,7 +163,7 @@ def test_the_ledger_of_the_release_before_is_read_and_its_identity_brought_up_to
         "former": [],
     }
     body = json.dumps(content)
-    ledger = state.ledger(database.name)
+    ledger = Ledger(state, database.name)
     ledger.save(MEMORY)  # which makes the file
     file_of(state).write_text(f"{hashlib.sha256(body.encode()).hexdigest()}\n{body}")
     memory = ledger.load(database.upgraded)
@@ -173,18 +174,18 @@ def test_the_ledger_of_the_release_before_is_read_and_its_identity_brought_up_to
 
 
 def test_a_second_process_may_read_and_not_write(state: StateDirectory) -> None:
-    state.ledger(NAME).save(MEMORY)
+    Ledger(state, NAME).save(MEMORY)
     second = StateDirectory(state.path)
     assert second.lock() == "another listener uses it"
-    ledger = second.ledger(NAME)
+    ledger = Ledger(second, NAME)
     assert ledger.load() == MEMORY
     ledger.save(Memory("changed"))
-    assert state.ledger(NAME).load() == MEMORY
+    assert Ledger(state, NAME).load() == MEMORY
 
 
 def test_the_folder_is_free_again_when_its_process_is_killed(tmp_path: Path) -> None:
     code = (
-        "import sys, pathlib; from listener.runtime.state.ledger import StateDirectory\n"
+        "import sys, pathlib; from listener.runtime.state.directory import StateDirectory\n"
         "state = StateDirectory(pathlib.Path(sys.argv[1])); print(state.lock(), flush=True)\n"
         "sys.stdin.read()"
     )
@@ -214,7 +215,7 @@ def test_a_folder_that_cannot_be_had_is_said(tmp_path: Path, kind: str, why: str
     path = tmp_path / "file" if kind == "file" else tmp_path / "missing" / "state"
     directory = StateDirectory(path)
     assert directory.lock() == why
-    ledger = directory.ledger(NAME)
+    ledger = Ledger(directory, NAME)
     ledger.save(MEMORY)
     assert ledger.load() is None
 
@@ -222,29 +223,51 @@ def test_a_folder_that_cannot_be_had_is_said(tmp_path: Path, kind: str, why: str
 def test_a_disk_that_refuses_is_said_once(
     state: StateDirectory, log: list[Record], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ledger = state.ledger(NAME)
+    ledger = Ledger(state, NAME)
 
     def full(_descriptor: int) -> None:
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr("listener.runtime.state.ledger.os.fsync", full)
+        patch.setattr("listener.runtime.state.files.os.fsync", full)
         ledger.save(MEMORY)
         ledger.save(Memory("second"))
     assert ["No space left" in record["message"] for record in log] == [True]
-    assert state.ledger(NAME).load() is None
+    assert Ledger(state, NAME).load() is None
     ledger.save(Memory("second"))
-    assert state.ledger(NAME).load() == Memory("second"), "once there is room again"
+    assert Ledger(state, NAME).load() == Memory("second"), "once there is room again"
 
 
 def test_what_is_known_of_another_table_and_of_the_position_is_kept(state: StateDirectory) -> None:
     memory = Memory("identity", replaced=True, former=frozenset({TOPOLOGY}), position=7)
-    ledger = state.ledger(NAME)
+    ledger = Ledger(state, NAME)
     ledger.save(memory)
-    kept = state.ledger(NAME).load()
+    kept = Ledger(state, NAME).load()
     assert kept == memory
     assert kept.position == 7
     ledger.save(Memory("identity", replaced=True, former=frozenset({TOPOLOGY}), position=8))
-    moved_on = state.ledger(NAME).load()
+    moved_on = Ledger(state, NAME).load()
     assert moved_on is not None
     assert moved_on.position == 8
+
+
+def test_what_another_has_put_in_the_place_of_a_new_file_is_not_written(
+    state: StateDirectory, tmp_path: Path
+) -> None:
+    victim = tmp_path / "victim"
+    victim.write_text("precious")
+    Ledger(state, NAME).save(MEMORY)
+    new = file_of(state).with_suffix(".new")
+    for put in (new.hardlink_to, new.symlink_to):
+        put(victim)
+        Ledger(state, NAME).save(MEMORY)
+        assert victim.read_text() == "precious"
+    os.mkfifo(new)
+    Ledger(state, NAME).save(Memory("last"))
+    assert Ledger(state, NAME).load() == Memory("last")
+
+
+def test_a_lock_is_made_through_no_link(tmp_path: Path) -> None:
+    (tmp_path / "lock").symlink_to(tmp_path / "elsewhere")
+    assert StateDirectory(tmp_path).lock() is not None
+    assert not (tmp_path / "elsewhere").exists()

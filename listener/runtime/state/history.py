@@ -9,7 +9,6 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-import stat
 import time
 from collections.abc import Iterator, Mapping
 from datetime import datetime
@@ -20,6 +19,7 @@ from loguru import logger
 
 from listener.control.observer import Observer, Reconciled
 from listener.core.outcome import Result
+from listener.runtime.state import files
 
 NAME = "history.jsonl"
 _KEYS = {"time", "prefix", "kind", "id", "name", "evidence"}
@@ -42,53 +42,18 @@ class History(Observer):
 
     def reconciled(self, done: Reconciled) -> None:
         """Keep what was removed, and who was disconnected."""
-        lines = [json.dumps(entry) for entry in _entries(done)]
+        lines = "".join(f"{json.dumps(entry)}\n" for entry in _entries(done))
         if not lines:
             return
         try:
-            self._append("\n".join(lines) + "\n")
+            self._path.parent.mkdir(mode=0o700, exist_ok=True)
+            files.append(self._path, lines.encode(), limit=LARGEST)
         except OSError as error:
             if str(error) != self._failed:
                 logger.bind(event="state", error=str(error)).warning(
                     "--state-dir: what is removed is not written to {}: {}", self._path, error
                 )
             self._failed = str(error)
-
-    def _append(self, lines: str) -> None:
-        self._path.parent.mkdir(mode=0o700, exist_ok=True)
-        with os.fdopen(self._open(), "rb+", buffering=0) as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
-            size = os.fstat(file.fileno()).st_size
-            if size + len(lines) > LARGEST:
-                file.seek(max(0, size - LARGEST // 2))
-                kept = file.read().partition(b"\n")[2]
-                file.truncate(0)
-                file.write(kept)
-            file.write(lines.encode())
-
-    def _open(self) -> int:
-        """The file, made if there is none.
-
-        Root writes into the folder of another user, who may have put anything in its place.
-
-        Raises:
-            OSError: it cannot be had, or is another's, or is something else than a file.
-        """
-        folder = self._path.parent.stat()
-        flags = os.O_RDWR | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-        try:
-            descriptor = os.open(self._path, flags | os.O_CREAT | os.O_EXCL, 0o600)
-        except FileExistsError:
-            descriptor = os.open(self._path, flags)
-        else:  # made by root, it still belongs to the user who keeps the folder
-            if os.geteuid() == 0:
-                os.fchown(descriptor, folder.st_uid, folder.st_gid)
-        found = os.fstat(descriptor)
-        of_ours = found.st_uid in (folder.st_uid, os.geteuid())
-        if not (stat.S_ISREG(found.st_mode) and found.st_nlink == 1 and of_ours):
-            os.close(descriptor)
-            raise OSError("it is not the file that we made; move it away")
-        return descriptor
 
 
 def _entries(done: Reconciled) -> Iterator[dict[str, Any]]:
@@ -138,7 +103,8 @@ def read(folder: Path) -> Iterator[dict[str, Any]]:
     Raises:
         OSError: the file cannot be read; FileNotFoundError where nothing was ever removed.
     """
-    with (folder / NAME).open(encoding="utf-8", errors="replace") as file:
+    descriptor = files.open_file(folder / NAME, os.O_RDONLY)
+    with os.fdopen(descriptor, encoding="utf-8", errors="replace") as file:
         fcntl.flock(file, fcntl.LOCK_SH)
         lines = file.readlines()
     # No lock while they are shown: in a pager that takes for ever, and a listener would wait.
