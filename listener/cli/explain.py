@@ -23,7 +23,7 @@ from listener.engine.client import Found
 from listener.errors import ConfigurationError
 from listener.runtime.build import Database, open_databases, open_engine, open_judge, open_tables
 from listener.runtime.command import sweep_command
-from listener.runtime.peers import OtherListeners
+from listener.runtime.peers.asking import OtherListeners
 from listener.runtime.state.directory import StateDirectory
 from listener.runtime.sweep import reach
 from listener.settings import Settings

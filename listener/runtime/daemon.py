@@ -35,7 +35,8 @@ from listener.runtime.build import (
 )
 from listener.runtime.feeds import FeedLoop
 from listener.runtime.health import Link
-from listener.runtime.peers import HoldsSocket, OtherListeners
+from listener.runtime.peers.asking import OtherListeners
+from listener.runtime.peers.serving import HoldsSocket
 from listener.runtime.snapshot import Snapshots
 from listener.runtime.state.history import History
 from listener.runtime.supervisor import Supervisor

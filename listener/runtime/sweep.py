@@ -36,7 +36,7 @@ from listener.core.report import Report
 from listener.engine.client import Engine
 from listener.errors import ConfigurationError, NoAnswer, may_pass, presentable
 from listener.runtime.build import Database, open_databases, open_engine, open_judge, open_tables
-from listener.runtime.peers import OtherListeners
+from listener.runtime.peers.asking import OtherListeners
 from listener.runtime.state.directory import StateDirectory
 from listener.runtime.state.history import History
 from listener.settings import Settings

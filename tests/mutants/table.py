@@ -721,7 +721,7 @@ MUTANTS = (
     Mutant(
         "believing any user",
         "a peer of another user cannot make us hold or release",
-        "runtime/peers.py",
+        "telemetry/unix.py",
         "return pid, uid in (0, os.geteuid())",
         "return pid, True",
         "unit/test_peers.py::test_only_root_and_the_same_user_are_believed",
@@ -729,15 +729,15 @@ MUTANTS = (
     Mutant(
         "passing over a listener whom many ask",
         "a peer that cannot be asked is silent",
-        "runtime/peers.py",
-        "pid, is_believed = _owner(name, inode)",
-        "pid, is_believed = 0, False",
+        "runtime/peers/asking.py",
+        "pid, is_trusted = names.owner(name, inode)",
+        "pid, is_trusted = 0, False",
         "unit/test_peers.py::test_who_has_so_many_waiting_that_it_cannot_be_asked_is_silent",
     ),
     Mutant(
         "forgetting a listener that is restarted",
         "what a peer held is held for a while after it is gone",
-        "runtime/peers.py",
+        "runtime/peers/asking.py",
         "LINGER = 60.0",
         "LINGER = -1.0",
         "unit/test_peers.py::test_what_one_held_that_is_gone_is_held_for_a_while",

@@ -14,8 +14,9 @@ from pathlib import Path
 import pytest
 
 from listener.core.judge import Hold, Peers
-from listener.runtime import peers
-from listener.runtime.peers import HoldsSocket, OtherListeners
+from listener.runtime.peers import asking, names
+from listener.runtime.peers.asking import OtherListeners
+from listener.runtime.peers.serving import HoldsSocket
 from tests.support.process import PATIENCE, eventually
 from tests.world.parts import P, Q
 
@@ -27,14 +28,14 @@ Serve = Callable[[Mapping[str, Hold] | None], HoldsSocket]
 @pytest.fixture(autouse=True)
 def _patience(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever answers has time for it, whatever else this machine does."""
-    monkeypatch.setattr(peers, "PATIENCE", PATIENCE)
-    monkeypatch.setattr(peers, "PROMPTLY", PATIENCE)
+    monkeypatch.setattr(asking, "PATIENCE", PATIENCE)
+    monkeypatch.setattr(asking, "PROMPTLY", PATIENCE)
 
 
 @pytest.fixture
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody is waited for."""
-    monkeypatch.setattr(peers, "PATIENCE", 0.0)
+    monkeypatch.setattr(asking, "PATIENCE", 0.0)
 
 
 @pytest.fixture
@@ -68,7 +69,7 @@ def others(mark: str) -> OtherListeners:
 def frozen(mark: str) -> Iterator[socket.socket]:
     """A peer that takes the question and does not answer, as one that is stopped does."""
     with socket.socket(socket.AF_UNIX) as listening:
-        listening.bind(peers._prefix(mark) + b"%d-1-0badcafe" % os.getpid())
+        listening.bind(names.prefix(mark) + b"%d-1-0badcafe" % os.getpid())
         listening.listen(0)
         yield listening
 
@@ -147,10 +148,10 @@ def crowd(name: bytes, stack: ExitStack) -> None:
 def test_who_has_so_many_waiting_that_it_cannot_be_asked_is_silent(
     others: OtherListeners, mark: str
 ) -> None:
-    (name,) = peers._listening(mark)
+    (name,) = names.find(mark)
     with ExitStack() as stack, socket.socket(socket.AF_UNIX) as forged:
         # Our parent does not listen there, whatever the name says.
-        forged.bind(peers._prefix(mark) + b"%d-1-0badcafe" % os.getppid())
+        forged.bind(names.prefix(mark) + b"%d-1-0badcafe" % os.getppid())
         forged.listen(0)
         crowd(name, stack)
         crowd(forged.getsockname(), stack)
@@ -163,7 +164,7 @@ def test_where_nobody_can_tell_who_listens_all_may_be_silent(
 ) -> None:
     serve({P: WHY})
     held = others.ask().holds
-    monkeypatch.setattr(peers, "SOCKETS", tmp_path / "none")
+    monkeypatch.setattr(names, "SOCKETS", tmp_path / "none")
     found = others.ask()
     assert (found.holds, bool(found.silent)) == (held, True)
 
@@ -183,7 +184,7 @@ def test_what_one_held_that_is_gone_is_held_for_a_while(
     held = others.ask()
     one.close()
     assert others.ask() == others.ask() == held
-    monkeypatch.setattr(peers, "LINGER", 0.0)
+    monkeypatch.setattr(asking, "LINGER", 0.0)
     eventually(lambda: others.ask() == Peers(), "it counts no more")
 
 
@@ -191,13 +192,14 @@ AS_NOBODY = """
 import os, sys
 from pathlib import Path
 from listener.core.judge import Hold
-from listener.runtime import peers
-from listener.runtime.peers import HoldsSocket, OtherListeners
+from listener.runtime.peers import asking, names
+from listener.runtime.peers.asking import OtherListeners
+from listener.runtime.peers.serving import HoldsSocket
 os.setresuid(65534, 65534, 65534)
 mark = sys.argv[1]
 one = HoldsSocket(Path("/of/nobody"), lambda: {"cccccccc": Hold("because", never_seen=False)})
 one.open(mark)
-peers.PATIENCE = 60.0
+asking.PATIENCE = 60.0
 print(*sorted(OtherListeners(lambda: mark).ask().holds), flush=True)
 sys.stdin.read()
 """
@@ -218,7 +220,7 @@ def test_only_root_and_the_same_user_are_believed(
         assert stranger.stdin is not None
         assert stranger.stdout is not None
         assert stranger.stdout.readline() == f"{P} cccccccc\n", "root's word, and its own"
-        assert len(peers._listening(mark)) == 2
+        assert len(names.find(mark)) == 2
         found = others.ask()
         assert (list(found.holds), found.silent) == ([P], "")
         stranger.stdin.close()

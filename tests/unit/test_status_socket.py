@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from listener.telemetry import healthcheck as probe
-from listener.telemetry import socket as local
+from listener.telemetry import unix
 from listener.telemetry.healthcheck import NAME, address_without, read_status
 from listener.telemetry.socket import StatusSocket
 
@@ -117,7 +117,7 @@ def test_a_path_that_cannot_be_used_is_a_warning(
 def test_a_reader_that_does_not_read_holds_nobody_up_for_long(
     tmp_path: Path, serve: Serve, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(local, "PATIENCE", 0.05)
+    monkeypatch.setattr(unix, "PATIENCE", 0.05)
     answers: list[Mapping[str, object]] = [WELL, {"problems": ["x" * 5_000_000]}]
     serve(lambda: answers.pop())
     with socket.socket(socket.AF_UNIX) as lazy, socket.socket(socket.AF_UNIX) as hasty:
