@@ -21,8 +21,10 @@ from typing import TYPE_CHECKING
 import h11
 import pytest
 
+from listener.telemetry.http import answers
 from listener.telemetry.http import server as endpoint
-from listener.telemetry.http.server import Endpoint, Response, page
+from listener.telemetry.http.answers import Answers, Response, page
+from listener.telemetry.http.server import Endpoint
 from tests.support.process import PATIENCE, eventually
 
 if TYPE_CHECKING:
@@ -87,7 +89,7 @@ def limit(monkeypatch: pytest.MonkeyPatch) -> Patch:
 
     def limit(**limits: float) -> None:
         for name, value in limits.items():
-            monkeypatch.setattr(endpoint, name, value)
+            monkeypatch.setattr(answers if hasattr(answers, name) else endpoint, name, value)
 
     return limit
 
@@ -280,11 +282,11 @@ def test_on_another_address_it_answers_to_any_name(serve: Serve) -> None:
 
 
 def test_it_answers_to_the_name_that_it_was_given() -> None:
-    pages = endpoint._Pages(PAGES, only_for="Edge-7.lan")
+    pages = Answers(PAGES, only_for="Edge-7.lan")
 
     def ask(host: str) -> bytes:
         request = h11.Request(method="GET", target="/livez", headers=[("Host", host)])
-        return bytes(pages.answer(request))[9:12]
+        return bytes(pages.to(request))[9:12]
 
     assert ask("edge-7.LAN:9464") == b"200"
     assert ask("edge-8.lan:9464") == b"421"
@@ -389,9 +391,9 @@ def test_whoever_asks_later_is_sent_a_new_page(serve: Serve, limit: Patch) -> No
 def test_a_page_that_costs_more_than_its_share_serves_for_longer(limit: Patch) -> None:
     limit(FRESH=0.0, SHARE=1e-9)
     serial = itertools.count()
-    pages = endpoint._Pages({"/a": lambda: Response(b"%d" % next(serial))}, only_for=None)
+    pages = Answers({"/a": lambda: Response(b"%d" % next(serial))}, only_for=None)
     request = h11.Request(method="GET", target="/a", headers=[("Host", "")])
-    assert [bytes(pages.answer(request))[-1:] for _ in "123"] == [b"0"] * 3
+    assert [bytes(pages.to(request))[-1:] for _ in "123"] == [b"0"] * 3
 
 
 # When something fails.
@@ -453,7 +455,7 @@ def test_a_defect_costs_the_clients_and_not_the_endpoint(
     port = serve()
     bystander = connect(port)
     with monkeypatch.context() as patch:
-        patch.setattr(endpoint._Pages, "answer", lambda *_: 1 / 0)
+        patch.setattr(Answers, "to", lambda *_: 1 / 0)
         assert rest(connect(port, GET)) == b""
     assert rest(bystander) == b""
     assert get(port)[0] == 200

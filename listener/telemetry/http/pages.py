@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from importlib.resources import files
 from typing import Any
 
-from listener.telemetry.http.server import Response, Routes, page
+from listener.telemetry.http.answers import Response, Routes, page
 from listener.telemetry.metrics import CONTENT_TYPE
 
 

@@ -6,8 +6,7 @@ kept a processor busy: a flood takes a tenth of one core, holds the interpreter 
 and waits in the kernel's queue. There are ``PLACES`` places. A connection keeps its own for
 ``PATIENCE`` seconds in all, however lively it is; when all are taken, the one that has been there
 longest makes room for the next, though not within its first ``TENURE`` seconds. Of a request the
-head is read, at most ``HEAD`` bytes, and answered; what follows is thrown away. Whoever asks for a
-page soon after another is sent the same bytes.
+head is read, at most ``HEAD`` bytes, and answered; what follows is thrown away.
 
 The protocol is h11's. The places and the time are ours, for the servers that we tried do not bound
 them: waitress counts idle seconds, so as many clients as it has places, each sending a byte now and
@@ -18,22 +17,16 @@ that do the work share with it.
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import ipaddress
-import re
 import selectors
 import socket
 import threading
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from email.utils import formatdate
-from http import HTTPStatus
-from urllib.parse import urlsplit
 
 import h11
 from loguru import logger
+
+from listener.telemetry.http.answers import SHARE, Answers, Routes, refusal
 
 PLACES = 32
 """Connections served at once."""
@@ -45,53 +38,10 @@ TENURE = 1.0
 """Seconds for which a connection keeps its place even while others wait for one."""
 HEAD = 8192
 """Bytes of a request's head."""
-SHARE = 0.1
-"""Of one core: the most that serving takes."""
-FRESH = 0.2
-"""Seconds for which a rendered page serves, at least."""
 PAUSE = 0.1
 """Seconds until serving begins anew after a defect of ours."""
 
 _CHUNK = 4096
-_NOTHING = "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-
-
-@dataclass(frozen=True)
-class Response:
-    """What is answered.
-
-    Args:
-        body: all of it.
-        content_type: of the body.
-        status: of HTTP.
-        policy: what a browser may load and run for it, as a Content-Security-Policy.
-    """
-
-    body: bytes
-    content_type: str = "text/plain; charset=utf-8"
-    status: int = HTTPStatus.OK
-    policy: str = _NOTHING
-
-
-def page(html: bytes) -> Response:
-    """An HTML page that may run its own scripts and styles and ask this server, and nothing else.
-
-    Args:
-        html: the page; its scripts and styles stand in elements, not in attributes.
-    """
-
-    def own(element: bytes) -> str:
-        found = re.findall(rb"<%b\b[^>]*>(.*?)</%b>" % (element, element), html, re.DOTALL)
-        digests = [base64.b64encode(hashlib.sha256(text).digest()).decode() for text in found]
-        return " ".join(f"'sha256-{digest}'" for digest in digests) or "'none'"
-
-    scripts, styles = own(b"script"), own(b"style")
-    allowed = f"script-src {scripts}; style-src {styles}; connect-src 'self'; img-src data:"
-    return Response(html, "text/html; charset=utf-8", policy=f"{_NOTHING}; {allowed}")
-
-
-Routes = Mapping[str, Callable[[], Response]]
-"""By its path, what renders a page; it is called on the endpoint's thread."""
 
 
 class Endpoint:
@@ -129,8 +79,8 @@ class Endpoint:
         # Only a name can lead a browser astray, and only to where strangers cannot reach: a page
         # elsewhere whose name is made to mean this address could read what is served here.
         local = ipaddress.ip_address(host).is_loopback
-        pages = _Pages(self._routes, only_for=self._host if local else None)
-        self._server = _Server(door, pages)
+        answers = Answers(self._routes, only_for=self._host if local else None)
+        self._server = _Server(door, answers)
         self._server.start()
         address = _written(host, port)
         logger.bind(event="http", address=address).info("serving at http://{}/", address)
@@ -162,95 +112,6 @@ def _written(host: str, port: int) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
-class _Answer:
-    """A response as it is sent."""
-
-    def __init__(self, response: Response, *headers: str, good_until: float = 0.0) -> None:
-        status = HTTPStatus(response.status)
-        lines = [
-            f"HTTP/1.1 {status.value} {status.phrase}",
-            f"Date: {formatdate(usegmt=True)}",
-            f"Content-Type: {response.content_type}",
-            f"Content-Length: {len(response.body)}",
-            f"Content-Security-Policy: {response.policy}",
-            "X-Content-Type-Options: nosniff",
-            "Referrer-Policy: no-referrer",
-            "Cross-Origin-Resource-Policy: same-origin",
-            "Cache-Control: no-store",
-            "Connection: close",
-            *headers,
-        ]
-        head = "".join(f"{line}\r\n" for line in [*lines, ""]).encode()
-        self.whole = memoryview(head + response.body)
-        self.head = self.whole[: len(head)]
-        self.good_until = good_until
-
-
-def _refusal(status: int, why: str, *headers: str) -> _Answer:
-    return _Answer(Response(f"{why}\n".encode(), status=status), *headers)
-
-
-class _Pages:
-    """From a request to the bytes of its answer.
-
-    Args:
-        routes: the pages.
-        only_for: a host's name; requests for another name are refused.
-    """
-
-    def __init__(self, routes: Routes, *, only_for: str | None) -> None:
-        self._routes = routes
-        self._only_for = only_for
-        self._rendered: dict[str, _Answer] = {}
-        self._failing: dict[str, str] = {}
-
-    def answer(self, request: h11.Request) -> memoryview:
-        """What is sent for this request."""
-        answer = self._find(request)
-        return answer.head if request.method == b"HEAD" else answer.whole
-
-    def _find(self, request: h11.Request) -> _Answer:
-        if request.method not in (b"GET", b"HEAD"):
-            return _refusal(405, "nothing can be changed here", "Allow: GET, HEAD")
-        if not self._is_ours(dict(request.headers).get(b"host", b"").decode("latin-1")):
-            return _refusal(421, "ask for localhost, an IP address or the host that --http names")
-        path = request.target.partition(b"?")[0].decode("ascii")
-        if path not in self._routes:
-            return _refusal(404, f"there are {' '.join(self._routes)}")
-        answer = self._rendered.get(path)
-        if answer is None or answer.good_until <= time.monotonic():
-            answer = self._rendered[path] = self._render(path)
-        return answer
-
-    def _is_ours(self, host: str) -> bool:
-        if self._only_for is None or not host:
-            return True
-        try:
-            name = urlsplit(f"//{host}").hostname or ""
-            if name in ("localhost", self._only_for.lower()):
-                return True
-            ipaddress.ip_address(name)
-        except ValueError:
-            return False
-        return True
-
-    def _render(self, path: str) -> _Answer:
-        began = time.thread_time()
-        try:
-            response = self._routes[path]()
-        except Exception as error:
-            response = Response(b"this page cannot be shown; the log says why\n", status=500)
-            said = self._failing.get(path)
-            self._failing[path] = repr(error)
-            if said != repr(error):
-                logger.bind(event="http").exception("the page {} cannot be shown", path)
-        else:
-            self._failing.pop(path, None)
-        # Half of our share is for pages that were rendered already, however long that takes.
-        serves = max(FRESH, 2 * (time.thread_time() - began) / SHARE)
-        return _Answer(response, good_until=time.monotonic() + serves)
-
-
 class _Client:
     """A connection: first its request is read, then the answer sent, then its end awaited."""
 
@@ -268,13 +129,13 @@ class _Server(threading.Thread):
 
     Args:
         door: listens.
-        pages: answers.
+        answers: what is sent to whom.
     """
 
-    def __init__(self, door: socket.socket, pages: _Pages) -> None:
+    def __init__(self, door: socket.socket, answers: Answers) -> None:
         super().__init__(name="http", daemon=True)
         self._door = door
-        self._pages = pages
+        self._answers = answers
         self._stopping = threading.Event()
         self._woken, self._waker = socket.socketpair()
         self._selector = selectors.DefaultSelector()
@@ -360,11 +221,11 @@ class _Server(threading.Thread):
             request = client.request.next_event()
         except h11.RemoteProtocolError as error:
             why = f"a request by HTTP/1.1 is served, with a head of at most {HEAD} bytes"
-            client.answer = _refusal(error.error_status_hint, why).whole
+            client.answer = refusal(error.error_status_hint, why).whole
         else:
             if not isinstance(request, h11.Request):
                 return  # there is more to come
-            client.answer = self._pages.answer(request)
+            client.answer = self._answers.to(request)
         client.request = None
         self._selector.modify(client.socket, selectors.EVENT_WRITE, client)
 
