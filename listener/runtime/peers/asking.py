@@ -99,7 +99,6 @@ class OtherListeners:
         peer = self._peers.get(name)
         if peer is not None and peer.is_asked:
             return
-        pid = 0
         connection = unix.stream_socket()
         try:
             connection.setblocking(False)

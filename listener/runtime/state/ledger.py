@@ -57,7 +57,7 @@ class Ledger:
         self._loaded = self._version()
 
     def load(self, upgraded: Callable[[str], str] = str) -> Memory | None:
-        """What an earlier run knew; None if there was none, REJECTED if it cannot be believed.
+        """What an earlier run knew; None if there was none, REJECTED if it was not to be trusted.
 
         Args:
             upgraded: an identity as the release before wrote it, in the form of this one.
@@ -140,7 +140,7 @@ class Ledger:
             error,
         )
         if self._state.locked and not self._foreign:
-            # A second name: until there is a new one, it goes on being there and not believed.
+            # A second name: until there is a new one, it goes on being there and rejected.
             aside = self._path.with_suffix(".set-aside")
             with suppress(OSError):
                 aside.unlink(missing_ok=True)
