@@ -769,7 +769,7 @@ MUTANTS = (
     Mutant(
         "saying nothing when a hold is over",
         "what is no longer held is said",
-        "control/controller.py",
+        "telemetry/logs.py",
         "        if reasons:\n            logger",
         "        if not reasons:\n            logger",
         "unit/test_controller.py::test_what_is_no_longer_held_is_said_with_the_reason",
@@ -801,7 +801,7 @@ MUTANTS = (
     Mutant(
         "taking each new start for progress",
         "a loop that fails for ever is noticed",
-        "runtime/daemon.py",
+        "runtime/supervisor.py",
         "                    pulse.failed()\n",
         "",
         "unit/test_health.py::"
