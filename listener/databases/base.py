@@ -16,7 +16,7 @@ import re
 import threading
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import ClassVar, NamedTuple
@@ -27,7 +27,7 @@ import sqlalchemy as sa
 from listener.core.evidence import Answer
 from listener.core.findings import Finding
 from listener.core.resources import PREFIX_LENGTH, prefix_of
-from listener.databases.feed import Feed
+from listener.databases.feed import Feed, Interest
 from listener.errors import ConfigurationError, NoAnswer
 
 TABLE = "topologies"
@@ -102,10 +102,6 @@ class Topologies(ABC):
     Args:
         name: how to speak of the database to a person; without a password.
         clock: seconds, monotonic.
-
-    Attributes:
-        traceless: make no file that is not there, by which an answer may be older; for who only
-            looks.
     """
 
     push_takes: ClassVar[str] = "tells of commits with nothing installed"
@@ -120,9 +116,6 @@ class Topologies(ABC):
 
     def __init__(self, name: str, clock: Callable[[], float] = time.monotonic) -> None:
         self.name = name
-        self.traceless = False
-        self.interest: Callable[[], Collection[str]] | None = None
-        """The prefixes on this host: commits that concern no other topology need no hint."""
         self._clock = clock
         self._reaching = threading.Lock()
         self._reached, self._reached_at, self._setbacks = 0, 0.0, 0
@@ -182,12 +175,15 @@ class Topologies(ABC):
         """A new transaction; every error inside comes out as NoAnswer."""
 
     @abstractmethod
-    def push(self, *, look_every: float, check_every: float) -> Feed:
+    def push(
+        self, *, look_every: float, check_every: float, interest: Interest | None = None
+    ) -> Feed:
         """The feed by which the database tells of changes by itself.
 
         Args:
             look_every: seconds between two looks for what nobody told.
             check_every: seconds between two checks of whether it would still tell.
+            interest: the prefixes that matter, for who would be told of every commit; None: all.
         """
 
     def committed_at(self) -> float | None:

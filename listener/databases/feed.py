@@ -8,8 +8,11 @@ until it breaks. Its first hint comes as soon as it hears: anything may have hap
 from __future__ import annotations
 
 import threading
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from typing import Protocol
+
+Interest = Callable[[], Collection[str]]
+"""The prefixes on this host: changes that concern no other topology need no hint."""
 
 
 class Hint(Protocol):

@@ -48,7 +48,9 @@ _SERVERS = {
 }
 
 
-def open_topologies(url: str, *, allow_replica: bool = False) -> Topologies:
+def open_topologies(
+    url: str, *, allow_replica: bool = False, traceless: bool = False
+) -> Topologies:
     """The table of topologies behind this URL; nothing is reached yet.
 
     URLs that name an async driver, as DECNET's do, are taken as their synchronous likes.
@@ -56,6 +58,7 @@ def open_topologies(url: str, *, allow_replica: bool = False) -> Topologies:
     Args:
         url: an SQLAlchemy URL.
         allow_replica: take the word of a replica.
+        traceless: make no file beside a SQLite file that is not there, for who only looks.
 
     Raises:
         ConfigurationError: it is no URL, its database is not supported, or its driver is missing.
@@ -74,7 +77,7 @@ def open_topologies(url: str, *, allow_replica: bool = False) -> Topologies:
             f" {_EXAMPLE}"
         )
     if server is None:
-        return _sqlite(parsed, allow_replica)
+        return SqliteTopologies(_path(parsed), allow_replica=allow_replica, traceless=traceless)
     if "@" in (parsed.host or ""):
         raise _error("the host has an @ in it; write an @ in a password as %40")
     if not parsed.database:
@@ -96,12 +99,12 @@ def open_topologies(url: str, *, allow_replica: bool = False) -> Topologies:
     return topologies(driven, allow_replica=allow_replica)
 
 
-def _sqlite(url: sa.URL, allow_replica: bool) -> SqliteTopologies:
+def _path(url: sa.URL) -> Path:
     if url.host or url.username:
         raise _error(f"a SQLite URL has no host, and three slashes before the path; {_EXAMPLE}")
     if url.database in (None, "", ":memory:") or url.database.startswith("file:"):
         raise _error(f"a SQLite URL needs a path; {_EXAMPLE}")
-    return SqliteTopologies(Path(url.database), allow_replica=allow_replica)
+    return Path(url.database)
 
 
 def _error(text: str) -> ConfigurationError:

@@ -18,7 +18,7 @@ from listener.core.evidence import Answer, Evidence, Memory
 from listener.core.judge import Ask, Judge, Peers
 from listener.databases.base import Topologies
 from listener.databases.fallback import PushOrPoll
-from listener.databases.feed import Feed
+from listener.databases.feed import Feed, Interest
 from listener.databases.poll import PollFeed
 from listener.databases.sqlite.table import SqliteTopologies
 from listener.databases.urls import open_topologies
@@ -83,8 +83,12 @@ def open_state(settings: Settings) -> StateDirectory:
     return state
 
 
-def open_tables(settings: Settings) -> list[Topologies]:
+def open_tables(settings: Settings, *, traceless: bool = False) -> list[Topologies]:
     """The tables of topologies, none reached yet.
+
+    Args:
+        settings: where they are.
+        traceless: make no file beside a SQLite file that is not there, for who only looks.
 
     Raises:
         ConfigurationError: an option cannot be used.
@@ -92,9 +96,10 @@ def open_tables(settings: Settings) -> list[Topologies]:
     opened = []
     for source, url in settings.databases:
         try:
-            opened.append(open_topologies(url, allow_replica=settings.allow_replica))
+            table = open_topologies(url, allow_replica=settings.allow_replica, traceless=traceless)
         except ConfigurationError as error:
             raise ConfigurationError(f"{source}: {error}") from error
+        opened.append(table)
     names = [topologies.name for topologies in opened]
     for name in names:
         if names.count(name) > 1:
@@ -103,14 +108,28 @@ def open_tables(settings: Settings) -> list[Topologies]:
 
 
 def open_databases(
-    settings: Settings, tables: Sequence[Topologies], state: StateDirectory
+    settings: Settings,
+    tables: Sequence[Topologies],
+    state: StateDirectory,
+    interest: Interest | None = None,
 ) -> list[Database]:
-    """Databases with what an earlier run knew about them."""
-    return [_database(settings, state, topologies, len(tables)) for topologies in tables]
+    """Databases with what an earlier run knew about them.
+
+    Args:
+        settings: how they are heard, and what is believed of them.
+        tables: as they were opened.
+        state: where an earlier run left what it knew.
+        interest: the prefixes on this host; None: a feed hints whatever a change is about.
+    """
+    return [_database(settings, state, table, len(tables), interest) for table in tables]
 
 
 def _database(
-    settings: Settings, state: StateDirectory, topologies: Topologies, count: int
+    settings: Settings,
+    state: StateDirectory,
+    topologies: Topologies,
+    count: int,
+    interest: Interest | None,
 ) -> Database:
     ledger = Ledger(state, topologies.name)
     memory = ledger.load(topologies.upgraded)
@@ -121,7 +140,8 @@ def _database(
         now=time.monotonic(),
     )
     link = Link("the database" if count == 1 else topologies.name)
-    return Database(topologies, _feed(settings, topologies), memory, evidence, ledger, link)
+    feed = _feed(settings, topologies, interest)
+    return Database(topologies, feed, memory, evidence, ledger, link)
 
 
 def open_judge(
@@ -189,11 +209,15 @@ def _tls(settings: Settings) -> docker.tls.TLSConfig | None:
     )
 
 
-def _feed(settings: Settings, topologies: Topologies) -> Feed:
+def _feed(settings: Settings, topologies: Topologies, interest: Interest | None) -> Feed:
     """The feed that the settings ask for; which one it is in the end the database decides."""
     if settings.feed == "poll":
         return PollFeed(settings.poll_interval)
-    push = topologies.push(look_every=settings.poll_interval, check_every=settings.sweep_interval)
+    push = topologies.push(
+        look_every=settings.poll_interval,
+        check_every=settings.sweep_interval,
+        interest=interest,
+    )
     if isinstance(topologies, SqliteTopologies):
         return push  # there is nobody who could forbid it
     poll = PollFeed(settings.poll_interval, lasting=settings.sweep_interval)

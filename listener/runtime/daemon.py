@@ -74,12 +74,10 @@ class Listener:
         self._engine = open_engine(settings)
         tables = open_tables(settings)
         self._state = open_state(settings)
-        self._databases = open_databases(settings, tables, self._state)
+        index = PrefixIndex(only=prefixes)
+        self._databases = open_databases(settings, tables, self._state, index.prefixes)
         self._docker = Link("Docker")
         self._saving = threading.Lock()
-        index = PrefixIndex(only=prefixes)
-        for database in self._databases:
-            database.topologies.interest = index.prefixes
         store = StatusStore(sweep_command)
         metrics = Metrics(self.status)
         observers: list[Observer] = [store, metrics, RemovalLog(), ListenerLog(sweep_command)]

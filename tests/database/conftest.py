@@ -67,12 +67,14 @@ class Looked(SqliteTopologies):
         super().__init__(path)
         self.looks = 0
         self.looked = threading.Condition()
+        self._check = self.file.check
+        self.file.check = self._count_and_check  # type: ignore[method-assign]
 
-    def check_file(self) -> None:
+    def _count_and_check(self) -> None:
         with self.looked:
             self.looks += 1
             self.looked.notify_all()
-        super().check_file()
+        self._check()
 
     def await_looks(self, more: int) -> None:
         """Return after the file was looked at so many times more."""

@@ -58,7 +58,7 @@ def test_a_commit_of_another_process_wakes_it(
     writer = open_rows(path)
     writer.execute(f"PRAGMA journal_mode = {mode}")
     writer.create_table()
-    follower = follow(SqliteFeed(database, 10 * PATIENCE))
+    follower = follow(SqliteFeed(database.file, 10 * PATIENCE))
     for count in range(2, 5):
         before = follower.hints
         writer.insert(new_id())
@@ -80,7 +80,7 @@ def test_a_file_behind_a_link_wakes_it_too(
     folder.mkdir(exist_ok=True)
     link = folder / "link.db"
     link.symlink_to(path)
-    follower = follow(SqliteFeed(SqliteTopologies(link), 10 * PATIENCE))
+    follower = follow(SqliteFeed(SqliteTopologies(link).file, 10 * PATIENCE))
     rows.insert(new_id())
     try:
         follower.await_hints(2)
@@ -92,7 +92,7 @@ def test_a_file_behind_a_link_wakes_it_too(
 def test_nothing_hints_while_nobody_writes(
     database: Looked, rows: Rows, path: Path, follow: Follow
 ) -> None:
-    follower = follow(SqliteFeed(database, SOON))
+    follower = follow(SqliteFeed(database.file, SOON))
     database.await_looks(50)
     for _ in range(20):
         database.ask(["aaaaaaaa"])  # our own questions are no news
@@ -121,8 +121,7 @@ def test_only_what_would_change_an_answer_about_this_host_is_a_hint(
 ) -> None:
     other = new_id()
     rows.insert(OURS)
-    database.interest = lambda: {OURS[:8]}
-    follower = follow(SqliteFeed(database, SOON))
+    follower = follow(SqliteFeed(database.file, SOON, lambda: {OURS[:8]}))
     for _ in range(20):
         rows.noise(1)
     rows.renew(OURS)
@@ -139,8 +138,7 @@ def test_deleted_rows_of_any_host_are_reported_and_only_those(
 ) -> None:
     kept, renewed, foreign = new_id(), new_id(), new_id()
     rows.insert(OURS, kept, renewed, foreign)
-    database.interest = lambda: {OURS[:8]}
-    follower = follow(SqliteFeed(database, SOON))
+    follower = follow(SqliteFeed(database.file, SOON, lambda: {OURS[:8]}))
     rows.renew(renewed)
     rows.delete(foreign)
     follower.await_deleted(foreign)
@@ -168,9 +166,9 @@ def test_rows_that_are_not_seen_any_more_are_no_deletions(
     monkeypatch: pytest.MonkeyPatch,
     change: Callable[[Rows], None],
 ) -> None:
-    monkeypatch.setattr("listener.databases.sqlite.table.MOST_COMPARED", 5)
+    monkeypatch.setattr("listener.databases.sqlite.changes.MOST_COMPARED", 5)
     rows.insert(OURS, new_id())
-    follower = follow(SqliteFeed(database, SOON))
+    follower = follow(SqliteFeed(database.file, SOON))
     change(rows)
     follower.await_hints(2)
     before = follower.hints
@@ -185,8 +183,7 @@ def test_a_topology_that_has_come_to_this_host_is_looked_for_with_the_next_commi
     database: Looked, rows: Rows, follow: Follow
 ) -> None:
     host: set[str] = set()
-    database.interest = lambda: host
-    follower = follow(SqliteFeed(database, SOON))
+    follower = follow(SqliteFeed(database.file, SOON, lambda: host))
     host.add(OURS[:8])
     rows.noise(1)
     follower.await_hints(2)
@@ -217,7 +214,7 @@ def test_a_commit_that_shows_later_than_its_write_is_not_missed(
 
     monkeypatch.setattr(SqliteFeed, "_version", late)
     monkeypatch.setattr(inotify_simple.INotify, "read", busy)
-    follower = follow(SqliteFeed(database, 10 * PATIENCE))
+    follower = follow(SqliteFeed(database.file, 10 * PATIENCE))
     rows.insert(new_id())
     try:
         follower.await_hints(2)
@@ -232,7 +229,7 @@ def test_without_inotify_the_regular_look_finds_every_commit(
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(inotify_simple.INotify, "add_watch", refuse)
-    follower = follow(SqliteFeed(database, SOON))
+    follower = follow(SqliteFeed(database.file, SOON))
     for count in range(2, 5):
         rows.insert(new_id())
         follower.await_hints(count)
@@ -247,7 +244,7 @@ def test_another_file_in_its_place_ends_it_and_is_not_followed_instead(
 ) -> None:
     rows.insert(new_id())
     database.ask([])
-    feed = SqliteFeed(database, SOON)
+    feed = SqliteFeed(database.file, SOON)
     follower = follow(feed)
     create(path.with_name("other"))
     path.with_name("old").hardlink_to(path)
@@ -265,7 +262,7 @@ def test_another_file_in_its_place_ends_it_and_is_not_followed_instead(
 def test_after_the_file_came_back_it_hints_at_once(
     database: Looked, rows: Rows, path: Path, follow: Follow
 ) -> None:
-    feed = SqliteFeed(database, SOON)
+    feed = SqliteFeed(database.file, SOON)
     follower = follow(feed)
     path.rename(path.with_name("away"))
     follower.await_end(NoAnswer)
@@ -282,7 +279,7 @@ def test_what_is_no_database_cannot_be_followed(
 ) -> None:
     if content is not None:
         path.write_bytes(content)
-    feed = SqliteFeed(database, SOON)
+    feed = SqliteFeed(database.file, SOON)
 
     def try_it() -> None:
         feed.connect()
@@ -299,7 +296,7 @@ def test_a_feed_that_cannot_be_connected_leaves_no_connection_open(
 ) -> None:
     rows.insert(new_id())
     opened: list[sqlite3.Connection] = []
-    connect = database.connect
+    connect = database.file.connect
 
     def remember() -> sqlite3.Connection:
         opened.append(connect())
@@ -308,10 +305,10 @@ def test_a_feed_that_cannot_be_connected_leaves_no_connection_open(
     def fail(*_: object) -> int:
         raise NoAnswer("it passes")
 
-    monkeypatch.setattr(database, "connect", remember)
+    monkeypatch.setattr(database.file, "connect", remember)
     monkeypatch.setattr(SqliteFeed, "_version", fail)
     with pytest.raises(NoAnswer, match="it passes"):
-        SqliteFeed(database, SOON).connect()
+        SqliteFeed(database.file, SOON).connect()
     with pytest.raises(sqlite3.ProgrammingError, match="closed"):
         opened[0].execute("SELECT 1")
 
@@ -323,7 +320,7 @@ def test_a_feed_that_cannot_be_connected_leaves_no_connection_open(
 def test_stop_ends_it_without_an_error(
     database: Looked, rows: Rows, follow: Follow, busy: bool
 ) -> None:
-    follower = follow(SqliteFeed(database, 10 * PATIENCE))
+    follower = follow(SqliteFeed(database.file, 10 * PATIENCE))
     if busy:
         rows.noise(100)
     follower.end()  # though its interval is far longer than our patience

@@ -21,6 +21,8 @@ import sqlalchemy as sa
 
 from listener.databases.base import BATCH, rows_with, table
 from listener.databases.sqlite.feed import SqliteFeed
+from listener.databases.sqlite.file import Header
+from listener.databases.sqlite.inode import FileId
 from listener.databases.sqlite.table import SqliteTopologies, create
 from listener.errors import ConfigurationError, NoAnswer
 from tests.support.decnet import new_id
@@ -223,7 +225,7 @@ def refusal(database: SqliteTopologies) -> str:
     with pytest.raises(NoAnswer) as caught:
         database.ask(["aaaaaaaa"])
     text = str(caught.value)
-    assert text.startswith(f"--database-url: the SQLite file {database.path} ")
+    assert text.startswith(f"--database-url: the SQLite file {database.file.path} ")
     assert "\n" not in text
     return text
 
@@ -234,15 +236,15 @@ def test_a_file_that_does_not_exist_is_no_answer_and_is_not_created(
     for _ in range(3):
         assert "does not exist" in refusal(database)
     with pytest.raises(NoAnswer):
-        database.connect()
+        database.file.connect()
     assert list(path.parent.iterdir()) == []
 
 
 def test_a_file_that_vanishes_right_before_it_is_opened_is_not_created(
     database: SqliteTopologies, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(database, "_find", lambda: (1, 2))
-    monkeypatch.setattr(database, "_in_wal", lambda: False)
+    monkeypatch.setattr(database.file, "_find", lambda: FileId(1, 2, 3))
+    monkeypatch.setattr(database.file, "header", lambda: Header(0, in_wal=False))
     assert "may not be used" in refusal(database)
     assert not path.exists()
 
@@ -305,7 +307,7 @@ def test_a_database_that_is_not_decnets_is_no_answer(
 def test_a_database_that_stays_locked_is_no_answer(
     open_rows: MakeRows, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("listener.databases.sqlite.table.BUSY_TIMEOUT", 0.01)
+    monkeypatch.setattr("listener.databases.sqlite.file.BUSY_TIMEOUT", 0.01)
     writer = open_rows(path)
     writer.execute("PRAGMA journal_mode = DELETE")
     writer.create_table()
@@ -390,7 +392,7 @@ def test_another_file_in_its_place_is_no_answer_however_often_it_is_opened(
     for _ in range(3):
         if reconnect:  # as a feed does whose file was swapped
             with pytest.raises(NoAnswer, match="not the file that it was"):
-                database.connect()
+                database.file.connect()
         assert "is not the file that it was" in refusal(database)
     old.replace(path)
     answer = database.ask(["aaaaaaaa"])
@@ -454,7 +456,7 @@ def test_what_was_deleted_beside_the_database_gives_no_old_answers(
     writer.insert(before)
     writer.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     database = SqliteTopologies(path)
-    follower = follow(SqliteFeed(database, 0.05)) if followed else None
+    follower = follow(SqliteFeed(database.file, 0.05)) if followed else None
     generation = database.ask(["aaaaaaaa"]).generation
     writer.close()
     for suffix in ("-wal", "-shm"):
@@ -481,7 +483,7 @@ def test_a_backup_that_is_copied_over_the_database_is_read_and_stays_as_it_is(
         writer.insert(*ids)
     shutil.copyfile(path, backup)
     database = SqliteTopologies(path)
-    follower = follow(SqliteFeed(database, 0.05)) if followed else None
+    follower = follow(SqliteFeed(database.file, 0.05)) if followed else None
     assert database.ask([id_[:8] for id_ in ids]).ids == ids
     with open_rows(path) as writer:
         writer.delete(*ids)

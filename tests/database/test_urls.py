@@ -36,7 +36,7 @@ def test_any_driver_of_sqlite_leads_to_the_file_itself(driver: str) -> None:
     path = "/a folder/ünï.db"
     topologies = open_topologies(f"{driver}:///{path}")
     assert isinstance(topologies, SqliteTopologies)
-    assert topologies.path == Path(path)
+    assert topologies.file.path == Path(path)
 
 
 def test_a_relative_path_is_taken_from_the_working_folder(
@@ -46,7 +46,7 @@ def test_a_relative_path_is_taken_from_the_working_folder(
     topologies = open_topologies("sqlite:///decnet.db")
     monkeypatch.chdir("/")
     assert isinstance(topologies, SqliteTopologies)
-    assert topologies.path == tmp_path / "decnet.db"
+    assert topologies.file.path == tmp_path / "decnet.db"
 
 
 def test_nothing_is_reached_or_made_yet(tmp_path: Path) -> None:

@@ -229,8 +229,8 @@ MUTANTS = (
     Mutant(
         "leaving files beside a database that was only looked at",
         "doctor changes no file",
-        "databases/sqlite/table.py",
-        "if self.traceless and self._at_rest()",
+        "databases/sqlite/file.py",
+        "if self._traceless and self._at_rest()",
         "if False",
         "engine/doctor/test_healthy.py::test_all_is_well_and_stays_as_it_is",
     ),
@@ -241,19 +241,19 @@ MUTANTS = (
         "databases/sqlite/table.py",
         """\
             raise self.no_answer(error, aspect) from error
-        self.check_file()
+        file.check()
 """,
         """\
-        self.check_file()
+        file.check()
 """,
         "database/test_topologies.py::test_a_database_that_is_not_decnets_is_no_answer",
     ),
     Mutant(
         "reading where no memory is shared",
         "SQLite through FUSE is no answer in WAL mode",
-        "databases/sqlite/table.py",
-        "        if kind := self._kinds[file]:\n",
-        "        if kind := '':\n",
+        "databases/sqlite/file.py",
+        "        if self._kind:\n",
+        "        if False:\n",
         "database/test_shared_memory.py"
         "::test_through_fuse_a_database_in_wal_mode_is_not_even_opened",
     ),
@@ -278,7 +278,7 @@ MUTANTS = (
     Mutant(
         "reporting what an older file lacks",
         "only what was deleted is reported",
-        "databases/sqlite/table.py",
+        "databases/sqlite/changes.py",
         " or self.earliest < earlier.latest",
         "",
         "database/test_overwritten_file.py"
@@ -287,7 +287,7 @@ MUTANTS = (
     Mutant(
         "reporting the rows of a table that was made again",
         "only what was deleted is reported",
-        "databases/sqlite/table.py",
+        "databases/sqlite/changes.py",
         "self.table != earlier.table or ",
         "",
         "database/test_sqlite_feed.py::test_rows_that_are_not_seen_any_more_are_no_deletions",
@@ -295,7 +295,7 @@ MUTANTS = (
     Mutant(
         "trusting a file without what was written last",
         "an error is no answer",
-        "databases/sqlite/table.py",
+        "databases/sqlite/file.py",
         "        if found.mounted:\n",
         "        if False:\n",
         "database/test_topologies.py::test_a_file_that_is_mounted_without_its_folder_is_no_answer",
@@ -384,7 +384,7 @@ MUTANTS = (
         "databases/sqlite/table.py",
         """\
             raise self.no_answer(error, aspect) from error
-        self.check_file()
+        file.check()
 """,
         """\
             raise self.no_answer(error, aspect) from error

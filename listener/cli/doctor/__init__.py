@@ -112,7 +112,7 @@ def doctor(settings: Settings) -> Diagnosis:
     """Look at everything, which takes up to ``settings.timeout`` for each side that is away."""
     with ExitStack() as stack:
         try:
-            tables, wrong = open_tables(settings), None
+            tables, wrong = open_tables(settings, traceless=True), None
         except ConfigurationError as error:
             tables, wrong = [], error
         for table in tables:

@@ -18,7 +18,6 @@ _GRANT = "see that it is DECNET's database, and that this user may read the tabl
 
 def examine(table: Topologies, settings: Settings) -> Iterator[Finding]:
     """Everything about it."""
-    table.traceless = True
     yield from table.outside()
     try:
         found, answered = reach(partial(_ask, table, settings), settings.timeout)

@@ -9,7 +9,7 @@ import pymysql
 import sqlalchemy as sa
 
 from listener.databases.base import TABLE, Behind, Reading
-from listener.databases.feed import Feed
+from listener.databases.feed import Feed, Interest
 from listener.databases.mysql.feed import BinlogFeed
 from listener.databases.mysql.origin import behind, make_causal, quoted
 from listener.databases.server import CONNECT_TIMEOUT, READ_TIMEOUT, Look, ServerTopologies
@@ -101,7 +101,13 @@ class MysqlTopologies(ServerTopologies):
         more = f" and {len(rights) - NAMED} more" if len(rights) > NAMED else ""
         return account, f"may {', '.join(rights[:NAMED])}{more}" if rights else ""
 
-    def push(self, *, look_every: float, check_every: float) -> Feed:  # noqa: ARG002
+    def push(
+        self,
+        *,
+        look_every: float,  # noqa: ARG002
+        check_every: float,
+        interest: Interest | None = None,  # noqa: ARG002
+    ) -> Feed:
         """The feed of the binary log."""
         return BinlogFeed(self, check_every)
 

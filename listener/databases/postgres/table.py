@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from psycopg import sql
 
 from listener.databases.base import CURRENT, TABLE, Behind, Reading
-from listener.databases.feed import Feed
+from listener.databases.feed import Feed, Interest
 from listener.databases.postgres.feed import NotifyFeed
 from listener.databases.server import CONNECT_TIMEOUT, READ_TIMEOUT, Look, ServerTopologies
 from listener.errors import ConfigurationError
@@ -142,7 +142,13 @@ class PostgresTopologies(ServerTopologies):
             return account, "owns the table"
         return account, f"may {', '.join(privileges)}" if privileges else ""
 
-    def push(self, *, look_every: float, check_every: float) -> Feed:  # noqa: ARG002
+    def push(
+        self,
+        *,
+        look_every: float,  # noqa: ARG002
+        check_every: float,
+        interest: Interest | None = None,  # noqa: ARG002
+    ) -> Feed:
         """The feed of notifications."""
         return NotifyFeed(self, check_every)
 

@@ -20,27 +20,22 @@ whoever asks sees to it anyway.
 
 from __future__ import annotations
 
-import math
 import sqlite3
 import threading
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import inotify_simple
 from loguru import logger
 
-from listener.databases.feed import Hint
-
-if TYPE_CHECKING:
-    from listener.databases.sqlite.table import SqliteTopologies
+from listener.databases.feed import Hint, Interest
+from listener.databases.sqlite.changes import REST, Deletions, fingerprint
+from listener.databases.sqlite.file import DatabaseFile
 
 GATHER = 0.01
 """Seconds that a look waits after one that brought a change."""
-REST = 50.0
-"""How many times the processor time of such a look the next one waits, if that is longer."""
 FIRST_PAUSE = 0.001
 """Seconds from a wake-up without a change to the next look; doubled each time."""
 LAST_PAUSE = 0.5
@@ -62,15 +57,19 @@ class SqliteFeed:
     """Hears of every commit to one SQLite file, and which rows it deleted.
 
     Args:
-        database: the file.
+        file: is heard.
         interval: seconds between two looks while nothing wakes us.
+        interest: the prefixes whose rows matter; None: every commit is a hint.
     """
 
     name = "wal"
 
-    def __init__(self, database: SqliteTopologies, interval: float) -> None:
-        self._database = database
+    def __init__(
+        self, file: DatabaseFile, interval: float, interest: Interest | None = None
+    ) -> None:
+        self._file = file
         self._interval = min(interval, LONGEST_SLEEP)
+        self._interest = interest
         self._connection: sqlite3.Connection | None = None
 
     def connect(self) -> None:
@@ -80,9 +79,9 @@ class SqliteFeed:
             NoAnswer: there is no such file, or SQLite cannot open it.
         """
         try:
-            connection = self._database.connect()
+            connection = self._file.connect()
         except sqlite3.Error as error:
-            raise self._database.no_answer(error) from error
+            raise self._file.no_answer(error) from error
         try:
             self._version(connection)
         except BaseException:
@@ -97,12 +96,12 @@ class SqliteFeed:
             NoAnswer: the file is not the one that it was.
         """
         assert self._connection is not None  # noqa: S101 - connect() comes first
-        real = self._database.path.resolve()
+        real = self._file.path.resolve()
         with closing(self._connection) as connection, self._notifier(real.parent) as notifier:
             seen = self._version(connection)
             checked = time.monotonic()
-            known = self._database.glance(connection)
-            deletions = _Deletions(self._database, connection)
+            known = fingerprint(self._file, connection, self._interest)
+            deletions = Deletions(self._file, connection)
             hint()
             pause: float | None = None
             due = time.monotonic() + self._interval
@@ -115,14 +114,14 @@ class SqliteFeed:
                 if not woken and now < due:
                     continue  # something else was written in that folder
                 if moved or now - checked >= self._interval:
-                    self._database.check_file()
+                    self._file.check()
                     checked = now
                 version = self._version(connection)
                 if version != seen:
                     # Another commit may be on its way already, its wake-up spent on this one.
                     seen, pause = version, FIRST_PAUSE
                     began = time.thread_time()
-                    found = self._database.glance(connection)
+                    found = fingerprint(self._file, connection, self._interest)
                     rest = REST * (time.thread_time() - began)
                     deletions.committed()
                     if found != known:
@@ -180,32 +179,5 @@ class SqliteFeed:
         try:
             (version,) = connection.execute("PRAGMA data_version").fetchone()
         except sqlite3.Error as error:
-            raise self._database.no_answer(error) from error
+            raise self._file.no_answer(error) from error
         return int(version)
-
-
-class _Deletions:
-    """The ids that went between two looks at all of them.
-
-    Attributes:
-        due: when to look again; never, as long as nobody commits.
-    """
-
-    def __init__(self, database: SqliteTopologies, connection: sqlite3.Connection) -> None:
-        self._database, self._connection = database, connection
-        self._known = database.all_ids(connection)
-        self._earliest = 0.0
-        self.due = math.inf
-
-    def committed(self) -> None:
-        """There may be something to be seen."""
-        self.due = self._earliest
-
-    def look(self) -> Collection[str]:
-        """The ids of rows that were deleted since the last time."""
-        began = time.thread_time()
-        earlier, self._known = self._known, self._database.all_ids(self._connection)
-        gone = self._known.gone_since(earlier) if earlier and self._known else ()
-        rest = REST * (time.thread_time() - began)
-        self._earliest, self.due = time.monotonic() + rest, math.inf
-        return gone

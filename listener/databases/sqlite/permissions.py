@@ -9,34 +9,13 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
 from listener.core.findings import Finding, fault, ok, warning
 from listener.databases.mounts import file_system
-
-_REMOTE = frozenset(
-    {
-        *("nfs", "nfs4", "cifs", "smb3", "9p", "ceph", "glusterfs", "lustre", "afs", "coda"),
-        *("fuse", "virtiofs", "fakeowner", "vboxsf", "prl_fs"),
-    }
-)
-"""Types of file systems whose files others may write without sharing memory with us: networks, what
-a virtual machine sees of its host, and all of FUSE's but ``fuseblk``. That has a device of its own,
-which no other mount can show; the rest pass on what lies elsewhere."""
-
-
-def beside(database: Path) -> Mapping[str, Path]:
-    """By suffix, the files that SQLite makes beside a database, whether there are any or not."""
-    real = os.path.realpath(database)
-    return {suffix: Path(real + suffix) for suffix in ("-wal", "-shm")}
-
-
-def kind_without_shared_memory(database: Path) -> str:
-    """The type of the file system that it lies on, if a writer need not share memory with us."""
-    kind = file_system(database)
-    return kind if kind in _REMOTE or kind.startswith("fuse.") else ""
+from listener.databases.sqlite.file import beside, kind_without_shared_memory
 
 
 def examine(database: Path, *, in_wal: bool) -> Iterator[Finding]:

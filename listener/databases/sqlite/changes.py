@@ -1,0 +1,126 @@
+"""What a commit to a SQLite file has changed, as far as the feed cares.
+
+Two questions tell, both in the feed's own connection. The *fingerprint* is what an answer about
+this host's topologies is made of; while it stays the same, nobody need be told. The ids of all rows
+are compared with the earlier ones, and show which rows were deleted. Neither decides anything else.
+"""
+
+from __future__ import annotations
+
+import math
+import sqlite3
+import time
+from collections.abc import Collection, Sequence
+from typing import NamedTuple
+
+from listener.databases.base import BATCH, TABLE, upper_bound
+from listener.databases.feed import Interest
+from listener.databases.sqlite.file import DatabaseFile
+from listener.errors import NoAnswer
+
+MOST_COMPARED = 2000
+"""Rows; in a larger table deletions are not told by their ids."""
+REST = 50.0
+"""How many times the processor time of a look the next one waits, if nothing else makes it wait
+longer."""
+
+
+def fingerprint(
+    file: DatabaseFile, connection: sqlite3.Connection, interest: Interest | None
+) -> object:
+    """Equal to an earlier one if an answer about this host would be, at a fraction of its price.
+
+    Args:
+        file: is asked.
+        connection: to it; nobody else uses it.
+        interest: the prefixes; None: all, and it is equal to nothing.
+
+    Raises:
+        NoAnswer: the file was swapped just now.
+    """
+    if interest is None:
+        return object()
+    prefixes = sorted(interest())
+    ids: set[str] = set()
+    try:
+        for start in range(0, len(prefixes), BATCH):
+            batch = prefixes[start : start + BATCH]
+            ranges = " OR ".join(["id >= ? AND id < ?"] * len(batch))
+            bounds = [bound for prefix in batch for bound in (prefix, upper_bound(prefix))]
+            found = connection.execute(f"SELECT id FROM {TABLE} WHERE {ranges}", bounds)  # noqa: S608
+            ids.update(id_ for (id_,) in found)
+        (schema,) = connection.execute("PRAGMA schema_version").fetchone()
+    except sqlite3.Error:
+        return object()
+    return prefixes, ids, schema, file.generation, file.header().changes
+
+
+class _AllIds(NamedTuple):
+    """The ids of all rows at one moment."""
+
+    rows: Sequence[tuple[object]]
+    table: tuple[int, int]
+    """Its incarnation."""
+    earliest: int
+    latest: int
+    """How far the database had come, before they were read and after."""
+
+    def gone_since(self, earlier: _AllIds) -> list[str]:
+        """Those that were there earlier, in the same table, and have been deleted."""
+        if self.rows == earlier.rows:
+            return []
+        if self.table != earlier.table or self.earliest < earlier.latest:
+            return []  # an older state took its place
+        gone = {id_ for (id_,) in earlier.rows} - {id_ for (id_,) in self.rows}
+        return sorted(id_.lower() for id_ in gone if isinstance(id_, str))
+
+
+def _all_ids(file: DatabaseFile, connection: sqlite3.Connection) -> _AllIds | None:
+    """None where there are too many, or where nothing can be told from them."""
+    try:
+        before = file.header().changes
+        connection.execute("BEGIN")
+        try:
+            question = f"SELECT id FROM {TABLE} LIMIT {MOST_COMPARED + 1}"  # noqa: S608
+            ids = connection.execute(question).fetchall()
+            (schema,) = connection.execute("PRAGMA schema_version").fetchone()
+            after = file.header().changes
+            doubtful = file.misses_commits()
+        finally:
+            connection.execute("ROLLBACK")
+    except (sqlite3.Error, NoAnswer):
+        return None
+    if doubtful or len(ids) > MOST_COMPARED or after < before:
+        return None
+    return _AllIds(ids, (schema, file.generation), before, after)
+
+
+class Deletions:
+    """The ids that went between two looks at all of them.
+
+    Args:
+        file: is looked at.
+        connection: to it; nobody else uses it.
+
+    Attributes:
+        due: when to look again; never, as long as nobody commits.
+    """
+
+    def __init__(self, file: DatabaseFile, connection: sqlite3.Connection) -> None:
+        self._file, self._connection = file, connection
+        self._known = _all_ids(file, connection)
+        self._earliest = 0.0
+        self.due = math.inf
+
+    def committed(self) -> None:
+        """There may be something to be seen."""
+        self.due = self._earliest
+
+    def look(self) -> Collection[str]:
+        """The ids of rows that were deleted since the last time."""
+        began = time.thread_time()
+        earlier, self._known = self._known, _all_ids(self._file, self._connection)
+        gone = self._known.gone_since(earlier) if earlier and self._known else ()
+        rest = REST * (time.thread_time() - began)
+        self._earliest, self.due = time.monotonic() + rest, math.inf
+        return gone
