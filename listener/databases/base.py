@@ -104,6 +104,8 @@ class Topologies(ABC):
         clock: seconds, monotonic.
     """
 
+    may_refuse_push: ClassVar[bool] = True
+    """Whether the database may allow no push, so that polling has to stand in for it."""
     push_takes: ClassVar[str] = "tells of commits with nothing installed"
     """What it takes to be told, instead of triggers, as a predicate."""
     proves: ClassVar[Mapping[str, str]] = {

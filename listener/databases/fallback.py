@@ -16,7 +16,7 @@ from listener.databases.poll import PollFeed
 from listener.errors import ConfigurationError, NoAnswer, PushUnavailable
 
 
-class PushOrPoll:
+class PushOrPoll(Feed):
     """One feed made of two.
 
     Args:

@@ -51,3 +51,7 @@ class Feed(Protocol):
 
     def close(self) -> None:
         """End :meth:`follow` soon, by a NoAnswer unless ``stop`` is set; from any thread."""
+
+    def distrust(self) -> None:
+        """Use other means for a while, if it has any, for it missed a deletion; any thread."""
+        return

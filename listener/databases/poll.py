@@ -6,10 +6,10 @@ import math
 import threading
 import time
 
-from listener.databases.feed import Hint
+from listener.databases.feed import Feed, Hint
 
 
-class PollFeed:
+class PollFeed(Feed):
     """Hints at fixed intervals.
 
     Args:

@@ -20,7 +20,6 @@ from listener.databases.base import Topologies
 from listener.databases.fallback import PushOrPoll
 from listener.databases.feed import Feed, Interest
 from listener.databases.poll import PollFeed
-from listener.databases.sqlite.table import SqliteTopologies
 from listener.databases.urls import open_topologies
 from listener.engine.client import REQUEST_TIMEOUT, Engine
 from listener.engine.own import own_containers
@@ -218,7 +217,7 @@ def _feed(settings: Settings, topologies: Topologies, interest: Interest | None)
         check_every=settings.sweep_interval,
         interest=interest,
     )
-    if isinstance(topologies, SqliteTopologies):
-        return push  # there is nobody who could forbid it
+    if not topologies.may_refuse_push:
+        return push
     poll = PollFeed(settings.poll_interval, lasting=settings.sweep_interval)
     return PushOrPoll(push, poll, required=settings.feed == "push")

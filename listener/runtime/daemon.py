@@ -22,7 +22,6 @@ from listener.control.reaper import Permit, Reaper
 from listener.core.evidence import UNSEEN
 from listener.core.outcome import Removal
 from listener.core.resources import Resource
-from listener.databases.fallback import PushOrPoll
 from listener.engine.client import REQUEST_TIMEOUT
 from listener.engine.watch import Watch
 from listener.runtime import command
@@ -241,8 +240,7 @@ class Listener:
 
     def _distrust(self) -> None:
         for database in self._databases:
-            if isinstance(database.feed, PushOrPoll):
-                database.feed.distrust()
+            database.feed.distrust()
 
     def _remember(self, *, everything: bool = False) -> None:
         with self._saving:  # an older state must not overwrite a newer one

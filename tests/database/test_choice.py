@@ -10,7 +10,7 @@ import pytest
 from loguru import logger
 
 from listener.databases.fallback import PushOrPoll
-from listener.databases.feed import Hint
+from listener.databases.feed import Feed, Hint
 from listener.databases.poll import PollFeed
 from listener.errors import ConfigurationError, NoAnswer, PushUnavailable
 
@@ -21,7 +21,7 @@ NO_TRIGGER = PushUnavailable("push is not to be had, because there is no trigger
 NO_RIGHT = PushUnavailable("push is not to be had, because there is no right")
 
 
-class Push:
+class Push(Feed):
     """Fails as told, at each connect and each follow; without a fault it hints once and ends."""
 
     name = "push"

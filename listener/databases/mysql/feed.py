@@ -37,7 +37,7 @@ from pymysqlreplication.row_event import DeleteRowsEvent, UpdateRowsEvent
 
 from listener.core.ownership import ID
 from listener.databases.base import TABLE, Reading
-from listener.databases.feed import Hint
+from listener.databases.feed import Feed, Hint
 from listener.databases.hangup import hang_up
 from listener.databases.mysql.origin import quoted
 from listener.databases.server import ServerTopologies
@@ -142,7 +142,7 @@ class _LogConnection(pymysql.connections.Connection):  # type: ignore[misc]  # n
         return kind in _NO_NEWS or (kind in _CHANGED_ROWS and number not in self._numbers)
 
 
-class BinlogFeed:
+class BinlogFeed(Feed):
     """Hears of deletions from one table in MySQL or MariaDB.
 
     Args:

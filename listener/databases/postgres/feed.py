@@ -26,7 +26,7 @@ from psycopg import sql
 
 from listener.core.ownership import ID
 from listener.databases.base import TABLE
-from listener.databases.feed import Hint
+from listener.databases.feed import Feed, Hint
 from listener.databases.hangup import hang_up
 from listener.databases.server import ServerTopologies
 from listener.errors import NoAnswer, PushUnavailable
@@ -49,7 +49,7 @@ _CHECK = """
 """
 
 
-class NotifyFeed:
+class NotifyFeed(Feed):
     """Hears of deletions from one table in PostgreSQL.
 
     Args:

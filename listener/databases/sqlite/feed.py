@@ -30,7 +30,7 @@ from pathlib import Path
 import inotify_simple
 from loguru import logger
 
-from listener.databases.feed import Hint, Interest
+from listener.databases.feed import Feed, Hint, Interest
 from listener.databases.sqlite.changes import REST, Deletions, fingerprint
 from listener.databases.sqlite.file import DatabaseFile
 
@@ -53,7 +53,7 @@ _WRITTEN = (
 )
 
 
-class SqliteFeed:
+class SqliteFeed(Feed):
     """Hears of every commit to one SQLite file, and which rows it deleted.
 
     Args:

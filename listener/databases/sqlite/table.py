@@ -55,6 +55,8 @@ class SqliteTopologies(Topologies):
         clock: seconds, monotonic.
     """
 
+    may_refuse_push = False
+
     def __init__(
         self,
         path: Path,
