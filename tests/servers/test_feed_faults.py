@@ -11,7 +11,9 @@ import sqlalchemy as sa
 from listener.cli.doctor.database import examine
 from listener.core.findings import Status
 from listener.databases.mysql import feed as mysql_feed
+from listener.databases.mysql import requirements
 from listener.databases.postgres import feed as postgres_feed
+from listener.databases.server import ServerTopologies
 from listener.errors import NoAnswer, PushUnavailable, ReaperError
 from listener.settings import Settings
 from tests.servers.conftest import (
@@ -325,10 +327,10 @@ def test_a_log_that_is_begun_anew_is_survived_or_noticed(mariadb_side: Side, ear
 def test_a_file_that_is_purged_before_it_was_read_is_said(mariadb_side: Side, ear: Ear) -> None:
     """Error 1236: between the question for the position and the first read."""
     feed = ear.feed(mariadb_side.listener())
-    end_of_log = feed._end_of_log  # type: ignore[attr-defined]
+    end_of_log = requirements.end_of_log
 
-    def purge(schema: str) -> tuple[str, int]:
-        file, position = end_of_log(schema)
+    def purge(database: ServerTopologies, schema: str) -> tuple[str, int]:
+        file, position = end_of_log(database, schema)
         mariadb_side.execute("FLUSH BINARY LOGS")
         ((current, *_),) = mariadb_side.execute("SHOW MASTER STATUS")
 
@@ -340,6 +342,6 @@ def test_a_file_that_is_purged_before_it_was_read_is_said(mariadb_side: Side, ea
         return file, position
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(feed, "_end_of_log", purge)
+        patch.setattr(requirements, "end_of_log", purge)
         assert "log" in unavailable(feed)
     hears(ear.follow(feed), mariadb_side.rows)
