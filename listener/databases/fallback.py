@@ -30,7 +30,7 @@ class PushOrPoll(Feed):
         self._poll = poll
         self._required = required
         self._feed: Feed = push
-        self._deaf = False  # push was, a moment ago
+        self._poll_next = False
         self._said: str | None = None
 
     @property
@@ -45,8 +45,8 @@ class PushOrPoll(Feed):
             NoAnswer: the database cannot be reached.
             ConfigurationError: push is required, and not possible.
         """
-        if self._deaf:
-            self._feed, self._deaf = self._poll, False
+        if self._poll_next:
+            self._feed, self._poll_next = self._poll, False
             return
         try:
             self._push.connect()
@@ -69,15 +69,15 @@ class PushOrPoll(Feed):
             self._feed.follow(hint, stop)
         except PushUnavailable as error:
             self._say(error)
-            self._deaf = True
+            self._poll_next = True
         except NoAnswer:
-            if not self._deaf:
+            if not self._poll_next:
                 raise
 
     def distrust(self) -> None:
         """Poll for a while, because a deletion was not told of; from any thread."""
         if self._feed is self._push:
-            self._deaf = True
+            self._poll_next = True
             self._push.close()
 
     def close(self) -> None:

@@ -36,12 +36,12 @@ one letter, and a pair before the end is the same in both ends of the range."""
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class TableIdentity:
     """What a server says of itself and the table; equal as long as it is the same table.
 
     Attributes:
         schema: where the table was found.
-        identity: who server and table are.
+        incarnation: who server and table are.
         position: how far the server has come; 0 where there is no such figure.
         too_new: the table cannot be told yet from another that may take its place.
         replica: the server is one.
@@ -50,7 +50,7 @@ class Look:
     """
 
     schema: str
-    identity: str
+    incarnation: str
     position: int = field(default=0, compare=False)
     too_new: bool = field(default=False, compare=False)
     replica: bool = False
@@ -154,40 +154,42 @@ class ServerTopologies(Topologies):
         """A new transaction, and what it reads."""
         try:
             with self._connect() as connection:
-                looked = self._look(connection, self._schema)
-                self._schema = looked.schema
-                if looked.replica and not self._allow_replica:
+                identity = self._identify(connection, self._schema)
+                self._schema = identity.schema
+                if identity.replica and not self._allow_replica:
                     raise self.no_answer(
                         "is a replica, which may lag behind; give the primary's URL, or"
                         " --allow-replica",
                         "replica",
                     )
-                asked = table(looked.schema, uuid=looked.uuid)
-                self._check_order(connection, asked, looked.identity)
+                asked = table(identity.schema, uuid=identity.uuid)
+                self._check_order(connection, asked, identity.incarnation)
                 yield Reading(
                     connection,
-                    f"{self._where} {looked.schema} {looked.identity}",
+                    f"{self._where} {identity.schema} {identity.incarnation}",
                     asked,
-                    position=looked.position,
-                    too_new=looked.too_new,
-                    replica=looked.replica,
-                    behind=CURRENT if self._allow_replica else self._behind(connection, looked),
+                    position=identity.position,
+                    too_new=identity.too_new,
+                    replica=identity.replica,
+                    behind=CURRENT if self._allow_replica else self._behind(connection, identity),
                 )
                 # The first question locked the table against being dropped, but not before that.
-                if self._look(connection, looked.schema) != looked:
+                if self._identify(connection, identity.schema) != identity:
                     raise self.no_answer("put another table in place while it was asked")
         except (sa.exc.SQLAlchemyError, TypeError, ValueError) as error:
             # The latter two where a parameter of the URL makes the driver return something odd.
             raise self.no_answer(error, "table") from error
 
-    def _check_order(self, connection: sa.Connection, asked: sa.TableClause, identity: str) -> None:
+    def _check_order(
+        self, connection: sa.Connection, asked: sa.TableClause, incarnation: str
+    ) -> None:
         """See once for each incarnation that the column orders ids as the ranges take it.
 
         Numeric collations, those in which two digits are one letter, as aa is in Danish and dd in
         Welsh, and MariaDB's own type for UUIDs do not, and hide rows without an error. PostgreSQL's
         own orders by bytes.
         """
-        if identity == self._ordered or isinstance(asked.c.id.type, sa.Uuid):
+        if incarnation == self._ordered or isinstance(asked.c.id.type, sa.Uuid):
             return
         found = {str(id_) for id_, in_range in connection.execute(self._probe(asked)) if in_range}
         if found != PROBES:
@@ -196,7 +198,7 @@ class ServerTopologies(Topologies):
                 " with a collation such as C or utf8mb4_bin",
                 "order",
             )
-        self._ordered = identity
+        self._ordered = incarnation
 
     def _probe(self, asked: sa.FromClause) -> sa.Select[str, bool]:
         """Asks for PROBES, and of each whether the range of its prefix finds it.
@@ -226,7 +228,7 @@ class ServerTopologies(Topologies):
             raise self.no_answer(error) from error
 
     @abstractmethod
-    def _look(self, connection: sa.Connection, schema: str | None) -> Look:
+    def _identify(self, connection: sa.Connection, schema: str | None) -> TableIdentity:
         """Where the table is, and who server and table are.
 
         Args:
@@ -237,13 +239,13 @@ class ServerTopologies(Topologies):
             NoAnswer: what the server would answer may not be the truth.
         """
 
-    def _behind(self, connection: sa.Connection, looked: Look) -> Behind:  # noqa: ARG002
+    def _behind(self, connection: sa.Connection, identity: TableIdentity) -> Behind:  # noqa: ARG002
         """Whether the server may be behind the origin of its rows.
 
         Found out before the rows are read, and once: who was the origin then has all that was
         committed until then. For servers that tell it by a statement of its own.
         """
-        return looked.behind
+        return identity.behind
 
     def no_table(self) -> NoAnswer:
         """The error that says that there is none."""

@@ -317,7 +317,7 @@ MUTANTS = (
         "trusting a standby",
         "a replica's answer is no answer",
         "databases/server.py",
-        "                if looked.replica and not self._allow_replica:\n",
+        "                if identity.replica and not self._allow_replica:\n",
         "                if False:\n",
         "servers/test_changed_servers.py::"
         "test_a_standby_gives_no_answer_and_notifies_nobody_until_it_is_promoted",

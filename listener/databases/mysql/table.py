@@ -12,7 +12,7 @@ from listener.databases.base import TABLE, Behind, Reading
 from listener.databases.feed import Feed, Interest
 from listener.databases.mysql.feed import BinlogFeed
 from listener.databases.mysql.origin import behind, make_causal, quoted
-from listener.databases.server import CONNECT_TIMEOUT, READ_TIMEOUT, Look, ServerTopologies
+from listener.databases.server import CONNECT_TIMEOUT, READ_TIMEOUT, ServerTopologies, TableIdentity
 
 YOUNG = 1.1
 """Seconds within which another table may get the same time of creation: it is told in whole ones,
@@ -42,7 +42,7 @@ class MysqlTopologies(ServerTopologies):
         "read_timeout": READ_TIMEOUT,
     }
 
-    _WHO = sa.text(
+    _IDENTITY = sa.text(
         """
         SELECT table_schema, table_type, UNIX_TIMESTAMP(create_time),
                UNIX_TIMESTAMP(SYSDATE(6)) - UNIX_TIMESTAMP(create_time) BETWEEN 0 AND :young,
@@ -66,22 +66,22 @@ class MysqlTopologies(ServerTopologies):
         """
     ).bindparams(sa.bindparam("needed", expanding=True))
 
-    def _look(self, connection: sa.Connection, schema: str | None) -> Look:
+    def _identify(self, connection: sa.Connection, schema: str | None) -> TableIdentity:
         parameters = {"schema": schema, "name": TABLE, "young": YOUNG}
-        row = connection.execute(self._WHO, parameters).one_or_none()
+        row = connection.execute(self._IDENTITY, parameters).one_or_none()
         if row is None:
             raise self.no_table()
         found, kind, created, is_new, *read_only, server = row
         if kind.endswith("VIEW"):
             raise self._view()
-        return Look(
+        return TableIdentity(
             found,
             f"server {server} table of {created}",
             too_new=bool(is_new),
             replica=any(str(value).upper() not in ("0", "OFF") for value in read_only),
         )
 
-    def _behind(self, connection: sa.Connection, looked: Look) -> Behind:  # noqa: ARG002
+    def _behind(self, connection: sa.Connection, identity: TableIdentity) -> Behind:  # noqa: ARG002
         return behind(connection)
 
     def remedy(self, said: str) -> str:

@@ -120,7 +120,7 @@ class NotifyFeed(Feed):
         connection: psycopg.Connection[Any] = self._database.connect()
         try:
             connection.autocommit = True
-            oid, replica, backend, *_ = self._look(connection)
+            oid, replica, backend, *_ = self._inspect(connection)
             if replica:
                 raise self._database.push_unavailable("is a replica, which notifies nobody")
             if backend != connection.info.backend_pid:
@@ -133,7 +133,7 @@ class NotifyFeed(Feed):
         return connection
 
     def _check(self, connection: psycopg.Connection[Any]) -> None:
-        oid, _, _, channels = self._look(connection)
+        oid, _, _, channels = self._inspect(connection)
         if self._channel != f"topology_reaper_{oid}":
             raise self._database.no_answer("put another table in place")
         if self._channel not in channels:
@@ -142,7 +142,7 @@ class NotifyFeed(Feed):
                 " pooler's"
             )
 
-    def _look(self, connection: psycopg.Connection[Any]) -> tuple[int, bool, int, list[str]]:
+    def _inspect(self, connection: psycopg.Connection[Any]) -> tuple[int, bool, int, list[str]]:
         """The table's oid, whether this is a replica, who serves us, and to what it listens."""
         row = connection.execute(_CHECK, [self._table]).fetchone()
         if row is None:

@@ -13,7 +13,7 @@ from psycopg import sql
 from listener.databases.base import CURRENT, TABLE, Behind, Reading
 from listener.databases.feed import Feed, Interest
 from listener.databases.postgres.feed import NotifyFeed
-from listener.databases.server import CONNECT_TIMEOUT, READ_TIMEOUT, Look, ServerTopologies
+from listener.databases.server import CONNECT_TIMEOUT, READ_TIMEOUT, ServerTopologies, TableIdentity
 from listener.errors import ConfigurationError
 
 OLDEST = 140000
@@ -41,7 +41,7 @@ class PostgresTopologies(ServerTopologies):
         "tcp_user_timeout": READ_TIMEOUT * 1000,
     }
 
-    _WHO = sa.text(
+    _IDENTITY = sa.text(
         """
         SELECT n.nspname, c.oid, c.relkind::text, a.attcollation, a.atttypid = 'uuid'::regtype,
                pg_is_in_recovery(), row_security_active(c.oid), s.system_identifier,
@@ -115,10 +115,10 @@ class PostgresTopologies(ServerTopologies):
         """
     )
 
-    def _look(self, connection: sa.Connection, schema: str | None) -> Look:
+    def _identify(self, connection: sa.Connection, schema: str | None) -> TableIdentity:
         quote = connection.dialect.identifier_preparer.quote_identifier
         name = TABLE if schema is None else f"{quote(schema)}.{TABLE}"
-        row = connection.execute(self._WHO, {"name": name}).one_or_none()
+        row = connection.execute(self._IDENTITY, {"name": name}).one_or_none()
         if row is None:
             raise self.no_table()
         found, oid, kind, collation, is_uuid, replica, hidden, system, timeline, position = row[:10]
@@ -129,9 +129,14 @@ class PostgresTopologies(ServerTopologies):
                 "hides rows from this user by row-level security; give a role with BYPASSRLS",
                 "row-security",
             )
-        identity = f"{system}/{timeline or 'replica'} table {oid} collation {collation}"
-        behind = _behind(*row[10:])
-        return Look(found, identity, position, replica=replica, uuid=is_uuid, behind=behind)
+        return TableIdentity(
+            found,
+            f"{system}/{timeline or 'replica'} table {oid} collation {collation}",
+            position,
+            replica=replica,
+            uuid=is_uuid,
+            behind=_behind(*row[10:]),
+        )
 
     def _beyond_need(self, reading: Reading) -> tuple[str, str]:
         row = reading.connection.execute(self._RIGHTS, {"name": reading.name}).one()
