@@ -16,7 +16,7 @@ from tests.support.decnet import new_id
 from tests.support.process import call
 from tests.support.servers import FOREIGN
 
-SQL = Path(__file__).parents[2] / "listener" / "database" / "sql"
+SQL = Path(__file__).parents[2] / "contrib" / "sql"
 OURS = "topology_reaper"
 
 
