@@ -6,6 +6,9 @@ name. Each signal counts only when it matches in full. What a resource's signals
 *owners*: a full id where the label says one, otherwise a bare prefix, which stands for every
 topology that begins with it. A resource is alive while any of its owners is.
 
+There is one list of signals for a container and one for a network. The owners are what it names,
+and ``explain`` prints it.
+
 Labels are inherited from images. A container started from an image that compose built for a
 topology, or from a ``docker commit`` of one of its containers, carries the labels without belonging
 to the topology, so a label that the image carries with the same value is no signal.
@@ -14,10 +17,11 @@ to the topology, so a label that the image carries with the same value is no sig
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
+from typing import Final, NamedTuple
 
-from listener.core.resources import Kind, Resource, Stage
+from listener.core.resources import Kind, Resource, Stage, prefix_of
 
 ID_LABEL = "decnet.topology.id"
 DECKY_LABEL = "decnet.topology.decky"
@@ -34,11 +38,42 @@ _PROJECT = re.compile(r"decnet-topo-([0-9a-f]{8})")
 # names of networks; DECNET never wrote any.
 _NAME = re.compile(r"decnet_t_([0-9a-f]{8})_[A-Za-z0-9_.-]+")
 _MARK = "decnet.topology."
+_LABELS: Final = (
+    (f"label {ID_LABEL}", ID_LABEL, ID),
+    (f"label {PROJECT_LABEL}", PROJECT_LABEL, _PROJECT),
+)
 
 Labels = Mapping[str, object]
 
 LOST: Labels = MappingProxyType({})
 """The labels of an image that is gone: any of its container's may have been inherited."""
+
+
+class Signal(NamedTuple):
+    """Something that ties a resource to a topology, or could, or keeps it from us.
+
+    As text it is a line for a person.
+    """
+
+    what: str
+    """Such as ``label decnet.topology.id``."""
+    effect: str
+    """Whether it counts, and why not."""
+    value: object = None
+    """Of a label; None where there is none."""
+    owner: str = ""
+    """The full id or the prefix that it names; empty where it does not count."""
+    excludes: bool = False
+    """With it the resource is none of ours, whatever the other signals name."""
+
+    def __str__(self) -> str:
+        value = "" if self.value is None else f"={self.value!r}"
+        return f"{self.what}{value}: {self.effect}"
+
+
+_PROTECTED: Final = Signal(
+    "it is protected, by its label or as our own", "it is never touched", excludes=True
+)
 
 
 def born_by(second: object) -> float | None:
@@ -80,21 +115,23 @@ def container(
             never will be, and then labels keep it alive but are no reason to remove it.
         created: seconds since the epoch, by the engine's clock.
     """
-    if _protected(labels) or (image_labels is LOST and not _owners(name, {})):
-        return None
-    known = image_labels is not None and image_labels is not LOST
-    own = _own(labels, image_labels) if image_labels else labels
-    owners = _owners(name, own)
+    signals = container_signals(name, labels, image_labels)
+    owners = _owners(signals)
     if not owners:
         return None
+    is_service = labels.get(SERVICE_LABEL) == "true" and not _inherits(
+        SERVICE_LABEL, labels, image_labels
+    )
     return Resource(
         kind=Kind.CONTAINER,
         id=id_,
         name=name,
         owners=owners,
-        stage=Stage.SERVICE if own.get(SERVICE_LABEL) == "true" else Stage.BASE,
+        stage=Stage.SERVICE if is_service else Stage.BASE,
         created=created,
-        settled=known and bool(_owners("", own)),
+        settled=image_labels is not None
+        and image_labels is not LOST
+        and any(signal.owner for signal in signals[:-1]),  # the last is the name
     )
 
 
@@ -111,44 +148,52 @@ def network(
 
     An overlay network is cluster-wide: whatever its name, one host's reaper must not touch it.
     """
-    found = _NAME.fullmatch(name)
-    if found is None or driver != "bridge" or scope != "local" or _protected(labels or {}):
+    owners = _owners(network_signals(name, labels or {}, driver=driver, scope=scope))
+    if not owners:
         return None
-    return Resource(Kind.NETWORK, id_, name, (found[1],), Stage.NETWORK, created)
+    return Resource(Kind.NETWORK, id_, name, owners, Stage.NETWORK, created)
 
 
-def container_signals(name: str, labels: Labels, image_labels: Labels) -> list[str]:
-    """What could tie a container to a topology, a line each: whether it counts, and why.
+def container_signals(name: str, labels: Labels, image_labels: Labels | None) -> list[Signal]:
+    """What could tie a container to a topology; its name is the last.
 
     Args:
         name: its own name.
         labels: its labels.
-        image_labels: those of its image, or LOST.
+        image_labels: those of its image, LOST, or None when they are not known yet.
     """
-    lines = _protection(labels)
+    signals, named = [_PROTECTED] if _protected(labels) else [], _name_signal(name)
     if image_labels is LOST:
-        lines.append(
-            "its image is gone, so its labels may be inherited: they keep it alive, and are no"
-            " reason to remove it"
+        signals.append(
+            Signal(
+                "its image is gone, so its labels may be inherited",
+                "they keep it alive, and are no reason to remove it",
+                excludes=not named.owner,
+            )
         )
-    for label, form in ((ID_LABEL, ID), (PROJECT_LABEL, _PROJECT)):
+    for what, label, form in _LABELS:
         if (value := labels.get(label)) is None:
-            lines.append(f"label {label}: absent")
-        elif image_labels.get(label) == value:
-            lines.append(f"label {label}={value!r}: does not count, its image carries it too")
-        elif not form.fullmatch(str(value)):
-            lines.append(f"label {label}={value!r}: does not count, it is not of DECNET's form")
+            signals.append(Signal(what, "absent"))
+        elif image_labels and image_labels.get(label) == value:
+            signals.append(Signal(what, "does not count, its image carries it too", value))
+        elif isinstance(value, str) and (found := form.fullmatch(value)):
+            signals.append(Signal(what, "counts", value, found[form.groups]))
         else:
-            lines.append(f"label {label}={value!r}: counts")
-    return [*lines, _name_signal(name)]
+            # Such an id is an owner that nobody can ask about, so nobody can say that it is gone.
+            effect = "does not count, it is not of DECNET's form"
+            signals.append(Signal(what, effect, value, excludes=label == ID_LABEL))
+    signals.append(named)
+    return signals
 
 
-def network_signals(name: str, labels: Labels, *, driver: object, scope: object) -> list[str]:
+def network_signals(name: str, labels: Labels, *, driver: object, scope: object) -> list[Signal]:
     """The same of a network."""
-    lines = _protection(labels)
+    signals = [_PROTECTED] if _protected(labels) else []
     if driver != "bridge" or scope != "local":
-        lines.append(f"driver {driver}, scope {scope}: only local bridges are DECNET's")
-    return [*lines, _name_signal(name)]
+        what = f"driver {driver}, scope {scope}"
+        signals.append(Signal(what, "only local bridges are DECNET's", excludes=True))
+    signals.append(_name_signal(name))
+    return signals
 
 
 def carries_marks(name: str, labels: Labels, image_labels: Labels | None) -> bool:
@@ -156,11 +201,13 @@ def carries_marks(name: str, labels: Labels, image_labels: Labels | None) -> boo
 
     Wider than :func:`container`: a mark that cannot be read still is one.
     """
-    own = _own(labels, image_labels) if image_labels else labels
     return (
         _protected(labels)
-        or any(label.startswith(_MARK) for label in own)
-        or bool(_owners(name, own))
+        or any(
+            label.startswith(_MARK) and not _inherits(label, labels, image_labels)
+            for label in labels
+        )
+        or any(signal.owner for signal in container_signals(name, labels, image_labels))
     )
 
 
@@ -180,40 +227,28 @@ def project(prefix: str) -> str:
     return f"decnet-topo-{prefix}"
 
 
-def _protection(labels: Labels) -> list[str]:
-    return (
-        ["it is protected, by its label or as our own: it is never touched"]
-        if _protected(labels)
-        else []
-    )
+def _owners(signals: Sequence[Signal]) -> tuple[str, ...]:
+    """What the signals name, together."""
+    owners: dict[str, str] = {}
+    for signal in signals:
+        if signal.excludes:
+            return ()
+        if signal.owner:  # a full id is the first, and says more than its own prefix
+            owners.setdefault(prefix_of(signal.owner), signal.owner)
+    return tuple(sorted(owners.values()))
 
 
-def _name_signal(name: str) -> str:
-    counts = "counts" if _NAME.fullmatch(name) else "is not of DECNET's form"
-    return f"name {name!r}: {counts}"
+def _name_signal(name: str) -> Signal:
+    found, what = _NAME.fullmatch(name), f"name {name!r}"
+    if found is None:
+        return Signal(what, "is not of DECNET's form")
+    return Signal(what, "counts", None, found[1])
 
 
 def _protected(labels: Labels) -> bool:
     return labels.get(PROTECT_LABEL) == "true"
 
 
-def _own(labels: Labels, image_labels: Labels) -> Labels:
-    return {key: value for key, value in labels.items() if image_labels.get(key) != value}
-
-
-def _owners(name: str, labels: Labels) -> tuple[str, ...]:
-    owners: set[str] = set()
-    if (topology_id := labels.get(ID_LABEL)) is not None:
-        if not isinstance(topology_id, str) or not ID.fullmatch(topology_id):
-            # It names an owner that nobody can ask about, so nobody can say that it is gone.
-            return ()
-        owners.add(topology_id)
-    project_name = labels.get(PROJECT_LABEL)
-    for found in (
-        _PROJECT.fullmatch(project_name) if isinstance(project_name, str) else None,
-        _NAME.fullmatch(name),
-    ):
-        # A full id says more than its own prefix.
-        if found and not any(owner.startswith(found[1]) for owner in owners):
-            owners.add(found[1])
-    return tuple(sorted(owners))
+def _inherits(label: str, labels: Labels, image_labels: Labels | None) -> bool:
+    """Whether the image carries this label of a container too, with the same value."""
+    return (label, labels[label]) in (image_labels or {}).items()

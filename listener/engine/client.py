@@ -350,7 +350,7 @@ class Found:
         kind: container or network.
         id: the engine's id.
         name: its own name.
-        signals: a line each.
+        signals: each of them, whether it counts or not.
         resource: what it is to us; None if it is none of ours.
         networks: those that a container is on, by name; the id is empty before its first start.
         stays: whether a container is never taken off them.
@@ -359,7 +359,7 @@ class Found:
     kind: Kind
     id: str
     name: str
-    signals: Sequence[str]
+    signals: Sequence[naming.Signal]
     resource: Resource | None
     networks: Mapping[str, str] = field(default_factory=dict)
     stays: bool = False

@@ -1,9 +1,9 @@
 """What may be removed, told apart from the code that removes.
 
-It reads the design and the simulated truth, and nothing of ``naming``, the judge or the reconciler:
-who owns a thing is found out here once more, from what it was made with; who knows what of a
-database is kept here once more, from the answers that a process was given. Where the design leaves
-room it lets a listener hold, and does not let it remove.
+It reads the design and the simulated truth, and nothing of the code that decides: who owns a thing
+is found out here once more, from what it was made with; who knows what of a database is kept here
+once more, from the answers that a process was given. Where the design leaves room it lets a
+listener hold, and does not let it remove.
 
 Above all rules stands the truth: nothing goes whose topology has a row at its origin, whatever the
 database that was asked shows. There are two exceptions. What no rule can see is a topology of a

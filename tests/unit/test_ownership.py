@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from listener.core import ownership as naming
+from listener.core import ownership
 from listener.core.resources import Kind, Resource, Stage
 from tests.world.parts import TOPOLOGY, P, Q, topology
 
@@ -17,18 +17,18 @@ NAME = f"decnet_t_{P}_decky-001"
 
 def container(
     name: str = "anything",
-    labels: naming.Labels | None = None,
-    image: naming.Labels | None = None,
+    labels: ownership.Labels | None = None,
+    image: ownership.Labels | None = None,
     *,
     event: bool = False,
 ) -> Resource | None:
-    return naming.container("id", name, labels or {}, None if event else (image or {}), 12.5)
+    return ownership.container("id", name, labels or {}, None if event else (image or {}), 12.5)
 
 
 def owners(
     name: str = "anything",
-    labels: naming.Labels | None = None,
-    image: naming.Labels | None = None,
+    labels: ownership.Labels | None = None,
+    image: ownership.Labels | None = None,
 ) -> tuple[str, ...]:
     found = container(name, labels, image)
     return found.owners if found else ()
@@ -53,7 +53,7 @@ def owners(
     ],
 )
 def test_every_signal_names_an_owner_and_a_full_id_supersedes_its_own_prefix(
-    name: str, labels: naming.Labels, expected: tuple[str, ...] | None
+    name: str, labels: ownership.Labels, expected: tuple[str, ...] | None
 ) -> None:
     if expected is None:
         expected = (TOPOLOGY, Q, "cccccccc")
@@ -86,7 +86,7 @@ def test_every_signal_names_an_owner_and_a_full_id_supersedes_its_own_prefix(
     ],
 )
 def test_a_name_counts_only_when_it_matches_in_full(name: str) -> None:
-    assert naming.network("id", name, driver="bridge", scope="local") is None
+    assert ownership.network("id", name, driver="bridge", scope="local") is None
     assert owners(name) == ()
 
 
@@ -121,7 +121,7 @@ def test_a_compose_project_counts_only_when_it_matches_in_full(project: object) 
 def test_an_id_label_that_cannot_be_asked_about_makes_the_container_nobodys(value: object) -> None:
     labels = {ID: value, PROJECT: f"decnet-topo-{P}"}
     assert owners(NAME, labels) == ()
-    assert naming.carries_marks("any", labels, {})
+    assert ownership.carries_marks("any", labels, {})
 
 
 # Networks.
@@ -129,11 +129,13 @@ def test_an_id_label_that_cannot_be_asked_about_makes_the_container_nobodys(valu
 
 @pytest.mark.parametrize("lan", ["lan1", "a", "A.b_c-9", "_"])
 def test_a_bridge_network_is_known_by_its_name(lan: str) -> None:
-    found = naming.network("id", f"decnet_t_{P}_{lan}", driver="bridge", scope="local", created=3.0)
+    found = ownership.network(
+        "id", f"decnet_t_{P}_{lan}", driver="bridge", scope="local", created=3.0
+    )
     assert found == Resource(
         Kind.NETWORK, "id", f"decnet_t_{P}_{lan}", (P,), Stage.NETWORK, 3.0, settled=False
     )
-    assert naming.network_name(P, lan) == found.name
+    assert ownership.network_name(P, lan) == found.name
 
 
 @pytest.mark.parametrize(
@@ -144,7 +146,7 @@ def test_a_bridge_network_is_known_by_its_name(lan: str) -> None:
     ],
 )
 def test_a_network_that_is_no_local_bridge_is_never_ours(driver: object, scope: object) -> None:
-    assert naming.network("id", f"decnet_t_{P}_lan", driver=driver, scope=scope) is None
+    assert ownership.network("id", f"decnet_t_{P}_lan", driver=driver, scope=scope) is None
 
 
 # Inherited labels.
@@ -167,7 +169,7 @@ def test_a_network_that_is_no_local_bridge_is_never_ours(driver: object, scope: 
     ],
 )
 def test_a_label_that_the_image_carries_with_the_same_value_does_not_count(
-    labels: naming.Labels, image: naming.Labels, expected: tuple[str, ...]
+    labels: ownership.Labels, image: ownership.Labels, expected: tuple[str, ...]
 ) -> None:
     assert owners("any", labels, image) == expected
     # In an event the image is not known yet, and every label counts for now.
@@ -178,11 +180,11 @@ def test_a_label_that_the_image_carries_with_the_same_value_does_not_count(
 
 @pytest.mark.parametrize("image", [{}, {PROTECT: "true"}, None])
 def test_a_protected_container_is_never_ours_whether_it_inherits_that_or_not(
-    image: naming.Labels | None,
+    image: ownership.Labels | None,
 ) -> None:
     labels = {ID: TOPOLOGY, PROTECT: "true"}
-    assert naming.container("id", NAME, labels, image) is None
-    assert naming.carries_marks("any", {PROTECT: "true"}, image)
+    assert ownership.container("id", NAME, labels, image) is None
+    assert ownership.carries_marks("any", {PROTECT: "true"}, image)
 
 
 # An image that is gone.
@@ -199,12 +201,12 @@ def test_a_protected_container_is_never_ours_whether_it_inherits_that_or_not(
     ],
 )
 def test_labels_whose_image_is_gone_keep_a_container_alive_and_are_no_reason_to_remove_it(
-    name: str, labels: naming.Labels, owners: tuple[str, ...] | None
+    name: str, labels: ownership.Labels, owners: tuple[str, ...] | None
 ) -> None:
-    found = naming.container("id", name, labels, naming.LOST)
+    found = ownership.container("id", name, labels, ownership.LOST)
     assert (found and found.owners) == owners
     assert found is None or not found.settled
-    assert naming.carries_marks(name, labels, naming.LOST)
+    assert ownership.carries_marks(name, labels, ownership.LOST)
 
 
 # What a person is told.
@@ -233,9 +235,9 @@ def test_labels_whose_image_is_gone_keep_a_container_alive_and_are_no_reason_to_
     ],
 )
 def test_each_signal_of_a_container_is_told_with_whether_it_counts(
-    name: str, labels: naming.Labels, image: naming.Labels, lines: list[str]
+    name: str, labels: ownership.Labels, image: ownership.Labels, lines: list[str]
 ) -> None:
-    assert naming.container_signals(name, labels, image) == lines
+    assert [str(signal) for signal in ownership.container_signals(name, labels, image)] == lines
 
 
 # What is known besides the owners.
@@ -253,9 +255,9 @@ def test_each_signal_of_a_container_is_told_with_whether_it_counts(
     ],
 )
 def test_settled_is_what_rests_on_labels_compared_with_the_images(
-    name: str, labels: naming.Labels, image: naming.Labels | None, settled: bool
+    name: str, labels: ownership.Labels, image: ownership.Labels | None, settled: bool
 ) -> None:
-    found = naming.container("id", name, labels, image)
+    found = ownership.container("id", name, labels, image)
     assert found is not None
     assert found.settled is settled
 
@@ -273,9 +275,9 @@ def test_settled_is_what_rests_on_labels_compared_with_the_images(
     ],
 )
 def test_only_a_container_labelled_as_a_service_waits_for_the_bases(
-    labels: naming.Labels, image: naming.Labels | None, stage: Stage
+    labels: ownership.Labels, image: ownership.Labels | None, stage: Stage
 ) -> None:
-    found = naming.container("id", "any", {ID: TOPOLOGY, **labels}, image, 12.5)
+    found = ownership.container("id", "any", {ID: TOPOLOGY, **labels}, image, 12.5)
     assert found is not None
     assert (found.stage, found.kind, found.id, found.name) == (stage, Kind.CONTAINER, "id", "any")
     assert found.created == 12.5
@@ -300,10 +302,10 @@ def test_only_a_container_labelled_as_a_service_waits_for_the_bases(
     ],
 )
 def test_what_carries_marks_is_wider_than_what_is_ours(
-    name: str, labels: naming.Labels, image: naming.Labels | None, marked: bool
+    name: str, labels: ownership.Labels, image: ownership.Labels | None, marked: bool
 ) -> None:
-    assert naming.carries_marks(name, labels, image) is marked
-    assert naming.container("id", name, labels, image) is None or marked
+    assert ownership.carries_marks(name, labels, image) is marked
+    assert ownership.container("id", name, labels, image) is None or marked
 
 
 @pytest.mark.parametrize(
@@ -317,12 +319,12 @@ def test_what_carries_marks_is_wider_than_what_is_ours(
     ],
 )
 def test_a_containers_own_name_is_the_one_with_a_single_slash(names: object, expected: str) -> None:
-    assert naming.own_name(names) == expected
+    assert ownership.own_name(names) == expected
 
 
 def test_a_protected_network_is_never_ours() -> None:
-    def of(labels: naming.Labels | None) -> Resource | None:
-        return naming.network(
+    def of(labels: ownership.Labels | None) -> Resource | None:
+        return ownership.network(
             "id", f"decnet_t_{P}_lan", driver="bridge", scope="local", labels=labels
         )
 
