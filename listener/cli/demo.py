@@ -26,10 +26,11 @@ import click
 import docker
 import docker.errors
 
-from listener.core import ownership as naming
+from listener.core import ownership
 from listener.core.resources import prefix_of
 from listener.databases.sqlite import table as sqlite
-from listener.engine.client import EVENT_FILTERS, Engine
+from listener.engine.client import Engine
+from listener.engine.events import EVENT_FILTERS
 from listener.errors import EngineError, ReaperError
 from listener.runtime.build import open_engine
 from listener.runtime.daemon import Listener
@@ -163,13 +164,13 @@ def _deployed(engine: Engine, database: Path, image: str) -> Iterator[_Topology]
 
 
 def _deploy(api: docker.APIClient, topology: _Topology, image: str) -> None:
-    lans = [naming.network_name(topology.prefix, lan) for lan in ("lan1", "lan2")]
+    lans = [ownership.network_name(topology.prefix, lan) for lan in ("lan1", "lan2")]
     for name in lans:
         topology.networks[name] = api.create_network(name, driver="bridge")["Id"]
 
     def start(into: dict[str, str], name: str, labels: dict[str, str], network: str) -> str:
-        labels[naming.ID_LABEL] = topology.id
-        labels[naming.PROJECT_LABEL] = naming.project(topology.prefix)
+        labels[ownership.ID_LABEL] = topology.id
+        labels[ownership.PROJECT_LABEL] = ownership.project(topology.prefix)
         host = api.create_host_config(
             network_mode=network, restart_policy={"Name": "unless-stopped"}
         )
@@ -182,14 +183,14 @@ def _deploy(api: docker.APIClient, topology: _Topology, image: str) -> None:
 
     # Service containers carry no prefix in their names; a part of it keeps two demos apart.
     for decky in (f"demo-{topology.prefix[:4]}-001", f"demo-{topology.prefix[:4]}-002"):
-        name = naming.network_name(topology.prefix, decky)
-        labels = {naming.DECKY_LABEL: decky, naming.ROLE_LABEL: "base"}
+        name = ownership.network_name(topology.prefix, decky)
+        labels = {ownership.DECKY_LABEL: decky, ownership.ROLE_LABEL: "base"}
         base = start(topology.bases, name, labels, lans[0])
         for service in ("ssh", "http"):
             labels = {
-                naming.DECKY_LABEL: decky,
-                naming.SERVICE_LABEL: "true",
-                naming.SERVICE_NAME_LABEL: service,
+                ownership.DECKY_LABEL: decky,
+                ownership.SERVICE_LABEL: "true",
+                ownership.SERVICE_NAME_LABEL: service,
             }
             start(topology.services, f"{decky}-{service}", labels, f"container:{base}")
     api.connect_container_to_network(next(iter(topology.bases.values())), lans[1])

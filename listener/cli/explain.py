@@ -19,7 +19,7 @@ from listener.core.evidence import LOOKS_APART, State, Verdict
 from listener.core.judge import Answers, Judge
 from listener.core.ownership import PREFIX
 from listener.core.resources import Resource
-from listener.engine.client import Found
+from listener.engine.objects import Found
 from listener.errors import ConfigurationError
 from listener.runtime.build import Database, open_databases, open_engine, open_judge, open_tables
 from listener.runtime.command import sweep_command
@@ -83,7 +83,8 @@ def explain(settings: Settings, what: str, *, release: str | None = None) -> str
         for database in databases:
             stack.callback(database.topologies.close)
         now = reach(engine.now, settings.timeout)
-        here = reach(engine.resources, settings.timeout)
+        listing = reach(engine.listing, settings.timeout)
+        here = listing.resources
         is_prefix = PREFIX.fullmatch(what) is not None
         wanted = [r.id for r in here if what in r.prefixes] if is_prefix else [what]
         found = reach(partial(engine.find, wanted), settings.timeout)
@@ -92,7 +93,7 @@ def explain(settings: Settings, what: str, *, release: str | None = None) -> str
                 f"explain: there is no container or network {what!r} on this host; give a name,"
                 " an id, or the first 8 digits of a topology's id"
             )
-        others = OtherListeners(lambda: engine.mark)
+        others = OtherListeners(lambda: listing.mark)
         stack.callback(others.close)
         judge = open_judge(settings, databases, peers=others.ask)
         resources = [*here, *(thing.resource for thing in found if thing.resource)]

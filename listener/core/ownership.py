@@ -17,7 +17,7 @@ to the topology, so a label that the image carries with the same value is no sig
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Final, NamedTuple
 
@@ -74,27 +74,6 @@ class Signal(NamedTuple):
 _PROTECTED: Final = Signal(
     "it is protected, by its label or as our own", "it is never touched", excludes=True
 )
-
-
-def born_by(second: object) -> float | None:
-    """The end of the second that a list or an event names, None if it names none.
-
-    Both cut a time to whole seconds, and nothing must pass for older than it is.
-    """
-    return second + 1.0 if isinstance(second, int | float) and 0 < second < 2**40 else None
-
-
-def own_name(names: object) -> str:
-    """A container's own name among the ``Names`` of a listing.
-
-    With links there are several, and only its own has a single slash. The list may be empty or
-    null while a container is being removed.
-    """
-    if isinstance(names, Iterable):
-        for name in names:
-            if isinstance(name, str) and name.rfind("/") == 0:
-                return name[1:]
-    return ""
 
 
 def container(

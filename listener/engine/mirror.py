@@ -11,8 +11,9 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from listener.control.inventory import PrefixIndex
-from listener.core import ownership as naming
+from listener.core import ownership
 from listener.core.resources import Kind, Resource
+from listener.engine.objects import created_before
 from listener.errors import EngineError
 
 
@@ -58,7 +59,7 @@ class Mirror:
         """
         events = [_event(line) for line in lines if line.strip()]
         # An image's event, for one, has the labels of the image.
-        ours = [told for told in events if told[0].get("Type") in tuple(Kind)]
+        ours = [item for item in events if item[0].get("Type") in tuple(Kind)]
         gone = {id_ for event, id_, *_ in ours if event.get("Action") == "destroy"}
         for event, id_, name, attributes in ours:
             if event.get("Action") == "destroy":
@@ -67,7 +68,7 @@ class Mirror:
                     self._vanished(prefix)
             elif id_ not in gone and not self._is_over(event, id_):
                 resource = _resource(event, id_, name, attributes)
-                self._put(id_, resource, hearsay=naming.may_inherit(attributes))
+                self._put(id_, resource, hearsay=ownership.may_inherit(attributes))
 
     def _is_over(self, event: Mapping[str, Any], id_: str) -> bool:
         """Whether it tells of the creation of what the listing, which came later, does not show."""
@@ -109,8 +110,10 @@ def _resource(
     event: Mapping[str, Any], id_: str, name: str, attributes: Mapping[str, object]
 ) -> Resource | None:
     """What an event tells of its object: all of a container's labels, and the name of either."""
-    created = naming.born_by(event.get("time")) if event.get("Action") == "create" else None
+    created = created_before(event.get("time")) if event.get("Action") == "create" else None
     if event.get("Type") == "network":
         driver = attributes.get("type")
-        return naming.network(id_, name, driver=driver, scope=event.get("scope"), created=created)
-    return naming.container(id_, name, attributes, image_labels=None, created=created)
+        return ownership.network(
+            id_, name, driver=driver, scope=event.get("scope"), created=created
+        )
+    return ownership.container(id_, name, attributes, image_labels=None, created=created)

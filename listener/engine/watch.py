@@ -25,8 +25,10 @@ from typing import Final
 from loguru import logger
 
 from listener.control.inventory import PrefixIndex
-from listener.engine.client import QUIET, Engine, EventStream
+from listener.engine.client import Engine
+from listener.engine.events import QUIET, EventStream
 from listener.engine.mirror import Mirror
+from listener.engine.objects import Listing
 from listener.errors import EngineError
 
 OVERLAP = 5.0
@@ -87,6 +89,8 @@ class Watch:
         self._stream: EventStream | None = None
         self._cause = "start-up"
         self._connected_at = 0.0
+        self.listing = Listing()
+        """The last one; empty before the first."""
 
     def connect(self) -> None:
         """Subscribe, then list.
@@ -149,8 +153,8 @@ class Watch:
 
     def _list(self) -> None:
         began = time.monotonic()
-        resources = self._engine.resources()
-        self._mirror.list(resources, self._connected_at)
+        self.listing = self._engine.listing()
+        self._mirror.list(self.listing.resources, self._connected_at)
         self._listed(self._cause, time.monotonic() - began)
 
 

@@ -85,7 +85,7 @@ class Listener:
         observer = Observers(*observers)
         self._supervisor = Supervisor(stopping=observer.stopping)
         self._holds_socket = HoldsSocket(self._state.path, store.own_holds)
-        self._others = OtherListeners(lambda: self._engine.mark, self._holds_socket.is_ours)
+        self._others = OtherListeners(lambda: self._watch.listing.mark, self._holds_socket.is_ours)
         # Twice as many as one topology may take: one that hangs must not stop the others.
         self._removals = ThreadPoolExecutor(2 * settings.workers, "remove")
         self._reaper = Reaper(self._engine, self._removals, settings.workers)
@@ -206,7 +206,7 @@ class Listener:
 
     def status(self) -> dict[str, Any]:
         """What there is to know about it, as JSON can hold it: docs/status.md."""
-        return self._snapshots.take(self._engine.subnets, self.problems())
+        return self._snapshots.take(self._watch.listing.subnets, self.problems())
 
     def __enter__(self) -> Self:
         self.start()
@@ -235,7 +235,7 @@ class Listener:
 
     def _listed(self, cause: str, seconds: float) -> None:
         self._docker.succeeded()
-        self._holds_socket.open(self._engine.mark)
+        self._holds_socket.open(self._watch.listing.mark)
         self._controller.listed(cause, seconds)
 
     def _distrust(self) -> None:

@@ -97,7 +97,12 @@ def _sweep(
     observer: Observer,
 ) -> tuple[Report, Mapping[int, Memory]]:
     index, found = PrefixIndex(), Findings()
-    others = OtherListeners(lambda: engine.mark)
+    for database in databases:
+        reach(partial(database.topologies.ask, ()), settings.timeout)
+    engine_now = reach(engine.now, settings.timeout)
+    listing = reach(engine.listing, settings.timeout)
+    index.replace(listing.resources)
+    others = OtherListeners(lambda: listing.mark)
     judge = open_judge(settings, databases, peers=others.ask)
     with closing(others), ThreadPoolExecutor(settings.workers, "remove") as pool:
         controller = Controller(
@@ -108,11 +113,8 @@ def _sweep(
             clock=time.monotonic,
             observer=Observers(found, observer),
             only=prefixes,
-            engine_now=reach(engine.now, settings.timeout),
+            engine_now=engine_now,
         )
-        for database in databases:
-            reach(partial(database.topologies.ask, ()), settings.timeout)
-        index.replace(reach(engine.resources, settings.timeout))
         controller.listed("asked", 0.0)
         screening = _screen(controller, found, settings.timeout)
         if confirm is not None:

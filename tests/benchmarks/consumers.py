@@ -16,7 +16,8 @@ from listener.control.inventory import PrefixIndex
 from listener.control.lane import Lane
 from listener.core.resources import prefix_of
 from listener.core.workqueue import DONE
-from listener.engine.client import EVENT_FILTERS, Engine
+from listener.engine.client import Engine
+from listener.engine.events import EVENT_FILTERS
 from listener.engine.watch import Watch
 
 LAST = "ffffffff-ffff-4fff-bfff-ffffffffffff"

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from docker.utils import convert_filters
 
-from listener.engine.client import EVENT_FILTERS
+from listener.engine.events import EVENT_FILTERS
 from tests.benchmarks.stage import Stage
 from tests.support.decnet import new_id
 

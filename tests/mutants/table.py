@@ -911,7 +911,7 @@ MUTANTS = (
     Mutant(
         "taking an unsent request for one without an answer",
         "what we never asked for was not removed by us",
-        "engine/client.py",
+        "engine/errors.py",
         "    if isinstance(error, requests.ConnectTimeout):\n",
         "    if False:\n",
         "unit/test_reaper.py::"

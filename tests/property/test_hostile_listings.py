@@ -146,7 +146,7 @@ def check(page: Sequence[bytes], kind: str, listing: Listing) -> None:
     if entries is ...:  # the SDK guesses an encoding where it is not UTF-8
         entries = understood(body.decode(errors="replace").encode())
     try:
-        resources = listing.engine.resources()
+        resources = listing.engine.listing().resources
     except EngineError:
         assert not readable, body[:1000]
         return

@@ -8,7 +8,7 @@ from listener.cli.explain import _of
 from listener.core.evidence import Evidence
 from listener.core.judge import Judge
 from listener.core.resources import Kind
-from listener.engine.client import Found
+from listener.engine.objects import Found
 from tests.world.database import Database
 from tests.world.engine import Clock
 from tests.world.parts import TOPOLOGY, P, network

@@ -308,20 +308,6 @@ def test_what_carries_marks_is_wider_than_what_is_ours(
     assert ownership.container("id", name, labels, image) is None or marked
 
 
-@pytest.mark.parametrize(
-    ("names", "expected"),
-    [
-        (["/web"], "web"),
-        (["/other/alias", "/web"], "web"),
-        (["/a/b"], ""),
-        (None, ""),
-        ([None, 3, "/web"], "web"),
-    ],
-)
-def test_a_containers_own_name_is_the_one_with_a_single_slash(names: object, expected: str) -> None:
-    assert ownership.own_name(names) == expected
-
-
 def test_a_protected_network_is_never_ours() -> None:
     def of(labels: ownership.Labels | None) -> Resource | None:
         return ownership.network(

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from typing import cast
 
 from listener.control.inventory import PrefixIndex
-from listener.core.resources import Resource
 from listener.engine.client import Engine
+from listener.engine.objects import Listing
 from listener.engine.watch import Watch
 from tests.support.process import PATIENCE
 
@@ -48,9 +48,9 @@ class Past:
         yield from self.told
         self.sent.set()
 
-    def resources(self) -> list[Resource]:
+    def listing(self) -> Listing:
         assert self.sent.wait(PATIENCE)
-        return []
+        return Listing()
 
     def close(self) -> None:
         pass

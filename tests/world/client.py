@@ -6,7 +6,8 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 
 from listener.core.resources import Endpoint, Kind, Resource, Stage
-from listener.engine.client import QUIET, Engine, EventStream
+from listener.engine.client import Engine
+from listener.engine.events import QUIET, EventStream
 
 from .engine import EPOCH, Api, Clock, Daemon, Thing
 

@@ -32,7 +32,7 @@ class Host:
 
     def sweep(self, cause: str = "asked", seconds: float = 0.0) -> None:
         """A listing comes."""
-        self.index.replace(self.engine.resources())
+        self.index.replace(self.engine.listing().resources)
         self.controller.listed(cause, seconds)
 
     def step(self) -> list[str]:

@@ -1,4 +1,4 @@
-"""How old a container is, from a list or an event that tells whole seconds only."""
+"""What is read out of the engine's JSON: a container's age and its own name."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import pytest
 from listener.control.inventory import PrefixIndex
 from listener.engine.client import Engine
 from listener.engine.mirror import Mirror
+from listener.engine.objects import own_name
 from tests.cli.fake import EMPTY_ENGINE, FakeServer, as_json
 from tests.world.parts import P, topology
 
@@ -24,7 +25,7 @@ def test_a_time_that_was_cut_makes_nothing_older_than_it_is(tmp_path: Path) -> N
     }
     answers = {**EMPTY_ENGINE, "/v1.41/containers/json": as_json([listed])}
     with FakeServer(tmp_path / "engine.sock", answers):
-        (resource,) = Engine(f"unix://{tmp_path}/engine.sock").resources()
+        (resource,) = Engine(f"unix://{tmp_path}/engine.sock").listing().resources
     assert resource.created == created + 1
 
 
@@ -49,3 +50,17 @@ def test_an_event_at_no_time_that_can_be_tells_of_its_object_all_the_same(
     resource = index.get("1")
     assert resource is not None
     assert resource.created == created
+
+
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [
+        (["/web"], "web"),
+        (["/other/alias", "/web"], "web"),
+        (["/a/b"], ""),
+        (None, ""),
+        ([None, 3, "/web"], "web"),
+    ],
+)
+def test_a_containers_own_name_is_the_one_with_a_single_slash(names: object, expected: str) -> None:
+    assert own_name(names) == expected
