@@ -42,8 +42,9 @@ from listener.runtime.supervisor import Supervisor
 from listener.settings import Settings
 from listener.telemetry.http.pages import routes
 from listener.telemetry.http.server import Endpoint
-from listener.telemetry.logs import ListenerLog, RemovalLog
+from listener.telemetry.listener_log import ListenerLog
 from listener.telemetry.metrics import Metrics
+from listener.telemetry.removal_log import RemovalLog
 from listener.telemetry.socket import StatusSocket
 from listener.telemetry.status import StatusStore
 

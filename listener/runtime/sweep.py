@@ -40,7 +40,7 @@ from listener.runtime.peers.asking import OtherListeners
 from listener.runtime.state.directory import StateDirectory
 from listener.runtime.state.history import History
 from listener.settings import Settings
-from listener.telemetry.logs import RemovalLog
+from listener.telemetry.removal_log import RemovalLog
 
 LOOKS = 5
 """How often everything that is due is worked on while some removal is pending."""
@@ -97,9 +97,9 @@ def _sweep(
     observer: Observer,
 ) -> tuple[Report, Mapping[int, Memory]]:
     index, found = PrefixIndex(), Findings()
+    engine_now = reach(engine.now, settings.timeout)
     for database in databases:
         reach(partial(database.topologies.ask, ()), settings.timeout)
-    engine_now = reach(engine.now, settings.timeout)
     listing = reach(engine.listing, settings.timeout)
     index.replace(listing.resources)
     others = OtherListeners(lambda: listing.mark)

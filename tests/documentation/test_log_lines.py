@@ -14,12 +14,12 @@ from listener.control.observer import Reconciled
 from listener.core.evidence import State, Verdict
 from listener.core.outcome import Outcome, Removal, Result
 from listener.core.resources import Endpoint, Kind, Resource, Stage
-from listener.telemetry.logs import RemovalLog
+from listener.telemetry.removal_log import RemovalLog
 
 from .pages import TREE, Page
 
 PAGE = Page(TREE / "docs" / "logs.md")
-SOURCES = [path for path in (TREE / "listener").rglob("*.py") if path.name != "logs.py"]
+SOURCES = [path for path in (TREE / "listener").rglob("*.py") if path.name != "removal_log.py"]
 LEVELS = {name: name.upper() for name in ("trace", "debug", "info", "warning", "error")}
 LEVELS |= {"exception": "ERROR", "catch": "ERROR"}
 

@@ -749,7 +749,7 @@ MUTANTS = (
     Mutant(
         "saying nothing when a hold is over",
         "what is no longer held is said",
-        "telemetry/logs.py",
+        "telemetry/listener_log.py",
         "        if reasons:\n            logger",
         "        if not reasons:\n            logger",
         "unit/test_controller.py::test_what_is_no_longer_held_is_said_with_the_reason",

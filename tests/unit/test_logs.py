@@ -17,7 +17,7 @@ from listener.core.outcome import Outcome, Removal, Result
 from listener.core.resources import Endpoint, Resource
 from listener.errors import presentable
 from listener.telemetry import logs
-from listener.telemetry.logs import RemovalLog
+from listener.telemetry.removal_log import RemovalLog
 from tests.world.parts import P, Q, base, network, service
 
 if TYPE_CHECKING:

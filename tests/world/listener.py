@@ -28,7 +28,8 @@ from listener.engine import watch as watching
 from listener.engine.watch import END, Watch
 from listener.errors import EngineError, ReaperError
 from listener.runtime import sweep as oneshot
-from listener.telemetry.logs import ListenerLog, RemovalLog
+from listener.telemetry.listener_log import ListenerLog
+from listener.telemetry.removal_log import RemovalLog
 
 from . import oracle
 from .client import SimulatedEngine

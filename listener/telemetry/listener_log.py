@@ -1,0 +1,93 @@
+"""The log lines of where a listener stands: that it is ready, what it holds, what it missed."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+
+from loguru import logger
+
+from listener.control.observer import Observer, Sweep
+from listener.core.evidence import State
+from listener.core.outcome import Screening
+from listener.core.unproven import MOST_REMEMBERED
+
+
+class ListenerLog(Observer):
+    """Says where a listener stands, when that changes: that it is ready, what it holds and misses.
+
+    Args:
+        sweep_command: how an operator begins a sweep that releases what is held.
+    """
+
+    def __init__(self, sweep_command: str = "topology-reaper sweep") -> None:
+        self._sweep_command = sweep_command
+        self._ready = False
+        self._held: tuple[Mapping[str, str], str] = {}, ""
+        self._forgotten = 0
+
+    def listed(self, cause: str, resources: int) -> None:
+        """Say it to whoever debugs."""
+        logger.bind(event="listed", cause=cause).debug(
+            "listed: {} resources of topologies", resources
+        )
+
+    def screened(self, screening: Screening, sweep: Sweep | None) -> None:
+        """Say what has changed since the last time."""
+        # The token too: of another table it is another one, though the same topologies are held.
+        if (screening.held, screening.token) != self._held:
+            before, self._held = self._held[0], (dict(screening.held), screening.token)
+            self._say_no_longer_held(before.keys() - screening.held.keys(), screening)
+            self._say_held(screening)
+        if screening.forgotten > self._forgotten:
+            self._forgotten = screening.forgotten
+            logger.bind(event="forgotten", count=self._forgotten).warning(
+                "more than {:,} topologies and prefixes had a row within a day; the oldest are"
+                " forgotten, and count as never seen ({} so far)",
+                MOST_REMEMBERED,
+                self._forgotten,
+            )
+        if sweep is not None and not self._ready:
+            self._ready = True
+            logger.bind(event="ready").info(
+                "ready: {} live topologies on this host, {} to remove",
+                len(screening.live),
+                len(screening.orphans),
+            )
+
+    def missed(self, prefix: str, count: int) -> None:
+        """Warn that no feed told."""
+        logger.bind(event="unheard", prefix=prefix, count=count).warning(
+            "only a sweep found that topology {} is deleted; no feed told of it ({} so far)",
+            prefix,
+            count,
+        )
+
+    def _say_held(self, screening: Screening) -> None:
+        if screening.held:  # one line, for one token releases them all
+            logger.bind(
+                event="held", prefix=" ".join(sorted(screening.held)), token=screening.token
+            ).error(
+                "held and not removed: {}; if all of these are to go, run {} --confirm {}",
+                _by_reason(screening.held),
+                self._sweep_command,
+                screening.token,
+            )
+
+    def _say_no_longer_held(self, prefixes: Collection[str], screening: Screening) -> None:
+        reasons = {}
+        for prefix in prefixes:
+            verdict = screening.weakest(prefix)
+            if verdict is None or verdict.state is not State.HELD:  # else a listing will tell
+                reasons[prefix] = verdict.evidence if verdict else "nothing of it is left here"
+        if reasons:
+            logger.bind(event="released", prefix=" ".join(sorted(reasons))).info(
+                "no longer held: {}", _by_reason(reasons)
+            )
+
+
+def _by_reason(reasons: Mapping[str, str]) -> str:
+    """Prefixes, each with its reason, those with the same reason together."""
+    prefixes: dict[str, list[str]] = {}
+    for prefix, reason in sorted(reasons.items()):
+        prefixes.setdefault(reason, []).append(prefix)
+    return "; ".join(f"{', '.join(those)}, because {reason}" for reason, those in prefixes.items())
