@@ -47,7 +47,7 @@ class Controller:
         read: looks a resource up in the engine.
         clock: seconds, monotonic.
         docker_up: whether anything could be removed.
-        learned: called when there may be :meth:`news` to be kept.
+        learned: called when there may be :meth:`unsaved` to be kept.
         distrust: called when no feed has told of a deletion.
         relist: called when a listing is needed to tell what is ours.
         feeds: how many databases tell of deletions.
@@ -73,8 +73,8 @@ class Controller:
         only: Collection[str] | None = None,
         engine_now: float | None = None,
     ) -> None:
-        self.screening = Lane(self._screen, clock)
-        self.reconciling = Lane(self._reconcile, clock)
+        self.screen_lane = Lane(self._screen, clock)
+        self.reconcile_lane = Lane(self._reconcile, clock)
         self.ready = threading.Event()
         """Set once the first sweep is done."""
         self._index = index
@@ -109,12 +109,12 @@ class Controller:
     def appeared(self, prefix: str) -> None:
         """Something with this prefix is new on this host."""
         self._noticed_at.setdefault(prefix, self._clock())
-        self.reconciling.add(prefix, hasten=True)
+        self.reconcile_lane.add(prefix, hasten=True)
 
     def vanished(self, prefix: str) -> None:
         """Something with this prefix is gone from this host."""
         if prefix in self._reconciler.late:
-            self.reconciling.add(prefix, hasten=True)
+            self.reconcile_lane.add(prefix, hasten=True)
         if prefix in self._held:
             self._look_at_everything()  # so that it is said when nothing of it is left
 
@@ -153,9 +153,9 @@ class Controller:
                 self._missed[database].heard(self._clock())
             self._look_at_everything()
         else:
-            for prefix in self._reconciler.report(database, deleted):
+            for prefix in self._reconciler.note_deletions(database, deleted):
                 self._noticed_at.setdefault(prefix, self._clock())
-                self.reconciling.add(prefix, hasten=True)
+                self.reconcile_lane.add(prefix, hasten=True)
 
     def missed(self, database: int) -> int:
         """How many deletions in this database only a sweep has found."""
@@ -172,19 +172,19 @@ class Controller:
         if broken:
             self._reconciler.interrupted(database)
 
-    def news(self, *, everything: bool = False) -> Mapping[int, Memory]:
-        """What the next run should know, by database; see :meth:`Judge.news`."""
-        return self._reconciler.news(everything=everything)
+    def unsaved(self, *, everything: bool = False) -> Mapping[int, Memory]:
+        """What the next run should know, by database; see :meth:`Judge.unsaved`."""
+        return self._reconciler.unsaved(everything=everything)
 
     def _observe(self, wait: float) -> None:
         """Ask about everything again while an absence has to last for so many seconds more."""
-        self.screening.add(EVERYTHING, min(max(wait, SCREEN_SPACING), OBSERVE_EVERY))
+        self.screen_lane.add(EVERYTHING, min(max(wait, SCREEN_SPACING), OBSERVE_EVERY))
 
     def _look_at_everything(self) -> None:
         if self._hinted_at is None:
             self._hinted_at = self._clock()
         spacing = self._screened_at + SCREEN_SPACING - self._clock()
-        self.screening.add(EVERYTHING, max(0.0, spacing), hasten=True)
+        self.screen_lane.add(EVERYTHING, max(0.0, spacing), hasten=True)
 
     # The work.
 
@@ -195,7 +195,7 @@ class Controller:
         lists = self._lists
         fresh_list = lists != self._lists_screened
         for prefix in self._reconciler.unfinished:  # there may be nothing left of it to ask about
-            self.reconciling.add(prefix, hasten=fresh_list)
+            self.reconcile_lane.add(prefix, hasten=fresh_list)
         try:
             screening = self._reconciler.screen(self._only, listed=fresh_list)
         except NoAnswer as error:
@@ -211,16 +211,16 @@ class Controller:
         self._forget_noticed(screening)
         for prefix in screening.orphans:
             self._noticed_at.setdefault(prefix, hinted_at or self._screened_at)
-            self.reconciling.add(prefix, hasten=fresh_list)
+            self.reconcile_lane.add(prefix, hasten=fresh_list)
         if screening.waiting:
             self._observe(min(verdict.wait for verdict in screening.waiting.values()))
         if any(verdict.timed for verdict in screening.verdicts.values()):
             self._observe(OBSERVE_EVERY)  # a removal may take longer than an outage
         for prefix, wait in screening.reported.items():
-            self.reconciling.add(prefix, wait, hasten=True)
+            self.reconcile_lane.add(prefix, wait, hasten=True)
         self._learned()  # may wait for the disk: after what is to be removed, before we say ready
         self._held = frozenset(screening.held)
-        if screening.hearsay:
+        if screening.unconfirmed:
             self._relist()
         took = self._list.seconds + self._clock() - self._screened_at
         if fresh_list:

@@ -47,7 +47,7 @@ class DryRun:
         return ()
 
     def _is_what_it_seems(self, resource: Resource) -> bool:
-        if resource.settled:
+        if resource.verified:
             return True
         found = self._read(resource)
         return found is not None and found.owners == resource.owners

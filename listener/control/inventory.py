@@ -28,15 +28,15 @@ class PrefixIndex:
         self._by_prefix: dict[str, dict[str, Resource]] = {}
         self._by_owner: Counter[str] = Counter()
         self._appeared: dict[str, bool] = {}
-        self._hearsay: set[str] = set()
+        self._unconfirmed: set[str] = set()
         self._watched_since: float | None = None
 
-    def put(self, resource: Resource, *, hearsay: bool = False, read: bool = False) -> None:
+    def put(self, resource: Resource, *, unconfirmed: bool = False, read: bool = False) -> None:
         """Add a resource that an event brought, or replace what is known under its id.
 
         Args:
             resource: as it is known now.
-            hearsay: it may be none of ours at all, which the next listing will tell.
+            unconfirmed: it may be none of ours at all, which the next listing will tell.
             read: no event brought it, so it may be old.
         """
         with self._lock:
@@ -45,8 +45,8 @@ class PrefixIndex:
             self._discard(resource.id)
             if self._put(resource):
                 self._appeared.update(new)
-                if hearsay:
-                    self._hearsay.add(resource.id)
+                if unconfirmed:
+                    self._unconfirmed.add(resource.id)
 
     def discard(self, id_: str) -> Resource | None:
         """Forget a resource; returns what was known of it, None for an unknown id."""
@@ -66,7 +66,7 @@ class PrefixIndex:
             self._by_id.clear()
             self._by_prefix.clear()
             self._by_owner.clear()
-            self._hearsay.clear()
+            self._unconfirmed.clear()
             older: set[str] = set()
             for resource in resources:
                 self._discard(resource.id)  # should a listing name one twice
@@ -98,9 +98,9 @@ class PrefixIndex:
         with self._lock:
             return self._by_id.get(id_)
 
-    def is_hearsay(self, id_: str) -> bool:
+    def is_unconfirmed(self, id_: str) -> bool:
         """Whether nothing but an event has told that this is ours."""
-        return id_ in self._hearsay
+        return id_ in self._unconfirmed
 
     def resources(self, prefix: str) -> tuple[Resource, ...]:
         """Everything that has an owner with this prefix."""
@@ -143,7 +143,7 @@ class PrefixIndex:
 
     def _discard(self, id_: str) -> Resource | None:
         resource = self._by_id.pop(id_, None)
-        self._hearsay.discard(id_)
+        self._unconfirmed.discard(id_)
         if resource is not None:
             for owner in resource.owners:
                 self._by_owner[owner] -= 1

@@ -39,13 +39,13 @@ class Reconciled:
         prefix: which.
         outcome: what came of it.
         seconds: how long that took.
-        since_told: seconds since the hint, the event or the listing that first led to it.
+        since_noticed: seconds since the hint, the event or the listing that first led to it.
     """
 
     prefix: str
     outcome: Outcome
     seconds: float
-    since_told: float
+    since_noticed: float
 
 
 class Observer:

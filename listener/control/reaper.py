@@ -15,8 +15,7 @@ has left by the time that the network is looked at again without it.
 
 from __future__ import annotations
 
-import time
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
 from dataclasses import dataclass, field, replace
 from typing import Protocol
@@ -103,12 +102,16 @@ class Reaper:
         engine: the Docker Engine.
         pool: does the requests; may be shared.
         width: how many of one topology's requests are under way at once.
+        clock: seconds, monotonic.
     """
 
-    def __init__(self, engine: EnginePort, pool: Executor, width: int) -> None:
+    def __init__(
+        self, engine: EnginePort, pool: Executor, width: int, clock: Callable[[], float]
+    ) -> None:
         self._engine = engine
         self._pool = pool
         self._width = width
+        self._clock = clock
         # By the network's id and the container's: asked to leave, and without an answer.
         self._unanswered: dict[tuple[str, str], Endpoint] = {}
 
@@ -159,7 +162,7 @@ class Reaper:
             wait=RETRY_WAIT,
             reraise=True,
         )
-        done, began = _Done(), time.monotonic()
+        done, began = _Done(), self._clock()
         try:
             removal = retrying(self._remove, resource, permit, attached, done)
         except Gone:
@@ -175,7 +178,7 @@ class Reaper:
             requested=done.requested,
             disconnected=tuple(done.disconnected),
             attempts=done.attempts,
-            seconds=time.monotonic() - began,
+            seconds=self._clock() - began,
         )
 
     def _remove(
@@ -192,7 +195,7 @@ class Reaper:
         """
         done.attempts += 1
         again = done.attempts > 1
-        if again or not resource.settled:
+        if again or not resource.verified:
             read = self._engine.read(resource)
             if read is None or read.owners != resource.owners:
                 return Removal(resource, Result.MISTAKEN, found=read)

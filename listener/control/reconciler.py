@@ -34,8 +34,8 @@ REQUEST_LASTS = 600.0
 """Seconds after which an engine that was asked to remove what stays is not expected to any more."""
 FRESH = 1.0
 """For how many seconds an answer may justify the start of a removal."""
-MOST_TOLD = 1000
-"""Of what has several prefixes: how many of the last removals are remembered as told."""
+MOST_CREDITED = 1000
+"""Of what has several prefixes: how many of the last removals are remembered as credited."""
 
 
 class Reap(Protocol):
@@ -69,7 +69,7 @@ class Reconciler:
         reap: removes.
         read: looks a resource up in the engine; see :meth:`EnginePort.read`.
         clock: seconds, monotonic; the same as the answers'.
-        learned: called when there is :meth:`news` that should be kept before anything is removed.
+        learned: called when something :meth:`unsaved` should be kept before anything is removed.
         engine_now: for a single sweep, the engine's time; see :meth:`Evidence.weigh`.
     """
 
@@ -94,7 +94,7 @@ class Reconciler:
         # The workers share the judge and what follows; a question is asked outside the lock.
         self._lock = threading.Lock()
         self._requests: dict[str, _Request] = {}
-        self._told: deque[str] = deque(maxlen=MOST_TOLD)
+        self._credited: deque[str] = deque(maxlen=MOST_CREDITED)
         # By prefix, what was worked on and is not seen to have gone.
         self._unfinished: dict[str, set[str]] = {}
 
@@ -115,7 +115,7 @@ class Reconciler:
         answers, verdicts = self._judge_by_new_answers(resources.values())
         with self._lock:
             here = self._index.owners()
-            self._judge.settle(answers, resources.values(), here, listed=listed)
+            self._judge.prune(answers, resources.values(), here, listed=listed)
             reported = self._judge.still_there(answers)
             old = self._clock() - REQUEST_LASTS
             for id_ in self._requests.keys() & verdicts.keys() if listed else ():
@@ -126,7 +126,7 @@ class Reconciler:
         orphans: dict[str, list[Resource]] = {}
         waiting: dict[str, Verdict] = {}
         held: dict[str, Verdict] = {}
-        hearsay = False
+        unconfirmed = False
         for prefix, members in by_prefix.items():
             for resource in members:
                 verdict = verdicts[resource.id]
@@ -136,8 +136,8 @@ class Reconciler:
                     waiting[prefix] = max(
                         waiting.get(prefix, verdict), verdict, key=lambda v: v.wait
                     )
-                elif verdict.state is State.HELD and self._index.is_hearsay(resource.id):
-                    hearsay = True
+                elif verdict.state is State.HELD and self._index.is_unconfirmed(resource.id):
+                    unconfirmed = True
                 elif verdict.state is State.HELD:
                     # Of several reasons our own, the strongest, and always the same one.
                     held[prefix] = min(
@@ -152,17 +152,17 @@ class Reconciler:
             held={prefix: verdict.evidence for prefix, verdict in held.items()},
             token=self._judge.token(held) if held else "",
             elsewhere=frozenset(prefix for prefix, v in held.items() if v.elsewhere),
-            hearsay=hearsay,
+            unconfirmed=unconfirmed,
             reported=reported,
             resources=by_prefix,
             verdicts=verdicts,
             forgotten=self._judge.forgotten,
         )
 
-    def report(self, database: int, ids: Collection[str]) -> frozenset[str]:
+    def note_deletions(self, database: int, ids: Collection[str]) -> frozenset[str]:
         """Remember what a database reported deleted; returns which prefixes to look at."""
         with self._lock:
-            self._judge.report(database, ids, self._clock())
+            self._judge.note_deletions(database, ids, self._clock())
         return self._index.prefixes() & {prefix_of(id_) for id_ in ids}
 
     def interrupted(self, database: int) -> None:
@@ -170,10 +170,10 @@ class Reconciler:
         with self._lock:
             self._judge.interrupted(database)
 
-    def news(self, *, everything: bool = False) -> Mapping[int, Memory]:
-        """What the next run should know, by database; see :meth:`Judge.news`."""
+    def unsaved(self, *, everything: bool = False) -> Mapping[int, Memory]:
+        """What the next run should know, by database; see :meth:`Judge.unsaved`."""
         with self._lock:
-            return self._judge.news(everything=everything)
+            return self._judge.unsaved(everything=everything)
 
     def reported(self, prefix: str) -> bool:
         """Whether a deletion with this prefix was reported lately."""
@@ -291,7 +291,7 @@ class Reconciler:
         now = self._clock()
         with self._lock:
             request = self._requests.pop(resource.id, None)
-            if resource.id in self._told:  # the look at another of its prefixes was first
+            if resource.id in self._credited:  # the look at another of its prefixes was first
                 return replace(removal, result=Result.GONE) if result is Result.REMOVED else removal
             if removal.requested is False:
                 request = None
@@ -304,7 +304,7 @@ class Reconciler:
             elif request is not None and result is not Result.REMOVED and not is_foreign:
                 self._requests[resource.id] = request
             if removal.result is Result.REMOVED and len(resource.prefixes) > 1:
-                self._told.append(resource.id)
+                self._credited.append(resource.id)
         return removal
 
     def _judge_by_new_answers(

@@ -29,7 +29,7 @@ LOOK_AGAIN = (0.005, 0.02, 0.1, 0.5, 2.0, 10.0, 30.0)
 for a server that waits for its replicas before it lets a deletion be seen (10 s by default)."""
 
 
-class Reports:
+class ReportedDeletions:
     """What a feed reported lately. The time is passed in, in seconds on a monotonic clock.
 
     Args:

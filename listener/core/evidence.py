@@ -32,7 +32,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Self
 
-from listener.core.deletions import Reports
+from listener.core.deletions import ReportedDeletions
 from listener.core.resources import PREFIX_LENGTH, prefix_of
 from listener.core.unproven import DAY, MOST_REMEMBERED
 
@@ -190,7 +190,7 @@ class Evidence:
         now: when it was read.
 
     Attributes:
-        reports: the deletions that a feed reported.
+        deletions: those that a feed reported.
         forgotten: how many owners were forgotten within a day, for there were too many.
         revision: grows with every change of what the next run should know, but for figures.
     """
@@ -210,7 +210,7 @@ class Evidence:
         self._identity = (memory.identity if memory else None) or None
         self._generation = 0
         memory = memory or Memory("")
-        self.reports = Reports(memory.reported, now)
+        self.deletions = ReportedDeletions(memory.reported, now)
         # By owner, when it was last known to be alive or on this host; and when it was seen alive.
         self._witnessed = dict.fromkeys(memory.witnessed, now)
         self._alive: dict[str, float] = {}
@@ -247,7 +247,7 @@ class Evidence:
             self._replaced,
             frozenset(self._former),
             self._position,
-            reported=self.reports.ids,
+            reported=self.deletions.ids,
             absent={owner: absence.total for owner, absence in self._absent.items()},
         )
 
@@ -284,7 +284,7 @@ class Evidence:
         self._least_position = self._position = 0
         if self._replaced:
             self._former |= self._witnessed.keys()
-            self.reports.clear()
+            self.deletions.clear()
         self._witnessed.clear()
         self._alive.clear()
         self._absent.clear()
@@ -317,7 +317,7 @@ class Evidence:
         """
         self._past = max(self._past, born)
 
-    def settle(self, answer: Answer, owners: Set[str], gone: Set[str], *, listed: bool) -> None:
+    def prune(self, answer: Answer, owners: Set[str], gone: Set[str], *, listed: bool) -> None:
         """Forget what no longer matters.
 
         Args:
@@ -391,7 +391,7 @@ class Evidence:
             return Verdict(State.HELD, f"its row was never seen, and {answer.behind}")
         if not self._vouched:
             return Verdict(State.HELD, "no row of this database owns anything on this host")
-        if self.reports.cover(owner, answer.at):
+        if self.deletions.cover(owner, answer.at):
             return Verdict(State.ORPHAN, "its deletion was reported")
         if self._witnessed_only:
             return Verdict(State.HELD, "its row was never seen, and the policy is witnessed")

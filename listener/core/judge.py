@@ -118,7 +118,7 @@ class Judge:
             excused={owner for memory in known for owner in memory.excused},
             now=now,
         )
-        self._told = [0] * len(databases)
+        self._saved = [0] * len(databases)
         self._delay = delay
         # By owner, when its first resource that is known was made; the engine's time.
         self._begun: dict[str, float] = {}
@@ -157,7 +157,7 @@ class Judge:
             owners, answers.live, lambda owner: self._explained(owner, answers.at)
         )
 
-    def settle(
+    def prune(
         self, answers: Answers, resources: Collection[Resource], here: Set[str], *, listed: bool
     ) -> None:
         """Forget what no longer matters, by answers about everything on this host.
@@ -171,41 +171,41 @@ class Judge:
         owners = _owners(resources)
         gone = {owner for owner in owners if not answers.live(owner)}
         for evidence, answer in zip(self._evidence, answers.each, strict=True):
-            evidence.settle(answer, owners, gone, listed=listed)
+            evidence.prune(answer, owners, gone, listed=listed)
         if listed:
             self._unproven.forget(here, answers.at)
             self._begun = {owner: at for owner, at in self._begun.items() if owner in here}
 
-    def news(self, *, everything: bool = False) -> dict[int, Memory]:
+    def unsaved(self, *, everything: bool = False) -> dict[int, Memory]:
         """What the next run should know, by database, where it has changed since the last call.
 
         Args:
             everything: also where nothing but figures have.
         """
-        news = {}
+        unsaved = {}
         for database, evidence in enumerate(self._evidence):
             revision = evidence.revision + self._unproven.revision
-            if everything or revision != self._told[database]:
-                self._told[database] = revision
-                news[database] = replace(
+            if everything or revision != self._saved[database]:
+                self._saved[database] = revision
+                unsaved[database] = replace(
                     evidence.memory,
                     unproven=self._unproven.marked,
                     pending=self._unproven.pending,
                     excused=self._unproven.excused,
                 )
-        return news
+        return unsaved
 
     @property
     def forgotten(self) -> int:
         """How many owners were forgotten within a day, for there were too many."""
         return sum(evidence.forgotten for evidence in self._evidence)
 
-    def report(self, database: int, ids: Collection[str], now: float) -> None:
+    def note_deletions(self, database: int, ids: Collection[str], now: float) -> None:
         """The feed of a database, by its number, reported that these rows were deleted."""
         evidence = self._evidence[database]
-        evidence.reports.add(ids, now)
+        evidence.deletions.add(ids, now)
         evidence.revision += 1
-        self._unproven.report(ids)
+        self._unproven.note_deletions(ids)
 
     def interrupted(self, database: int) -> None:
         """The feed of a database was lost: nobody knows what happened meanwhile."""
@@ -218,13 +218,13 @@ class Judge:
 
     def reported(self, prefix: str, now: float) -> bool:
         """Whether any feed reported a deletion with this prefix lately."""
-        return any(evidence.reports.cover(prefix, now) for evidence in self._evidence)
+        return any(evidence.deletions.cover(prefix, now) for evidence in self._evidence)
 
     def still_there(self, answers: Answers) -> dict[str, float]:
         """By prefix of rows that were reported deleted: in how many seconds to ask again."""
         waits: dict[str, float] = {}
         for evidence, answer in zip(self._evidence, answers.each, strict=True):
-            for prefix, wait in evidence.reports.still_there(answer.ids, answer.at).items():
+            for prefix, wait in evidence.deletions.still_there(answer.ids, answer.at).items():
                 waits[prefix] = min(wait, waits.get(prefix, wait))
         return waits
 
@@ -323,7 +323,7 @@ class Judge:
     def _explained(self, owner: str, now: float) -> bool:
         """Whether a database had its row, or its deletion was reported, within a day."""
         return any(
-            evidence.witnessed(owner) or evidence.reports.explain(owner, now)
+            evidence.witnessed(owner) or evidence.deletions.explain(owner, now)
             for evidence in self._evidence
         )
 

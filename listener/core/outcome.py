@@ -68,7 +68,7 @@ class Screening:
         waiting: by prefix, the verdict with the longest time that it has to wait.
         held: by prefix, why it is held.
         elsewhere: which of these only other listeners hold.
-        hearsay: something else is held that may be none of ours at all; a listing tells.
+        unconfirmed: something else is held that may be none of ours at all; a listing tells.
         reported: by prefix with a row that was reported deleted and is still there, in how many
             seconds to look again.
         token: releases exactly what is held.
@@ -83,7 +83,7 @@ class Screening:
     held: Mapping[str, str]
     token: str
     elsewhere: frozenset[str] = frozenset()
-    hearsay: bool = False
+    unconfirmed: bool = False
     reported: Mapping[str, float] = field(default_factory=dict)
     resources: Mapping[str, Sequence[Resource]] = field(default_factory=dict)
     verdicts: Mapping[str, Verdict] = field(default_factory=dict)

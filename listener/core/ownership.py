@@ -90,7 +90,7 @@ def container(
         name: its own name.
         labels: its labels; an event's attributes will do.
         image_labels: the labels of its image; None when they are not known yet, as in an event,
-            and then every label counts for now and the resource is not settled; LOST when they
+            and then every label counts for now and the resource is not verified; LOST when they
             never will be, and then labels keep it alive but are no reason to remove it.
         created: seconds since the epoch, by the engine's clock.
     """
@@ -108,7 +108,7 @@ def container(
         owners=owners,
         stage=Stage.SERVICE if is_service else Stage.BASE,
         created=created,
-        settled=image_labels is not None
+        verified=image_labels is not None
         and image_labels is not LOST
         and any(signal.owner for signal in signals[:-1]),  # the last is the name
     )

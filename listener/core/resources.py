@@ -39,8 +39,8 @@ class Resource:
         stage: its turn in a removal.
         created: by then it was, by the engine's clock, in seconds since the epoch; None when
             unknown.
-        settled: its owners rest on labels that were compared with its image's. What is known by
-            its name alone, or from an event only, is not settled: it is read again by id right
+        verified: its owners rest on labels that were compared with its image's. What is known by
+            its name alone, or from an event only, is not verified: it is read again by id right
             before it is removed.
     """
 
@@ -50,7 +50,7 @@ class Resource:
     owners: tuple[str, ...]
     stage: Stage
     created: float | None = None
-    settled: bool = False
+    verified: bool = False
 
     @property
     def prefixes(self) -> frozenset[str]:

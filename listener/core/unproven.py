@@ -132,7 +132,7 @@ class Unproven:
         self.revision += self._excused.pop(owner, None) is None
         self._excused[owner] = now
 
-    def report(self, ids: Iterable[str]) -> None:
+    def note_deletions(self, ids: Iterable[str]) -> None:
         """The deletion of these rows was reported: an id is cleared, and its bare prefix."""
         self._clear({owner for id_ in ids for owner in (id_, prefix_of(id_))})
 

@@ -114,7 +114,7 @@ class Topologies(ABC):
     }
     """What an answer proves, as predicates, in the order in which they are found out; a NoAnswer
     names the first that does not hold."""
-    _engine: sa.Engine
+    _pool: sa.Engine
 
     def __init__(self, name: str, clock: Callable[[], float] = time.monotonic) -> None:
         self.name = name
@@ -128,7 +128,7 @@ class Topologies(ABC):
 
     def close(self) -> None:
         """Close the connections that wait for the next question."""
-        self._engine.dispose()
+        self._pool.dispose()
 
     def ask(self, prefixes: Iterable[str]) -> Answer:
         """Which rows begin with any of these prefixes, in one new transaction.
@@ -156,13 +156,13 @@ class Topologies(ABC):
             ids=found,
             at=at,
             identity=reading.identity,
-            generation=reading.generation + self._reach(reading.position, at),
+            generation=reading.generation + self._note_position(reading.position, at),
             position=reading.position,
             behind=f"{self.name} {reading.behind.why}" if reading.behind else "",
             deployed=deployed & found,
         )
 
-    def _reach(self, position: int, asked_at: float) -> int:
+    def _note_position(self, position: int, asked_at: float) -> int:
         """How often the database went back so far: an older state was restored underneath us."""
         with self._reaching:
             if position >= self._reached:

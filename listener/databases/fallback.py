@@ -11,6 +11,7 @@ import threading
 
 from loguru import logger
 
+from listener.core.once import Once
 from listener.databases.feed import Feed, Hint
 from listener.databases.poll import PollFeed
 from listener.errors import ConfigurationError, NoAnswer, PushUnavailable
@@ -31,7 +32,7 @@ class PushOrPoll(Feed):
         self._required = required
         self._feed: Feed = push
         self._poll_next = False
-        self._said: str | None = None
+        self._reason = Once()
 
     @property
     def name(self) -> str:
@@ -56,7 +57,8 @@ class PushOrPoll(Feed):
             self._say(error)
             self._feed = self._poll
         else:
-            self._feed, self._said = self._push, None
+            self._feed = self._push
+            self._reason.forget()
             self._required = False
 
     def follow(self, hint: Hint, stop: threading.Event) -> None:
@@ -85,8 +87,7 @@ class PushOrPoll(Feed):
         self._push.close()
 
     def _say(self, error: PushUnavailable) -> None:
-        if str(error) != self._said:
-            self._said = str(error)
+        if self._reason.is_new(str(error)):
             logger.bind(event="feed", feed="poll", error=str(error)).warning(
                 "polling every {:g} s: {}", self._poll.interval, error
             )

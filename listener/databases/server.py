@@ -97,7 +97,7 @@ class ServerTopologies(Topologies):
         self._where = f"{kind} {where}/{url.database or ''}"
         self._schema: str | None = None
         self._ordered: str | None = None
-        self._engine = sa.create_engine(
+        self._pool = sa.create_engine(
             url,
             isolation_level="READ COMMITTED",
             pool_size=1,
@@ -116,7 +116,7 @@ class ServerTopologies(Topologies):
 
     def connect_parameters(self) -> dict[str, Any]:
         """What the driver is told for a new connection."""
-        _, given = self._engine.dialect.create_connect_args(self._engine.url)
+        _, given = self._pool.dialect.create_connect_args(self._pool.url)
         return {**self.connect_arguments, **given}
 
     def script(self, name: str) -> str:
@@ -223,7 +223,7 @@ class ServerTopologies(Topologies):
 
     def _connect(self) -> sa.Connection:
         try:
-            return self._engine.connect()
+            return self._pool.connect()
         except Exception as error:  # drivers raise anything for what they do not know in a URL
             raise self.no_answer(error) from error
 

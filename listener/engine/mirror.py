@@ -68,7 +68,7 @@ class Mirror:
                     self._vanished(prefix)
             elif id_ not in gone and not self._is_over(event, id_):
                 resource = _resource(event, id_, name, attributes)
-                self._put(id_, resource, hearsay=ownership.may_inherit(attributes))
+                self._put(id_, resource, unconfirmed=ownership.may_inherit(attributes))
 
     def _is_over(self, event: Mapping[str, Any], id_: str) -> bool:
         """Whether it tells of the creation of what the listing, which came later, does not show."""
@@ -80,15 +80,15 @@ class Mirror:
             and self._index.get(id_) is None
         )
 
-    def _put(self, id_: str, resource: Resource | None, *, hearsay: bool) -> None:
+    def _put(self, id_: str, resource: Resource | None, *, unconfirmed: bool) -> None:
         known = self._index.get(id_)
         if resource is None:
             self._index.discard(id_)  # renamed away from a name that was its only mark
         elif known is None or known.name != resource.name:
             # A listing has told already that a thing is its owners', whatever it is called now.
-            told = known is not None and known.owners == resource.owners
-            is_new = hearsay and not (told and not self._index.is_hearsay(id_))
-            self._index.put(resource, hearsay=is_new)
+            listed = known is not None and known.owners == resource.owners
+            is_new = unconfirmed and not (listed and not self._index.is_unconfirmed(id_))
+            self._index.put(resource, unconfirmed=is_new)
             for prefix in resource.prefixes:
                 self._appeared(prefix)
 

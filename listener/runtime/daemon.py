@@ -89,7 +89,7 @@ class Listener:
         self._others = OtherListeners(lambda: self._watch.listing.mark, self._holds_socket.is_ours)
         # Twice as many as one topology may take: one that hangs must not stop the others.
         self._removals = ThreadPoolExecutor(2 * settings.workers, "remove")
-        self._reaper = Reaper(self._engine, self._removals, settings.workers)
+        self._reaper = Reaper(self._engine, self._removals, settings.workers, time.monotonic)
         self._controller = Controller(
             index=index,
             judge=open_judge(
@@ -139,9 +139,9 @@ class Listener:
         supervisor, controller = self._supervisor, self._controller
         supervisor.start("watch", self._keep_watch)
         supervisor.start("timer", self._keep_time)
-        supervisor.work("screen", controller.screening)
+        supervisor.work("screen", controller.screen_lane)
         for number in range(self._settings.workers):
-            supervisor.work(f"reconcile-{number}", controller.reconciling)
+            supervisor.work(f"reconcile-{number}", controller.reconcile_lane)
         for number, database in enumerate(self._databases):
             pulse = supervisor.pulse(f"feed-{number}")
             feed = FeedLoop(number, database, controller, supervisor, pulse)
@@ -245,7 +245,7 @@ class Listener:
 
     def _remember(self, *, everything: bool = False) -> None:
         with self._saving:  # an older state must not overwrite a newer one
-            for number, memory in self._controller.news(everything=everything).items():
+            for number, memory in self._controller.unsaved(everything=everything).items():
                 self._databases[number].ledger.save(memory)
 
     def _reap(self, doomed: Collection[Resource], permit: Permit) -> Sequence[Removal]:

@@ -56,7 +56,7 @@ class Snapshots:
             problems: why it is not healthy.
         """
         settings, controller, observed = self._settings, self._controller, self._store.status()
-        loads = controller.screening.load(), controller.reconciling.load()
+        loads = controller.screen_lane.load(), controller.reconcile_lane.load()
         # What a topology had may be gone by now.
         present = [s for s in subnets if s.prefix is None or self._index.get(s.network) is not None]
         return {

@@ -77,11 +77,11 @@ def sweep(
         for database in databases:
             stack.callback(database.topologies.close)
         observers = Observers(History(state.path), RemovalLog(), observer or Observer())
-        report, news = _sweep(engine, databases, settings, prefixes, confirm, observers)
+        report, unsaved = _sweep(engine, databases, settings, prefixes, confirm, observers)
         # Only now, so that a listener that is started meanwhile can have the folder. What one has
         # written since is newer than what was read here.
         if not settings.dry_run and state.lock() is None:
-            for number, memory in news.items():
+            for number, memory in unsaved.items():
                 if databases[number].ledger.is_as_loaded():
                     databases[number].ledger.save(memory)
     report.duration_ms = round((time.monotonic() - started) * 1000, 1)
@@ -108,7 +108,7 @@ def _sweep(
         controller = Controller(
             index=index,
             judge=judge,
-            reap=Reaper(engine, pool, settings.workers).reap,
+            reap=Reaper(engine, pool, settings.workers, time.monotonic).reap,
             read=engine.read,
             clock=time.monotonic,
             observer=Observers(found, observer),
@@ -125,7 +125,8 @@ def _sweep(
             screening = _screen(controller, found, settings.timeout)
         if not settings.dry_run:
             _reconcile(controller, found, settings.workers)
-        return found.report(screening, dry_run=settings.dry_run), controller.news(everything=True)
+        report = found.report(screening, dry_run=settings.dry_run)
+        return report, controller.unsaved(everything=True)
 
 
 class Findings(Observer):
@@ -177,7 +178,7 @@ def _screen(controller: Controller, found: Findings, timeout: float) -> Screenin
     Raises:
         NoAnswer: there was none within ``timeout`` seconds.
     """
-    lane, until = controller.screening, time.monotonic() + timeout
+    lane, until = controller.screen_lane, time.monotonic() + timeout
     found.screening = None
     while found.screening is None:
         _await(lane)
@@ -189,7 +190,7 @@ def _screen(controller: Controller, found: Findings, timeout: float) -> Screenin
 
 def _reconcile(controller: Controller, found: Findings, workers: int) -> None:
     """Work in the reconciling lane until nothing is pending, or too often."""
-    lane = controller.reconciling
+    lane = controller.reconcile_lane
     with ThreadPoolExecutor(workers, "reconcile") as pool:
         for _ in range(LOOKS):
             _await(lane)

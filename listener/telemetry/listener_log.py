@@ -8,6 +8,7 @@ from loguru import logger
 
 from listener.control.observer import Observer, Sweep
 from listener.core.evidence import State
+from listener.core.once import Once
 from listener.core.outcome import Screening
 from listener.core.unproven import MOST_REMEMBERED
 
@@ -23,7 +24,7 @@ class ListenerLog(Observer):
         self._sweep_command = sweep_command
         self._ready = False
         self._held: tuple[Mapping[str, str], str] = {}, ""
-        self._forgotten = 0
+        self._forgotten = Once()
 
     def listed(self, cause: str, resources: int) -> None:
         """Say it to whoever debugs."""
@@ -38,13 +39,12 @@ class ListenerLog(Observer):
             before, self._held = self._held[0], (dict(screening.held), screening.token)
             self._say_no_longer_held(before.keys() - screening.held.keys(), screening)
             self._say_held(screening)
-        if screening.forgotten > self._forgotten:
-            self._forgotten = screening.forgotten
-            logger.bind(event="forgotten", count=self._forgotten).warning(
+        if self._forgotten.is_new(screening.forgotten) and screening.forgotten:
+            logger.bind(event="forgotten", count=screening.forgotten).warning(
                 "more than {:,} topologies and prefixes had a row within a day; the oldest are"
                 " forgotten, and count as never seen ({} so far)",
                 MOST_REMEMBERED,
-                self._forgotten,
+                screening.forgotten,
             )
         if sweep is not None and not self._ready:
             self._ready = True

@@ -87,7 +87,7 @@ class Metrics(Observer):
         if any(removal.result is Result.REMOVED for removal in outcome.removals):
             self._reap_time.observe(done.seconds)
         if not outcome.unfinished:
-            self._hint_to_gone.observe(done.since_told)
+            self._hint_to_gone.observe(done.since_noticed)
 
     def hinted(self, seconds: float) -> None:
         """A commit was heard of so many seconds after it was written."""

@@ -86,7 +86,7 @@ class StatusStore(Observer):
                         "duration_ms": _milliseconds(done.seconds),
                         "hint_to_gone_ms": None
                         if outcome.unfinished
-                        else _milliseconds(done.since_told),
+                        else _milliseconds(done.since_noticed),
                         "containers": removed[Kind.CONTAINER],
                         "networks": removed[Kind.NETWORK],
                         "evidence": "; ".join(sorted(evidence)),

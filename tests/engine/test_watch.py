@@ -26,10 +26,10 @@ class RecordingIndex(PrefixIndex):
         super().__init__()
         self.put_names: list[str] = []
 
-    def put(self, resource: Resource, *, hearsay: bool = False, read: bool = False) -> None:
+    def put(self, resource: Resource, *, unconfirmed: bool = False, read: bool = False) -> None:
         """Remember and put."""
         self.put_names.append(resource.name)
-        super().put(resource, hearsay=hearsay, read=read)
+        super().put(resource, unconfirmed=unconfirmed, read=read)
 
 
 def watching(

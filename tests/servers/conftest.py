@@ -160,7 +160,7 @@ def opened() -> Iterator[Open]:
 
     yield open_
     for topologies in made:
-        topologies._engine.dispose()
+        topologies._pool.dispose()
 
 
 def refusal(topologies: Opened) -> str:

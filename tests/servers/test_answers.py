@@ -189,7 +189,7 @@ def test_a_table_that_comes_first_later_is_not_asked(postgres_side: Side, opened
     postgres_side.execute('CREATE SCHEMA "Earl.y"')
     postgres_side.execute('CREATE TABLE "Earl.y".topologies (id TEXT PRIMARY KEY)')
     postgres_side.execute(f'ALTER DATABASE {postgres_side.name} SET search_path = "Earl.y", public')
-    topologies._engine.dispose()
+    topologies._pool.dispose()
     assert topologies.ask(["aaaaaaaa"]).ids == {row}
     assert topologies.ask([]).identity == before.identity
     other = opened(postgres_side.url)
@@ -290,4 +290,4 @@ def test_two_databases_on_a_server_are_two(side: Side, opened: Open) -> None:
         rows.create_table()
         topologies = opened(side.server.url(database=name))
         assert topologies.ask([]).identity != identity
-        topologies._engine.dispose()
+        topologies._pool.dispose()

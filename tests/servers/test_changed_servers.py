@@ -65,7 +65,7 @@ def test_a_standby_gives_no_answer_and_notifies_nobody_until_it_is_promoted(
         assert answer.identity != opened(postgres_side.url).ask([]).identity
         standby.execute("CHECKPOINT")
         assert topologies.ask([]).identity == answer.identity
-        topologies._engine.dispose()
+        topologies._pool.dispose()
 
 
 def test_a_server_that_is_read_only_is_no_answer(mariadb_url: str, opened: Open) -> None:
@@ -106,7 +106,7 @@ def test_the_identity_of_a_table_is_not_bent_by_a_time_zone(
     before = topologies.ask([]).identity
     mariadb.execute("SET GLOBAL time_zone = '+05:00'")
     try:
-        topologies._engine.dispose()
+        topologies._pool.dispose()
         assert topologies.ask([]).identity == before
     finally:
         mariadb.execute("SET GLOBAL time_zone = 'SYSTEM'")
@@ -125,6 +125,6 @@ def test_the_same_name_on_another_server_is_another_table(
                 rows.create_table()
             topologies = opened(url)
             identities.add(topologies.ask([]).identity.replace(f":{server.port}/", ":PORT/"))
-            topologies._engine.dispose()
+            topologies._pool.dispose()
             server.drop_database("taken")
         assert len(identities) == 2

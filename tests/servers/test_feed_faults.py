@@ -188,7 +188,7 @@ def test_a_pooler_that_loses_notifications_is_named(
         assert topologies.ask(["aaaaaaaa"]).ids == {row}
         postgres_side.rows.delete(row)
         assert topologies.ask(["aaaaaaaa"]).ids == set()
-        topologies._engine.dispose()
+        topologies._pool.dispose()
 
 
 def test_a_pooler_that_pools_sessions_is_none_that_matters(postgres_side: Side, ear: Ear) -> None:

@@ -175,7 +175,7 @@ def test_what_only_an_event_calls_ours_is_not_said_to_be_held_until_a_listing_do
     host = Host()
     host.sweep()
     host.settle(1.0)
-    host.appear(base(settled=False), hearsay=True)
+    host.appear(base(verified=False), unconfirmed=True)
     host.settle(1.0)
     assert host.listener.relists
     assert not events(log, "held")
@@ -330,7 +330,7 @@ def test_what_was_given_up_is_told_as_soon_as_its_event_comes(
         mirror.apply(json.dumps({"Type": kind, "Action": "destroy", "Actor": actor}).encode())
     assert host.step() == [P]
     assert sorted(removed(log)) == ["base", "network"]
-    assert host.controller.reconciling.next_due() is None
+    assert host.controller.reconcile_lane.next_due() is None
 
 
 def test_what_was_given_up_is_told_after_a_listing_though_docker_was_away(
@@ -370,4 +370,4 @@ def test_the_time_of_what_was_given_up_counts_from_the_hint(host: Host) -> None:
     host.sweep()
     host.step()
     assert told.done[-1].outcome.ended
-    assert told.done[-1].since_told >= 128.0
+    assert told.done[-1].since_noticed >= 128.0

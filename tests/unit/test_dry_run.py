@@ -35,7 +35,7 @@ def test_what_turns_out_to_be_anothers_is_not_told_of(log: list[Record]) -> None
     engine.put(base("it", topology(Q)))
     dry = DryRun(engine.read)
     for _ in "12":
-        dry.reap([base("it", settled=False)], permit)
+        dry.reap([base("it", verified=False)], permit)
     assert told(log) == []
     assert engine.verbs("read") == [("read", "it")]
 
@@ -43,7 +43,7 @@ def test_what_turns_out_to_be_anothers_is_not_told_of(log: list[Record]) -> None
 def test_what_could_not_be_read_is_told_of_another_time(log: list[Record]) -> None:
     engine = SimulatedEngine()
     engine.faults["read", "it"] = [EngineError("busy")]
-    (unsettled,) = engine.put(base("it", settled=False))
+    (unsettled,) = engine.put(base("it", verified=False))
     dry = DryRun(engine.read)
     dry.reap([unsettled], permit)
     assert told(log) == []

@@ -69,29 +69,29 @@ def vouched() -> Book:
     return book
 
 
-# Reports.
+# ReportedDeletions.
 
 
 @pytest.mark.parametrize("resource", [base(), network()])
 def test_a_reported_deletion_needs_no_grace(vouched: Book, resource: Resource) -> None:
-    vouched.evidence.reports.add([TOPOLOGY], 0.0)
+    vouched.evidence.deletions.add([TOPOLOGY], 0.0)
     verdict = vouched.look(resource, at=600.0)
     assert (verdict.state, verdict.evidence) == (State.ORPHAN, "its deletion was reported")
     assert Book().look(resource).state is State.HELD
 
 
 def test_a_report_is_worth_nothing_after_ten_minutes(vouched: Book) -> None:
-    vouched.evidence.reports.add([TOPOLOGY], 0.0)
+    vouched.evidence.deletions.add([TOPOLOGY], 0.0)
     assert vouched.look(base(), at=600.1).state is State.WAITING
 
 
 def test_a_report_releases_nothing_that_is_held(vouched: Book) -> None:
     unvouched = Book()
-    unvouched.evidence.reports.add([TOPOLOGY], 0.0)
+    unvouched.evidence.deletions.add([TOPOLOGY], 0.0)
     assert unvouched.look(base()).state is State.HELD
-    vouched.evidence.reports.add([TOPOLOGY], 0.0)
+    vouched.evidence.deletions.add([TOPOLOGY], 0.0)
     assert vouched.look(base(), beside=[NEIGHBOUR], rows=[LIVE], identity="two").state is State.HELD
-    assert not vouched.evidence.reports.explain(TOPOLOGY, 0.0), "it was about another table"
+    assert not vouched.evidence.deletions.explain(TOPOLOGY, 0.0), "it was about another table"
 
 
 # The answer.
@@ -150,7 +150,7 @@ BEHIND = "the database is a replica; give the primary's URL"
 def test_what_was_never_seen_is_held_while_the_database_may_be_behind(vouched: Book) -> None:
     verdict = vouched.look(base(), at=100.0, behind=BEHIND)
     assert (verdict.state, BEHIND in verdict.evidence) == (State.HELD, True)
-    vouched.evidence.reports.add([TOPOLOGY], 100.0)
+    vouched.evidence.deletions.add([TOPOLOGY], 100.0)
     assert vouched.look(base(), at=101.0, behind=BEHIND).state is State.HELD, "nor by a report"
     vouched.look(base(), [TOPOLOGY], at=102.0)
     assert vouched.look(base(), at=103.0, behind=BEHIND).state is State.ORPHAN, "witnessed"
@@ -176,7 +176,7 @@ def test_a_copy_is_past_what_is_older_than_a_topology_that_it_shows_as_deployed(
     if lan is not None:
         younger.append(network("lan", "77777777", created=lan))
     old = base("old", created=500.0)
-    vouched.evidence.reports.add([TOPOLOGY], 100.0)
+    vouched.evidence.deletions.add([TOPOLOGY], 100.0)
     verdict = vouched.look(
         old,
         [YOUNGER],
@@ -193,7 +193,7 @@ def test_a_copy_is_past_what_is_older_than_a_topology_that_it_shows_as_deployed(
 
 
 def test_of_two_rows_with_one_prefix_none_proves_anything(vouched: Book) -> None:
-    vouched.evidence.reports.add([TOPOLOGY], 100.0)
+    vouched.evidence.deletions.add([TOPOLOGY], 100.0)
     younger = [base("decky", YOUNGER, created=501.0), network("lan", "77777777", created=501.0)]
     verdict = vouched.look(
         base("old", created=500.0),

@@ -182,14 +182,14 @@ def test_a_loop_that_fails_again_and_again_is_stuck_and_one_that_fails_once_is_n
         raise ZeroDivisionError
 
     def once(*_: object, **__: object) -> NoReturn:
-        monkeypatch.setattr(Controller, "news", news)
+        monkeypatch.setattr(Controller, "unsaved", news)
         raise ZeroDivisionError
 
-    news = Controller.news
+    news = Controller.unsaved
     engine.close()
     monkeypatch.setattr("listener.runtime.daemon.REQUEST_TIMEOUT", 0.2)
     monkeypatch.setattr(Watch, "connect", defect)
-    monkeypatch.setattr(Controller, "news", once)
+    monkeypatch.setattr(Controller, "unsaved", once)
     impatient = dataclasses.replace(settings, sweep_interval=0.01, unhealthy_after=0.4)
     with Listener(impatient) as listener:
         eventually(lambda: listener.stuck(0) == [], "nothing is at work just then, or stuck")

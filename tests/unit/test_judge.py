@@ -51,7 +51,7 @@ class Court:
         self.judge.observe(answers, resources)
         if beside:  # as a screening does, which looks at everything
             here = frozenset(owner for r in resources for owner in r.owners)
-            self.judge.settle(answers, resources, here, listed=True)
+            self.judge.prune(answers, resources, here, listed=True)
         return self.judge.weigh(resource, answers)
 
 
@@ -105,7 +105,7 @@ def test_a_resource_known_by_its_name_alone_takes_the_weakest_evidence(court: Co
 def test_an_absence_that_any_database_goes_by_has_to_be_observed_on(court: Court) -> None:
     court.look(base())
     court.pass_time(30)
-    court.judge.report(0, [TOPOLOGY], court.clock.now)
+    court.judge.note_deletions(0, [TOPOLOGY], court.clock.now)
     verdict = court.look(base())
     assert (verdict.state, verdict.timed) == (State.ORPHAN, True)
 
@@ -148,9 +148,9 @@ def test_the_nearest_look_at_a_reported_row_counts_whichever_database_it_is_in(
     for later, database in ((0, 1), (1, 0)):
         court.clock.now += 1000.0
         court.first.rows = court.second.rows = {TOPOLOGY}
-        court.judge.report(database, [TOPOLOGY], court.clock.now)
+        court.judge.note_deletions(database, [TOPOLOGY], court.clock.now)
         court.clock.now += 0.3
-        court.judge.report(later, [TOPOLOGY], court.clock.now)
+        court.judge.note_deletions(later, [TOPOLOGY], court.clock.now)
         waits = court.judge.still_there(court.judge.ask([P]))
         assert round(waits[P], 3) == 0.005
         court.clock.now += 0.19
@@ -194,7 +194,7 @@ def test_a_delay_is_time_observed_and_ends_with_the_return_of_the_row() -> None:
     later = restarted(court, delay=60.0)
     answers = later.judge.ask([])  # before anything is listed
     later.judge.observe(answers, [])
-    later.judge.settle(answers, [], frozenset(), listed=False)
+    later.judge.prune(answers, [], frozenset(), listed=False)
     assert later.look(base()).wait == 30.0, "it outlives a restart"
     later.pass_time(30)
     assert later.look(base()).state is State.ORPHAN
@@ -244,7 +244,7 @@ def test_who_saw_the_row_go_knows_better_than_who_never_saw_it(court: Court) -> 
     court.peers = Peers(dict.fromkeys((P, Q), Hold("its row was never seen", never_seen=True)))
     assert court.look(base()).state is State.ORPHAN
     assert court.look(stranger).state is State.HELD
-    court.judge.report(0, stranger.owners, court.clock.now)
+    court.judge.note_deletions(0, stranger.owners, court.clock.now)
     assert court.look(stranger).state is not State.HELD, "a report is as good"
 
 
@@ -283,7 +283,7 @@ def restarted(court: Court, delay: float = 0.0) -> Court:
     later.clock = court.clock
     later.databases = court.databases
     later.first, later.second = court.databases
-    memories = court.judge.news(everything=True)
+    memories = court.judge.unsaved(everything=True)
     now = court.clock.now
     later.evidence = [Evidence(30.0, memory=memory, now=now) for memory in memories.values()]
     pairs = [(d.ask, e) for d, e in zip(later.databases, later.evidence, strict=True)]
@@ -313,24 +313,24 @@ def test_a_table_that_was_replaced_between_two_runs_is_noticed(court: Court) -> 
 def test_a_report_vouches_for_nothing() -> None:
     court = Court()
     court.look(base())
-    court.judge.report(0, [TOPOLOGY], court.clock.now)
-    court.judge.report(1, [TOPOLOGY], court.clock.now)
+    court.judge.note_deletions(0, [TOPOLOGY], court.clock.now)
+    court.judge.note_deletions(1, [TOPOLOGY], court.clock.now)
     assert court.look(base()).state is State.HELD
 
 
 def test_a_report_about_another_table_explains_nothing(court: Court) -> None:
-    court.judge.report(0, [TOPOLOGY], court.clock.now)
+    court.judge.note_deletions(0, [TOPOLOGY], court.clock.now)
     court.first.identity = "restored"
     court.look(base())
     assert not court.judge.reported(P, court.clock.now)
 
 
 def test_news_is_told_once(court: Court) -> None:
-    assert set(court.judge.news()) == {0, 1}
-    assert court.judge.news() == {}
+    assert set(court.judge.unsaved()) == {0, 1}
+    assert court.judge.unsaved() == {}
     court.second.rows.add(TOPOLOGY)
     court.look(base())
-    news = court.judge.news()
+    news = court.judge.unsaved()
     assert set(news) == {1}
     assert isinstance(news[1], Memory)
     assert TOPOLOGY in news[1].witnessed

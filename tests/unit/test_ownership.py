@@ -133,7 +133,7 @@ def test_a_bridge_network_is_known_by_its_name(lan: str) -> None:
         "id", f"decnet_t_{P}_{lan}", driver="bridge", scope="local", created=3.0
     )
     assert found == Resource(
-        Kind.NETWORK, "id", f"decnet_t_{P}_{lan}", (P,), Stage.NETWORK, 3.0, settled=False
+        Kind.NETWORK, "id", f"decnet_t_{P}_{lan}", (P,), Stage.NETWORK, 3.0, verified=False
     )
     assert ownership.network_name(P, lan) == found.name
 
@@ -205,7 +205,7 @@ def test_labels_whose_image_is_gone_keep_a_container_alive_and_are_no_reason_to_
 ) -> None:
     found = ownership.container("id", name, labels, ownership.LOST)
     assert (found and found.owners) == owners
-    assert found is None or not found.settled
+    assert found is None or not found.verified
     assert ownership.carries_marks(name, labels, ownership.LOST)
 
 
@@ -244,7 +244,7 @@ def test_each_signal_of_a_container_is_told_with_whether_it_counts(
 
 
 @pytest.mark.parametrize(
-    ("name", "labels", "image", "settled"),
+    ("name", "labels", "image", "verified"),
     [
         ("any", {ID: TOPOLOGY}, {}, True),
         ("any", {PROJECT: f"decnet-topo-{P}"}, {}, True),
@@ -255,11 +255,11 @@ def test_each_signal_of_a_container_is_told_with_whether_it_counts(
     ],
 )
 def test_settled_is_what_rests_on_labels_compared_with_the_images(
-    name: str, labels: ownership.Labels, image: ownership.Labels | None, settled: bool
+    name: str, labels: ownership.Labels, image: ownership.Labels | None, verified: bool
 ) -> None:
     found = ownership.container("id", name, labels, image)
     assert found is not None
-    assert found.settled is settled
+    assert found.verified is verified
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,7 @@ from listener.errors import (
     Unanswered,
 )
 from tests.world.client import SimulatedEngine
-from tests.world.engine import refusal
+from tests.world.engine import Clock, refusal
 from tests.world.parts import TOPOLOGY, Inline, base, network, service, topology
 
 pytestmark = pytest.mark.usefixtures("at_once")
@@ -59,7 +59,7 @@ def reap(
 ) -> dict[str, Removal]:
     if present:
         engine.put(*resources)
-    reaper = Reaper(engine, Inline(), width)
+    reaper = Reaper(engine, Inline(), width, Clock())
     removals = reaper.reap(resources, permit or Permits())
     assert len(removals) == len(resources)
     return {removal.resource.id: removal for removal in removals}
@@ -87,7 +87,7 @@ def in_threads(
     removals: list[Removal] = []
     with ThreadPoolExecutor(16) as pool:
         engine.put(*resources)
-        reaper = Reaper(engine, pool, width)
+        reaper = Reaper(engine, pool, width, Clock())
         thread = threading.Thread(target=lambda: removals.extend(reaper.reap(resources, Permits())))
         thread.start()
         meanwhile()
@@ -293,7 +293,7 @@ def test_every_retry_and_every_network_asks_for_a_new_answer() -> None:
 
 def test_what_is_not_settled_is_read_again_by_id_before_it_is_removed() -> None:
     engine = SimulatedEngine()
-    assert reap(engine, base(settled=False))["base"].result is Result.REMOVED
+    assert reap(engine, base(verified=False))["base"].result is Result.REMOVED
     assert engine.calls[:2] == [("read", "base"), ("remove", "base")]
 
 
@@ -303,7 +303,7 @@ def test_what_has_other_owners_than_it_seemed_to_have_is_not_removed(
 ) -> None:
     engine = SimulatedEngine()
     engine.put(replace(base(), owners=owners))
-    removal = reap(engine, base(settled=False), present=False)["base"]
+    removal = reap(engine, base(verified=False), present=False)["base"]
     assert removal.result is Result.MISTAKEN
     assert (removal.found.owners if removal.found else ()) == owners
     assert engine.removed() == []
@@ -359,7 +359,7 @@ def test_who_was_disconnected_is_said_once_however_often_the_network_is_tried(
 ) -> None:
     id_ = "network" if fails == "remove" else "network web"
     engine.faults[fails, id_] = [Refused(BUSY)] * (ATTEMPTS + 1)
-    reaper = Reaper(engine, Inline(), 1)
+    reaper = Reaper(engine, Inline(), 1, Clock())
     removals = [removal for _ in "12" for removal in reaper.reap([network()], Permits())]
     assert [removal.result for removal in removals] == [Result.FAILED, Result.REMOVED]
     assert sorted(name for removal in removals for name in names(removal)) == ["tcpdump", "web"]
@@ -370,7 +370,7 @@ def test_who_left_after_our_patience_was_disconnected_by_us(
     engine: SimulatedEngine, carried_out: str
 ) -> None:
     engine.faults["disconnect", "network tcpdump-id"] = [TimedOut("too slow")]
-    reaper = Reaper(engine, Inline(), 1)
+    reaper = Reaper(engine, Inline(), 1, Clock())
     (removal,) = reaper.reap([network()], Permits())
     assert removal.result is Result.PENDING
     assert names(removal) == []

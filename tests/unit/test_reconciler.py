@@ -35,7 +35,7 @@ class World:
         self.index = PrefixIndex()
         self.evidence = Evidence(grace)
         self.judge = Judge([(self.database.ask, self.evidence)])
-        self.reaper = Reaper(self.engine, Inline(), 1)
+        self.reaper = Reaper(self.engine, Inline(), 1, self.clock)
         self.reconciler = self.reconciler_with(self.reaper.reap, engine_now)
 
     def reconciler_with(self, reap: object, engine_now: float | None = None) -> Reconciler:
@@ -239,8 +239,8 @@ def test_a_row_that_comes_back_between_two_removals_saves_the_rest(world: World)
 
 
 def test_owners_that_were_mistaken_are_corrected_in_the_index(world: World) -> None:
-    guessed, real = base(settled=False), base("base", topology(Q))
-    foreign = base("foreign", settled=False)
+    guessed, real = base(verified=False), base("base", topology(Q))
+    foreign = base("foreign", verified=False)
     world.deploy(guessed, foreign, rows=[TOPOLOGY])
     world.engine.put(real)
     world.engine.daemon.containers["foreign"].labels.clear()
@@ -339,13 +339,13 @@ def test_a_change_of_the_table_is_past_by_listings_only(world: World) -> None:
         assert world.evidence.memory.replaced is replaced
 
 
-# Reports.
+# ReportedDeletions.
 
 
 def test_a_report_says_which_prefixes_here_to_look_at(world: World) -> None:
     world.deploy(base(), base("b", topology(Q)), rows=[TOPOLOGY, topology(Q)])
     elsewhere = topology("cccccccc")
-    assert world.reconciler.report(0, [TOPOLOGY, elsewhere]) == {P}
+    assert world.reconciler.note_deletions(0, [TOPOLOGY, elsewhere]) == {P}
     assert world.reconciler.reported(P)
     assert world.reconciler.reported("cccccccc")
     assert not world.reconciler.reported(Q)
@@ -353,7 +353,7 @@ def test_a_report_says_which_prefixes_here_to_look_at(world: World) -> None:
 
 def test_a_row_that_is_reported_deleted_and_still_there_is_asked_about_again(world: World) -> None:
     world.deploy(base())
-    world.reconciler.report(0, [TOPOLOGY])
+    world.reconciler.note_deletions(0, [TOPOLOGY])
     waits: list[float] = []
     while (wait := world.reconciler.reconcile(P).requeue_after) is not None:
         waits.append(wait)
@@ -366,7 +366,7 @@ def test_a_row_that_is_reported_deleted_and_still_there_is_asked_about_again(wor
 
 def test_what_appears_after_its_deletion_was_reported_goes_without_a_grace(world: World) -> None:
     world.deploy(base("b", topology(Q)), rows=[topology(Q)])
-    world.reconciler.report(0, [TOPOLOGY])
+    world.reconciler.note_deletions(0, [TOPOLOGY])
     world.pass_time(500.0)
     for resource in (base(), network()):
         world.engine.put(resource)

@@ -45,7 +45,7 @@ class Court:
         )
         self.judge.observe(answers, resources)
         here = frozenset(owner for r in resources for owner in r.owners)
-        self.judge.settle(answers, resources, here, listed=listed)
+        self.judge.prune(answers, resources, here, listed=listed)
         return self.judge.weigh(resource, answers)
 
     def memories(self) -> list[Memory]:
@@ -104,10 +104,10 @@ def test_an_older_state_than_an_earlier_run_knew_is_another_table() -> None:
 def test_the_position_alone_is_no_news() -> None:
     court = Court(None)
     court.look(base(), {TOPOLOGY}, position=1)
-    assert court.judge.news()
+    assert court.judge.unsaved()
     court.look(base(), {TOPOLOGY}, position=2)
-    assert not court.judge.news()
-    assert [memory.position for memory in court.judge.news(everything=True).values()] == [2]
+    assert not court.judge.unsaved()
+    assert [memory.position for memory in court.judge.unsaved(everything=True).values()] == [2]
 
 
 def test_of_two_absences_observed_in_the_wrong_order_both_count() -> None:

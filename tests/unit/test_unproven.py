@@ -46,7 +46,7 @@ class Host:
         self.reconciler = Reconciler(
             index=self.index,
             judge=self.judge,
-            reap=Reaper(self.engine, Inline(), 1).reap,
+            reap=Reaper(self.engine, Inline(), 1, self.clock).reap,
             read=self.engine.read,
             clock=self.clock,
             learned=self.save,
@@ -56,7 +56,7 @@ class Host:
         self.screen()
 
     def save(self) -> None:
-        self.saved += self.reconciler.news(everything=True).values()
+        self.saved += self.reconciler.unsaved(everything=True).values()
 
     def create(self, *resources: Resource) -> None:
         """Events bring these."""
@@ -250,7 +250,7 @@ def test_after_a_day_nothing_is_explained_by_it_any_more() -> None:
 def test_a_row_that_went_before_the_first_answer_is_explained_by_its_report(
     host: Host, late: Resource
 ) -> None:
-    host.reconciler.report(0, [TOPOLOGY])
+    host.reconciler.note_deletions(0, [TOPOLOGY])
     host.clock.now += 1200.0
     host.create(late)
     assert not host.is_held()
@@ -286,9 +286,9 @@ def test_its_row_clears_it(host: Host) -> None:
 @pytest.mark.parametrize("part", [base(), network()])
 def test_a_report_of_it_clears_it_and_one_of_another_does_not(host: Host, part: Resource) -> None:
     host.create(part)
-    host.reconciler.report(0, [topology("22222222")])
+    host.reconciler.note_deletions(0, [topology("22222222")])
     assert host.is_held()
-    host.reconciler.report(0, [TOPOLOGY])
+    host.reconciler.note_deletions(0, [TOPOLOGY])
     assert not host.is_held()
     assert not host.engine.present
 

@@ -23,10 +23,10 @@ class Host:
         self.controller = self.listener.controller
         self.listener.docker_up = True
 
-    def appear(self, *resources: Resource, hearsay: bool = False) -> None:
+    def appear(self, *resources: Resource, unconfirmed: bool = False) -> None:
         """They are created, and their events arrive."""
         for resource in self.engine.put(*resources):
-            self.index.put(resource, hearsay=hearsay)
+            self.index.put(resource, unconfirmed=unconfirmed)
             for prefix in resource.prefixes:
                 self.controller.appeared(prefix)
 

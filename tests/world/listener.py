@@ -87,7 +87,7 @@ class Listener:
         self.evidence = [_evidence(world, memory) for memory in memories]
         self.index = PrefixIndex()
         self.engine = SimulatedEngine(Api(world.daemon, self.run, self.gate, self._hang))
-        reaper_ = Reaper(self.engine, Inline(), 4)
+        reaper_ = Reaper(self.engine, Inline(), 4, world.clock)
         self.controller = Controller(
             index=self.index,
             judge=Judge(
@@ -212,7 +212,7 @@ class Listener:
     @property
     def lanes(self) -> tuple[Lane, Lane]:
         """Its two kinds of work."""
-        return self.controller.screening, self.controller.reconciling
+        return self.controller.screen_lane, self.controller.reconcile_lane
 
     def work(self, lane: Lane) -> str | None:
         """One piece of work, if there is any; on which key."""
@@ -229,9 +229,9 @@ class Listener:
         self._remember(everything=True)
 
     def _remember(self, *, everything: bool = False) -> None:
-        news = self.controller.news(everything=everything)
+        unsaved = self.controller.unsaved(everything=everything)
         if self.state is not None:
-            for number, memory in news.items():
+            for number, memory in unsaved.items():
                 if memory.identity:
                     self.state.memories[number] = memory
             self.state.known = [known.for_the_next_run() for known in self.run.known]

@@ -19,14 +19,18 @@ def topology(prefix: str = P, tail: int = 1) -> str:
 TOPOLOGY = topology()
 
 
-def base(id_: str = "base", *owners: str, settled: bool = True, **more: Any) -> Resource:
+def base(id_: str = "base", *owners: str, verified: bool = True, **more: Any) -> Resource:
     owners = tuple(sorted(owners or (TOPOLOGY,)))
-    return Resource(Kind.CONTAINER, id_, f"{id_}-name", owners, Stage.BASE, settled=settled, **more)
+    return Resource(
+        Kind.CONTAINER, id_, f"{id_}-name", owners, Stage.BASE, verified=verified, **more
+    )
 
 
 def service(id_: str = "service", *owners: str, **more: Any) -> Resource:
     owners = tuple(sorted(owners or (TOPOLOGY,)))
-    return Resource(Kind.CONTAINER, id_, f"{id_}-name", owners, Stage.SERVICE, settled=True, **more)
+    return Resource(
+        Kind.CONTAINER, id_, f"{id_}-name", owners, Stage.SERVICE, verified=True, **more
+    )
 
 
 def network(id_: str = "network", prefix: str = P, **more: Any) -> Resource:

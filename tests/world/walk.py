@@ -182,11 +182,11 @@ class SmallWorld(Adversary):
 
     def step_ask(self) -> bool:
         """It asks about everything."""
-        return self.one.docker_up and self.one.work(self.one.controller.screening) is not None
+        return self.one.docker_up and self.one.work(self.one.controller.screen_lane) is not None
 
     def step_reconcile(self) -> bool:
         """It looks at one topology, and removes what is orphaned."""
-        return self.one.work(self.one.controller.reconciling) is not None
+        return self.one.work(self.one.controller.reconcile_lane) is not None
 
     def step_restart(self) -> bool:
         """It is killed and started."""
@@ -245,12 +245,12 @@ class SmallWorld(Adversary):
         decides = (
             *(judge, controller, one.state, one.hints, one.docker_up),
             [(r.id, r.created, r.owners) for r in one.index._by_id.values()],
-            *(one.index._appeared, one.index._hearsay, one.index._watched_since),
+            *(one.index._appeared, one.index._unconfirmed, one.index._watched_since),
             [lane._queue for lane in one.lanes],
             controller._lists == controller._lists_screened,
             [
                 evidence.revision + judge._unproven.revision == known
-                for evidence, known in zip(one.evidence, judge._told, strict=True)
+                for evidence, known in zip(one.evidence, judge._saved, strict=True)
             ],
             stream and (stream.open, stream.pending, stream._in_place),
             [(thing.id, thing.created) for thing in self.daemon.things()],
@@ -286,9 +286,18 @@ class _Canonical:
     PASSED_OVER: Final = frozenset(
         # Figures that only grow, what is told to others, and what the state has from elsewhere.
         {
-            *("revision", "_told", "tick", "ticks", "_retries", "_lists", "_lists_screened"),
+            *(
+                "revision",
+                "_saved",
+                "_told",
+                "tick",
+                "ticks",
+                "_retries",
+                "_lists",
+                "_lists_screened",
+            ),
             *("_heap", "_list", "_missed", "_noticed_at", "_hinted_at", "_observer", "forgotten"),
-            *("_held", "screening", "reconciling", "_index", "_reconciler", "known", "line"),
+            *("_held", "screen_lane", "reconcile_lane", "_index", "_reconciler", "known", "line"),
         }
     )
 

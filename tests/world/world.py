@@ -362,4 +362,4 @@ class World:
 
 
 def _screens(one: Listener) -> bool:
-    return one.work(one.controller.screening) is not None
+    return one.work(one.controller.screen_lane) is not None

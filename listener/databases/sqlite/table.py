@@ -68,7 +68,7 @@ class SqliteTopologies(Topologies):
         super().__init__(f"the SQLite file {path.absolute()}", clock)
         self._allow_replica = allow_replica
         self.file = DatabaseFile(path, self.no_answer, traceless=traceless, clock=clock)
-        self._engine = self.file.engine
+        self._pool = self.file.engine
 
     @contextmanager
     def reading(self) -> Iterator[Reading]:
@@ -76,7 +76,7 @@ class SqliteTopologies(Topologies):
         aspect, file = "reachable", self.file
         try:
             file.check()
-            with self._engine.connect() as connection:
+            with self._pool.connect() as connection:
                 if file.header().in_wal:
                     file.check_shared_memory()
                     self._forget_pages(connection)

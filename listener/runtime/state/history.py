@@ -18,6 +18,7 @@ from typing import Any
 from loguru import logger
 
 from listener.control.observer import Observer, Reconciled
+from listener.core.once import Once
 from listener.core.outcome import Result
 from listener.runtime.state import files
 
@@ -38,7 +39,7 @@ class History(Observer):
 
     def __init__(self, folder: Path) -> None:
         self._path = folder / NAME
-        self._failed = ""
+        self._failure = Once()
 
     def reconciled(self, done: Reconciled) -> None:
         """Keep what was removed, and who was disconnected."""
@@ -49,11 +50,10 @@ class History(Observer):
             self._path.parent.mkdir(mode=0o700, exist_ok=True)
             files.append(self._path, lines.encode(), limit=LARGEST)
         except OSError as error:
-            if str(error) != self._failed:
+            if self._failure.is_new(str(error)):
                 logger.bind(event="state", error=str(error)).warning(
                     "--state-dir: what is removed is not written to {}: {}", self._path, error
                 )
-            self._failed = str(error)
 
 
 def _entries(done: Reconciled) -> Iterator[dict[str, Any]]:

@@ -25,6 +25,7 @@ from typing import Any
 from loguru import logger
 
 from listener.core.evidence import Memory
+from listener.core.once import Once
 from listener.runtime.state.directory import StateDirectory
 from listener.runtime.state.files import open_file, replace
 
@@ -53,7 +54,7 @@ class Ledger:
         self._database = database
         self._saved: tuple[Memory, int, Mapping[str, float]] | None = None
         self._foreign = False
-        self._failed = ""
+        self._failure = Once()
         self._loaded = self._version()
 
     def load(self, upgraded: Callable[[str], str] = str) -> Memory | None:
@@ -96,15 +97,15 @@ class Ledger:
                 raise OSError(errno.EFBIG, f"more than {LARGEST:,} bytes")
             replace(self._path, written)
         except OSError as error:
-            if str(error) != self._failed:
+            if self._failure.is_new(str(error)):
                 logger.bind(event="state", error=str(error)).warning(
                     "what is known about {} will not outlive this process: {}",
                     self._database,
                     error,
                 )
-            self._failed = str(error)
         else:
-            self._saved, self._failed = unsaved, ""
+            self._saved = unsaved
+            self._failure.forget()
 
     def _read(self, upgraded: Callable[[str], str]) -> Memory:
         with os.fdopen(open_file(self._path, os.O_RDONLY)) as file:
