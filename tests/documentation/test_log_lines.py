@@ -1,4 +1,4 @@
-"""docs/logs.md has every event that is logged, with its levels and fields, and no other."""
+"""docs/logs.md has every event that is logged, with its levels, fields and files, and no other."""
 
 from __future__ import annotations
 
@@ -19,23 +19,24 @@ from listener.telemetry.removal_log import RemovalLog
 from .pages import TREE, Page
 
 PAGE = Page(TREE / "docs" / "logs.md")
-SOURCES = [path for path in (TREE / "listener").rglob("*.py") if path.name != "removal_log.py"]
+PACKAGE = TREE / "listener"
 LEVELS = {name: name.upper() for name in ("trace", "debug", "info", "warning", "error")}
 LEVELS |= {"exception": "ERROR", "catch": "ERROR"}
 
 
 @dataclass
 class Event:
-    """How an event is logged: with which levels, and which fields."""
+    """How an event is logged: with which levels, which fields, and in which files."""
 
     levels: set[str] = field(default_factory=set)
     fields: set[str] = field(default_factory=set)
+    files: set[str] = field(default_factory=set)
 
 
 def in_source() -> dict[str, Event]:
     """The events that are logged with a name of their own."""
     found: dict[str, Event] = defaultdict(Event)
-    for path in SOURCES:
+    for path in PACKAGE.rglob("*.py"):
         for call in calls(path.read_text()):
             said = f"{path.name}:{call.lineno}"
             assert isinstance(call.func, ast.Attribute)
@@ -46,6 +47,7 @@ def in_source() -> dict[str, Event]:
             assert isinstance(event, ast.Constant), f"{said} logs without an event"
             found[str(event.value)].levels |= levels(call)
             found[str(event.value)].fields |= bindings.keys()
+            found[str(event.value)].files.add(str(path.relative_to(PACKAGE)))
             if call.func.attr in ("exception", "catch"):
                 found[str(event.value)].fields.add("error")
     return found
@@ -78,6 +80,7 @@ def of_removals() -> dict[str, Event]:
         event = found[record["extra"].pop("event")]
         event.levels.add(record["level"].name)
         event.fields |= record["extra"].keys()
+        event.files.add("telemetry/logs.py")
 
     sink = logger.add(keep, level="TRACE")
     try:
@@ -104,9 +107,9 @@ def done(outcome: Outcome) -> Reconciled:
 def documented() -> dict[str, Event]:
     """The rows of the page whose first cell is an event."""
     return {
-        row[0]: Event(set(row[1].replace(",", " ").split()), set(row[2].replace(",", " ").split()))
+        row[0]: Event(*(set(cell.replace(",", " ").split()) for cell in (row[1], row[2], row[4])))
         for row in PAGE.rows
-        if len(row) == 4
+        if len(row) == 5
     }
 
 
@@ -122,7 +125,7 @@ def test_every_event_is_documented_and_every_documented_one_exists(
     assert documented().keys() == logged.keys()
 
 
-def test_their_levels_and_fields_are_as_documented(logged: dict[str, Event]) -> None:
+def test_their_levels_fields_and_files_are_as_documented(logged: dict[str, Event]) -> None:
     assert documented() == logged
 
 
