@@ -80,7 +80,7 @@ def of_removals() -> dict[str, Event]:
         event = found[record["extra"].pop("event")]
         event.levels.add(record["level"].name)
         event.fields |= record["extra"].keys()
-        event.files.add("telemetry/logs.py")
+        event.files.add("telemetry/removal_log.py")
 
     sink = logger.add(keep, level="TRACE")
     try:
