@@ -71,6 +71,8 @@ def test_others_and_the_end_do_not_wait_though_as_many_hang_as_there_are_workers
     api: docker.APIClient, rows: Rows, run: Run, proxy: FaultProxy
 ) -> None:
     stuck = planted(api, rows, WORKERS + 1)
+    rows.insert(another := new_id())
+    container = plant(api, another)
     never = threading.Event()
 
     def hang(request: Request) -> Action | None:
@@ -82,8 +84,6 @@ def test_others_and_the_end_do_not_wait_though_as_many_hang_as_there_are_workers
     proxy.hook = hang
     rows.delete(*stuck)
     eventually(lambda: len(removals(proxy, *stuck.values())) >= WORKERS, "every worker hangs")
-    rows.insert(another := new_id())
-    container = plant(api, another)
     rows.delete(another)
     removed(api, container)
     assert listener.stop() == 0
