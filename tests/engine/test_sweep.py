@@ -150,10 +150,10 @@ def test_a_sweep_finds_what_no_event_told(
     mute = Action(reply=b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
     proxy.hook = lambda request: mute if request.is_stream else None
     listener = run("--sweep-interval", interval, host=proxy.host)
-    rows.insert(live := new_id())
+    rows.insert(live := new_id(), doomed := new_id())
     staying = plant(api, live)
+    api.create_network(f"decnet_t_{doomed[:8]}_lan1")  # by which the row is seen
     listener.start()
-    rows.insert(doomed := new_id())
     orphan = plant(api, doomed)
     rows.delete(doomed)
     if interval == "100000":
