@@ -13,18 +13,17 @@ of steps.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping
 from typing import Final
 
 from listener.control.inventory import PrefixIndex
 from listener.control.lane import Lane
 from listener.control.missed import MissedDeletions
 from listener.control.observer import Observer, Reconciled, Sweep
-from listener.control.reaper import Permit
 from listener.control.reconciler import Reap, Reconciler
 from listener.core.evidence import Memory
 from listener.core.judge import Judge
-from listener.core.outcome import Removal, Screening
+from listener.core.outcome import Screening
 from listener.core.resources import Resource
 from listener.core.workqueue import DONE, FAILED, Next
 from listener.errors import NoAnswer
@@ -53,6 +52,8 @@ class Controller:
         feeds: how many databases tell of deletions.
         observer: is told what was done.
         only: look at these prefixes only; None: at all.
+        attempts: for a single sweep, how often a prefix is tried while a removal of it is pending;
+            what failed otherwise is not tried again then. None: for ever.
         engine_now: for a single sweep, the engine's time; see :meth:`Evidence.weigh`.
     """
 
@@ -71,10 +72,11 @@ class Controller:
         feeds: int = 1,
         observer: Observer | None = None,
         only: Collection[str] | None = None,
+        attempts: int | None = None,
         engine_now: float | None = None,
     ) -> None:
         self.screen_lane = Lane(self._screen, clock)
-        self.reconcile_lane = Lane(self._reconcile, clock)
+        self.reconcile_lane = Lane(self._reconcile, clock, attempts)
         self.ready = threading.Event()
         """Set once the first sweep is done."""
         self._index = index
@@ -84,12 +86,12 @@ class Controller:
         self._distrust = distrust
         self._relist = relist
         self._observer = observer or Observer()
-        self._reap = reap
         self._only = only
+        self._retries_failures = attempts is None
         self._reconciler = Reconciler(
             index=index,
             judge=judge,
-            reap=self._reap_observed,
+            reap=reap,
             read=read,
             clock=clock,
             learned=learned,
@@ -223,9 +225,10 @@ class Controller:
         if screening.unconfirmed:
             self._relist()
         took = self._list.seconds + self._clock() - self._screened_at
-        if fresh_list:
-            self.ready.set()
         self._observer.screened(screening, Sweep(self._list.cause, took) if fresh_list else None)
+        if fresh_list and not self.ready.is_set():
+            self.ready.set()
+            self._observer.ready(screening)
         return DONE
 
     def _reconcile(self, prefix: str) -> Next:
@@ -251,14 +254,7 @@ class Controller:
             self._observe(outcome.wait)
         if outcome.held:
             self._look_at_everything()
-        return outcome.next
-
-    def _reap_observed(self, doomed: Collection[Resource], permit: Permit) -> Sequence[Removal]:
-        self._observer.reaping(doomed)
-        try:
-            return self._reap(doomed, permit)
-        finally:
-            self._observer.reaped(doomed)
+        return outcome.next if outcome.pending or self._retries_failures else DONE
 
     def _forget_noticed(self, screening: Screening) -> None:
         """What was noticed before the question, and is not to go: a later deletion is another."""

@@ -28,12 +28,18 @@ class Lane:
     Args:
         handle: does the work on a key, and tells what is next for it.
         clock: seconds, monotonic.
+        attempts: see :class:`WorkQueue`.
     """
 
-    def __init__(self, handle: Callable[[str], Next], clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        handle: Callable[[str], Next],
+        clock: Callable[[], float],
+        attempts: int | None = None,
+    ) -> None:
         self._handle = handle
         self._clock = clock
-        self._queue = WorkQueue()
+        self._queue = WorkQueue(attempts=attempts)
         self._began: dict[str, float] = {}
         self._retries = 0
         self._changed = threading.Condition()
@@ -67,6 +73,11 @@ class Lane:
         """When the next key can be taken; None when none waits."""
         with self._changed:
             return self._queue.next_due()
+
+    def __len__(self) -> int:
+        """How many keys wait or are in work."""
+        with self._changed:
+            return len(self._queue)
 
     def load(self) -> Load:
         """How busy it is."""

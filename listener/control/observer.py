@@ -70,6 +70,9 @@ class Observer:
             sweep: the sweep that this was part of, if it was.
         """
 
+    def ready(self, screening: Screening) -> None:
+        """The first sweep is done."""
+
     def reaping(self, doomed: Collection[Resource]) -> None:
         """These are going to be removed."""
 
@@ -123,6 +126,7 @@ class Observers(Observer):
     listed = _each("listed")
     hinted = _each("hinted")
     screened = _each("screened")
+    ready = _each("ready")
     reaping = _each("reaping")
     reaped = _each("reaped")
     reconciled = _each("reconciled")

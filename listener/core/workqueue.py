@@ -44,6 +44,7 @@ class WorkQueue:
         backoff_min: the delay after a first failure, in seconds, before jitter.
         backoff_max: the longest delay, in seconds.
         jitter: returns a number in [0, 1); a delay is shortened by up to half of itself.
+        attempts: after so many failures in a row a key is given up; None: never.
     """
 
     def __init__(
@@ -52,10 +53,12 @@ class WorkQueue:
         backoff_min: float = 0.2,
         backoff_max: float = 60.0,
         jitter: Callable[[], float] = random.random,
+        attempts: int | None = None,
     ) -> None:
         self._backoff_min = backoff_min
         self._backoff_max = backoff_max
         self._jitter = jitter
+        self._attempts = attempts
         self._due: dict[str, float] = {}
         self._heap: list[tuple[float, str]] = []
         self._in_work: dict[str, float | None] = {}
@@ -105,6 +108,8 @@ class WorkQueue:
         if then.failed:
             failures = self._failures.get(key, 0)
             self._failures[key] = failures + 1
+            if failures + 1 == self._attempts:
+                return None
             delay = min(self._backoff_max, self._backoff_min * 2.0 ** min(failures, 30))
             due: float | None = now + delay * (1.0 - self._jitter() / 2)
             if key not in self._hastened:

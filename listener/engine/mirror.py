@@ -36,6 +36,7 @@ class Mirror:
         self._appeared = appeared
         self._vanished = vanished
         self._listed_at = 0.0
+        self._replays = False
 
     def list(self, resources: Iterable[Resource], at: float) -> None:
         """Take in a full listing.
@@ -45,6 +46,7 @@ class Mirror:
             at: the engine's time before it, in seconds since the epoch.
         """
         self._index.replace(resources, at=at)
+        self._replays |= at != self._listed_at
         self._listed_at = at
 
     def apply(self, *lines: bytes) -> None:
@@ -71,14 +73,15 @@ class Mirror:
                 self._put(id_, resource, unconfirmed=ownership.may_inherit(attributes))
 
     def _is_over(self, event: Mapping[str, Any], id_: str) -> bool:
-        """Whether it tells of the creation of what the listing, which came later, does not show."""
+        """Whether it tells of the creation of what the listing, which came later, does not show.
+
+        The replay ends with the first event that is as late as the listing: from then on a clock
+        that is set back must hide nothing.
+        """
         second = event.get("time")  # both are cut to whole seconds
-        return (
-            event.get("Action") == "create"
-            and isinstance(second, int | float)
-            and second < self._listed_at
-            and self._index.get(id_) is None
-        )
+        self._replays &= isinstance(second, int | float) and second < self._listed_at
+        is_creation = event.get("Action") == "create"
+        return self._replays and is_creation and self._index.get(id_) is None
 
     def _put(self, id_: str, resource: Resource | None, *, unconfirmed: bool) -> None:
         known = self._index.get(id_)

@@ -83,8 +83,8 @@ class Listener:
         observers: list[Observer] = [store, metrics, RemovalLog(), ListenerLog(sweep_command)]
         if self._state.locked:  # what is logged stands in the record already
             observers.insert(0, History(self._state.path))
-        observer = Observers(*observers)
-        self._supervisor = Supervisor(stopping=observer.stopping)
+        self._observer = Observers(*observers)
+        self._supervisor = Supervisor(stopping=self._observer.stopping)
         self._holds_socket = HoldsSocket(self._state.path, store.own_holds)
         self._others = OtherListeners(lambda: self._watch.listing.mark, self._holds_socket.is_ours)
         # Twice as many as one topology may take: one that hangs must not stop the others.
@@ -106,7 +106,7 @@ class Listener:
             distrust=self._distrust,
             relist=self.sweep_now,
             feeds=len(self._databases),
-            observer=observer,
+            observer=self._observer,
         )
         self._watch = Watch(
             self._engine,
@@ -255,4 +255,8 @@ class Listener:
             beat()  # a topology with hundreds of removals takes long, and is not stuck
             return not stop.is_set() and permit(resource, fresh=fresh)
 
-        return self._reaper.reap(doomed, unless_stopping)
+        self._observer.reaping(doomed)
+        try:
+            return self._reaper.reap(doomed, unless_stopping)
+        finally:
+            self._observer.reaped(doomed)

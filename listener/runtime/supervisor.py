@@ -62,6 +62,7 @@ class Supervisor:
 
     def start(self, name: str, loop: Callable[[], None]) -> None:
         """Run a loop on a thread of its own until the end."""
+        self.pulse(name)  # before anybody asks for all
         thread = threading.Thread(target=self._supervise, args=(name, loop), name=name, daemon=True)
         self._threads.append(thread)
         thread.start()

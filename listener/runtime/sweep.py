@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from contextlib import ExitStack, closing
 from functools import partial
 from typing import TypeVar
@@ -43,7 +43,9 @@ from listener.settings import Settings
 from listener.telemetry.removal_log import RemovalLog
 
 LOOKS = 5
-"""How often everything that is due is worked on while some removal is pending."""
+"""How often a prefix is looked at while a removal of it is pending."""
+BETWEEN = 0.02
+"""Seconds between two looks for something that is due."""
 WAIT = wait_random_exponential(multiplier=0.1, max=5.0)
 
 Value = TypeVar("Value")
@@ -113,6 +115,7 @@ def _sweep(
             clock=time.monotonic,
             observer=Observers(found, observer),
             only=prefixes,
+            attempts=LOOKS,
             engine_now=engine_now,
         )
         controller.listed("asked", 0.0)
@@ -121,10 +124,11 @@ def _sweep(
             _release(judge, screening, confirm)
             controller.listed("asked", 0.0)
             screening = _screen(controller, found, settings.timeout)
-        while any(verdict.wait <= LOOKS_APART for verdict in screening.waiting.values()):
+        if short := [v.wait for v in screening.waiting.values() if v.wait <= LOOKS_APART]:
+            time.sleep(max(short))
             screening = _screen(controller, found, settings.timeout)
         if not settings.dry_run:
-            _reconcile(controller, found, settings.workers)
+            _reconcile(controller, settings.workers)
         report = found.report(screening, dry_run=settings.dry_run)
         return report, controller.unsaved(everything=True)
 
@@ -155,11 +159,7 @@ class Findings(Observer):
         """Keep why."""
         with self._lock:
             self.errors[prefix] = error
-
-    @property
-    def pending(self) -> bool:
-        """Whether another look at some prefix will do."""
-        return any(outcome.pending for outcome in self._outcomes.values())
+            self._outcomes.pop(prefix, None)  # what failed before has not been looked at again
 
     def report(self, screening: Screening, *, dry_run: bool) -> Report:
         """All of it, by what the last question found."""
@@ -179,37 +179,47 @@ def _screen(controller: Controller, found: Findings, timeout: float) -> Screenin
         NoAnswer: there was none within ``timeout`` seconds.
     """
     lane, until = controller.screen_lane, time.monotonic() + timeout
-    found.screening = None
-    while found.screening is None:
-        _await(lane)
+    found.screening, waits = None, False
+    while True:
+        due = lane.next_due()
+        time.sleep(max(0.0, (due or 0.0) - time.monotonic()))
         _work(lane)
-        if (error := found.errors.pop("", None)) and time.monotonic() >= until:
+        if found.screening is not None:
+            return found.screening
+        error, due = found.errors.pop(""), lane.next_due()
+        if due is None or due >= until:
             raise error
-    return found.screening
+        if not waits:
+            waits = True
+            _say_waiting(error, timeout)
 
 
-def _reconcile(controller: Controller, found: Findings, workers: int) -> None:
-    """Work in the reconciling lane until nothing is pending, or too often."""
-    lane = controller.reconcile_lane
+def _reconcile(controller: Controller, workers: int) -> None:
+    """Work in the reconciling lane until nothing is due any more.
+
+    When it is interrupted, what has begun is ended, and nothing else begun.
+    """
+    lane, stop = controller.reconcile_lane, threading.Event()
+
+    def work() -> None:
+        _work(lane, stop)
+        while len(lane) and not stop.is_set():
+            time.sleep(BETWEEN)  # others are at work, or a pause has to pass
+            _work(lane, stop)
+
     with ThreadPoolExecutor(workers, "reconcile") as pool:
-        for _ in range(LOOKS):
-            _await(lane)
-            for worker in [pool.submit(_work, lane) for _ in range(workers)]:
+        try:
+            ended, _ = wait([pool.submit(work) for _ in range(workers)], None, FIRST_EXCEPTION)
+            for worker in ended:
                 worker.result()
-            if not found.pending:
-                return
+        finally:
+            stop.set()
 
 
-def _work(lane: Lane) -> None:
-    """Work on everything that is due."""
-    while (key := lane.take()) is not None:
+def _work(lane: Lane, stop: threading.Event | None = None) -> None:
+    """Work on everything that is due, one key after the other."""
+    while (stop is None or not stop.is_set()) and (key := lane.take()) is not None:
         lane.work(key)
-
-
-def _await(lane: Lane) -> None:
-    """Wait until something is due."""
-    if (due := lane.next_due()) is not None:
-        time.sleep(max(0.0, due - time.monotonic()))
 
 
 def _release(judge: Judge, screening: Screening, token: str) -> None:
@@ -235,10 +245,7 @@ def reach(call: Callable[[], Value], timeout: float) -> Value:
 
     def say(state: RetryCallState) -> None:
         if state.attempt_number == 1 and state.outcome is not None:
-            error = presentable(state.outcome.exception())
-            logger.bind(event="waiting", error=error).warning(
-                "waiting up to {:g} s: {}", timeout, error
-            )
+            _say_waiting(state.outcome.exception(), timeout)
 
     retrying = Retrying(
         retry=retry_if_exception(may_pass),
@@ -248,3 +255,8 @@ def reach(call: Callable[[], Value], timeout: float) -> Value:
         reraise=True,
     )
     return retrying(call)
+
+
+def _say_waiting(error: object, timeout: float) -> None:
+    why = presentable(error)
+    logger.bind(event="waiting", error=why).warning("waiting up to {:g} s: {}", timeout, why)

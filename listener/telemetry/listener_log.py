@@ -22,7 +22,6 @@ class ListenerLog(Observer):
 
     def __init__(self, sweep_command: str = "topology-reaper sweep") -> None:
         self._sweep_command = sweep_command
-        self._ready = False
         self._held: tuple[Mapping[str, str], str] = {}, ""
         self._forgotten = Once()
 
@@ -32,7 +31,7 @@ class ListenerLog(Observer):
             "listed: {} resources of topologies", resources
         )
 
-    def screened(self, screening: Screening, sweep: Sweep | None) -> None:
+    def screened(self, screening: Screening, sweep: Sweep | None) -> None:  # noqa: ARG002
         """Say what has changed since the last time."""
         # The token too: of another table it is another one, though the same topologies are held.
         if (screening.held, screening.token) != self._held:
@@ -46,13 +45,14 @@ class ListenerLog(Observer):
                 MOST_REMEMBERED,
                 screening.forgotten,
             )
-        if sweep is not None and not self._ready:
-            self._ready = True
-            logger.bind(event="ready").info(
-                "ready: {} live topologies on this host, {} to remove",
-                len(screening.live),
-                len(screening.orphans),
-            )
+
+    def ready(self, screening: Screening) -> None:
+        """Say it."""
+        logger.bind(event="ready").info(
+            "ready: {} live topologies on this host, {} to remove",
+            len(screening.live),
+            len(screening.orphans),
+        )
 
     def missed(self, prefix: str, count: int) -> None:
         """Warn that no feed told."""

@@ -139,6 +139,22 @@ def test_what_waits_for_its_grace_goes_without_another_event(host: Host) -> None
     assert "stranger" not in host.engine.present
 
 
+def test_it_is_ready_once_all_that_shows_it_knows_the_first_sweep() -> None:
+    seen: list[tuple[str, bool]] = []
+
+    class Order(Observer):
+        def screened(self, *_: object) -> None:
+            seen.append(("screened", made.controller.ready.is_set()))
+
+        def ready(self, *_: object) -> None:
+            seen.append(("ready", made.controller.ready.is_set()))
+
+    made = Host(observer=Order())
+    made.sweep()
+    made.step()
+    assert seen == [("screened", False), ("ready", True)]
+
+
 def test_what_is_held_is_said_once_with_its_token(log: list[Record]) -> None:
     host = Host()
     host.appear(base())

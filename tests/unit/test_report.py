@@ -93,3 +93,32 @@ def test_a_sweep_reports_what_ended_after_its_patience_and_who_was_disconnected(
     assert report.networks_removed == [network().name]
     assert report.disconnected == [f"tcpdump from {network().name}"]
     assert report.complete
+
+
+def test_a_sweep_looks_again_at_each_topology_of_which_something_is_pending() -> None:
+    prefixes = [f"{number:08x}" for number in range(12)]
+    with without_threads_and_clocks():
+        world = World(Config(grace=0.0, request=0.0))
+        world.databases[0].rows.add(topology(Q))
+        engine = SimulatedEngine(Api(world.daemon))
+        engine.put(base("neighbour", topology(Q)), *(base(p, topology(p)) for p in prefixes))
+        world.committed()
+        world.clock_forward(60.0)
+        world.daemon.faults += ["late timeout"] * len(prefixes)
+        report = sweep_once(world, None, dry_run=False, confirm="", held=frozenset())
+    assert report is not None
+    assert report.containers_removed == [f"{prefix}-name" for prefix in prefixes]
+    assert report.complete
+
+
+def test_a_sweep_ends_though_a_grace_has_a_second_to_run() -> None:
+    with without_threads_and_clocks():
+        world = World(Config(grace=30.0, request=0.0))
+        world.databases[0].rows.add(topology(Q))
+        engine = SimulatedEngine(Api(world.daemon))
+        engine.put(base("neighbour", topology(Q)), base())
+        world.committed()
+        world.clock_forward(30.0)  # less what its second of creation lacks
+        report = sweep_once(world, None, dry_run=False, confirm="", held=frozenset())
+    assert report is not None
+    assert [entry["reason"] for entry in report.held] == ["its row is absent, the grace runs"]

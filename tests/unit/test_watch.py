@@ -74,3 +74,8 @@ def test_what_came_and_went_within_the_replay_was_never_there() -> None:
 def test_what_was_gone_before_the_listing_was_never_there() -> None:
     # Its destruction comes later than all that is there so far.
     assert watched(event("create", "gone", NOW - 1), event("create", "here")) == (["here"], [P])
+
+
+def test_what_a_clock_that_is_set_back_tells_after_the_replay_is_taken_in() -> None:
+    told = event("create", "first"), event("create", "second", NOW - 40)
+    assert watched(*told) == (["first", "second"], [P, P])

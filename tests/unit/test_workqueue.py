@@ -83,6 +83,16 @@ def test_what_failed_is_looked_at_after_its_own_time_if_that_is_sooner(
     assert work.finish("a", Next(after=after, failed=True), 0.0) == due
 
 
+def test_a_key_is_given_up_after_so_many_failures_in_a_row() -> None:
+    work = WorkQueue(attempts=2, jitter=lambda: 0.0)
+    for then in (FAILED, DONE, FAILED, FAILED):
+        work.add("a", 0.0)
+        assert taken(work, 1e9) == ["a"]
+        again = work.finish("a", then, 0.0)
+    assert again is None
+    assert not len(work)
+
+
 class QueueMachine(RuleBasedStateMachine):
     """The model keeps plain dictionaries and sorts them at every question."""
 
