@@ -108,7 +108,9 @@ def test_a_network_that_is_cut_without_a_reset_loses_no_deletion(
                 Proxy(("127.0.0.1", server.port), listen=(cable.address, 0))
             )
             far = url.replace(f"127.0.0.1:{server.port}", f"{cable.address}:{proxy.port}")
-            listener = ListenerProcess(engine.host, far, *ONLY_PUSH, within=cable.within)
+            # What is the other's would have to be absent for a while, and be asked about.
+            options = (*ONLY_PUSH, "--policy", "witnessed")
+            listener = ListenerProcess(engine.host, far, *options, within=cable.within)
             stack.enter_context(listener)
             listener.await_log("feed")
             await_quiet(server, name)
