@@ -316,6 +316,8 @@ class Checked(Observer):
         for removal in done.outcome.removals:
             if removal.result is Result.REMOVED:
                 self._judge.told_removed(self._run, removal.resource.id)
+            elif removal.result is Result.GONE:
+                self._judge.found_gone(self._run, removal.resource.owners)
 
 
 class _Pool(Inline):

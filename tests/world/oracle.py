@@ -239,17 +239,20 @@ class Line:
         guarded: births that one of them watched, and then was told that there is no row.
         told: ids that were reported as deleted.
         removed: owners of what they removed, with the first time.
+        gone: likewise of what they were to remove, and somebody else had been faster.
         watches: from when to when each of them watched; this one is no knowledge.
     """
 
     guarded: set[int] = field(default_factory=set)
     told: set[str] = field(default_factory=set)
     removed: dict[str, float] = field(default_factory=dict)
+    gone: dict[str, float] = field(default_factory=dict)
     watches: list[tuple[float, float]] = field(default_factory=list)
 
     def saved(self) -> Line:
         """What outlives a process that ends now."""
-        return Line(set(self.guarded), set(self.told), dict(self.removed), self.watches)
+        removed, gone = dict(self.removed), dict(self.gone)
+        return Line(set(self.guarded), set(self.told), removed, gone, self.watches)
 
 
 @dataclass(frozen=True)
@@ -483,6 +486,14 @@ class Oracle(Watcher):
             for owner in owners_of(thing):
                 caller.line.removed.setdefault(owner, self._clock.now)
 
+    def found_gone(self, process: Process, owners: Iterable[str]) -> None:
+        """A process was to remove something of these owners, and somebody else had been faster.
+
+        It had judged them all the same, so what comes of them later is as little of a surprise.
+        """
+        for owner in owners:
+            process.line.gone.setdefault(owner, self._clock.now)
+
     def unanswered(self, caller: object, thing: Thing) -> None:
         """A process cannot know what became of its request."""
         self._unanswered.add((caller, thing.id))
@@ -571,7 +582,7 @@ class Oracle(Watcher):
     def _alive(self, process: Process, owner: str) -> bool:
         """Whether an owner has a row at its origin, and a process could know that it may."""
         born = self._born[owner]
-        unseen = self._was_removed(process, owner) or not (
+        unseen = self._had_to_go(process.line.removed | process.line.gone, owner) or not (
             self._watched(process, born) or born.tick in process.line.guarded
         )
         return owner[:8] not in self._shared and any(
@@ -627,12 +638,13 @@ class Oracle(Watcher):
 
     def _is_explained(self, process: Process, owner: str) -> bool:
         """Whether it is known why something came without a row."""
-        return _has_row(owner, process.line.told) or self._was_removed(process, owner)
+        line = process.line
+        return _has_row(owner, line.told) or self._had_to_go(line.removed, owner)
 
-    def _was_removed(self, process: Process, owner: str) -> bool:
-        """Whether this line has removed something of it before it came."""
-        removed = {o for o, at in process.line.removed.items() if at < self._born[owner].at}
-        return owner[:8] in removed or _has_row(owner, removed)
+    def _had_to_go(self, owners: Mapping[str, float], owner: str) -> bool:
+        """Whether something of it is among these, with a time before it came."""
+        before = {o for o, at in owners.items() if at < self._born[owner].at}
+        return owner[:8] in before or _has_row(owner, before)
 
     def _may_be_unproven(self, process: Process, owner: str) -> bool:
         """Whether it came to the host while a process of this line watched."""
