@@ -642,8 +642,8 @@ class Oracle(Watcher):
         return _has_row(owner, line.told) or self._had_to_go(line.removed, owner)
 
     def _had_to_go(self, owners: Mapping[str, float], owner: str) -> bool:
-        """Whether something of it is among these, with a time before it came."""
-        before = {o for o, at in owners.items() if at < self._born[owner].at}
+        """Whether something of it is among these, with no later time than it came."""
+        before = {o for o, at in owners.items() if at <= self._born[owner].at}
         return owner[:8] in before or _has_row(owner, before)
 
     def _may_be_unproven(self, process: Process, owner: str) -> bool:
