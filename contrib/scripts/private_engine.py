@@ -38,7 +38,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from types import FrameType
-from typing import Self
+from typing import ClassVar, Self
 
 from debian_packages import PackageError, ensure, system_environment, which
 
@@ -73,10 +73,17 @@ class EngineError(RuntimeError):
 class PrivateEngine(AbstractContextManager["PrivateEngine"]):
     """One engine. Its names (`host`, `socket`) are known before it is started.
 
+    Another engine with Docker's API is a subclass, with a name, packages, directories that are
+    covered, and a command of its own.
+
     Args:
         directory: where to make the engine's own directory; the system's temporary one if None.
         dockerd_options: added to dockerd's command line; they win over the defaults here.
     """
+
+    name: ClassVar = "a private Docker Engine"
+    packages: ClassVar = PACKAGES
+    covered: ClassVar[Sequence[str]] = COVERED
 
     def __init__(
         self, *, directory: Path | None = None, dockerd_options: Sequence[str] = ()
@@ -93,7 +100,7 @@ class PrivateEngine(AbstractContextManager["PrivateEngine"]):
         self._made: list[Path] = []
         if len(os.fsencode(self.socket)) > 107:
             raise ValueError(f"{self.socket} is too long a path for a socket: give a directory")
-        if any(self.directory.is_relative_to(path) for path in COVERED):
+        if any(self.directory.is_relative_to(path) for path in self.covered):
             raise ValueError(f"{self.directory} would be covered inside: give another directory")
 
     def __enter__(self) -> Self:
@@ -115,7 +122,7 @@ class PrivateEngine(AbstractContextManager["PrivateEngine"]):
             return
         try:
             if self._holder is None:
-                _install_what_is_missing()
+                self._install_what_is_missing()
                 self._hold()
             self._start_daemon()
             self._import_image()
@@ -142,7 +149,7 @@ class PrivateEngine(AbstractContextManager["PrivateEngine"]):
         self._reap_daemon()
         if self.directory.exists():
             shutil.rmtree(self.directory)
-        _remove_cgroups(self._name)
+        remove_cgroups(self._name)
         while self._made:
             with suppress(OSError):  # in use by now
                 self._made.pop().rmdir()
@@ -192,7 +199,7 @@ class PrivateEngine(AbstractContextManager["PrivateEngine"]):
         return ["nsenter", f"--target={self._init}", "--pid", "--mount", "--net", "--root", "--"]
 
     def _hold(self) -> None:
-        for path in map(Path, COVERED):
+        for path in map(Path, self.covered):
             for directory in reversed((path, *path.parents)):
                 with suppress(FileExistsError):
                     directory.mkdir(mode=0o711)
@@ -200,7 +207,8 @@ class PrivateEngine(AbstractContextManager["PrivateEngine"]):
         self.socket.parent.mkdir(parents=True)
         self.directory.chmod(0o711)
         namespaces = ["--fork", "--kill-child", "--pid", "--mount", "--net", "--mount-proc"]
-        init = [sys.executable, "-I", "-S", "-c", HOLDER, which("busybox") or "busybox", *COVERED]
+        holder = [sys.executable, "-I", "-S", "-c", HOLDER]
+        init = [*holder, which("busybox") or "busybox", *self.covered]
         with self.log.open("ab") as log:
             self._holder = subprocess.Popen(
                 ["unshare", *namespaces, "--", *init],
@@ -221,7 +229,7 @@ class PrivateEngine(AbstractContextManager["PrivateEngine"]):
             Path(f"/proc/{self._init}/root{stale}").unlink(missing_ok=True)
         with self.log.open("ab") as log:
             self._daemon = subprocess.Popen(
-                [*self._inside(), "dockerd", *self._defaults(), *self._options],
+                [*self._inside(), *self._command()],
                 env=_environment(),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -231,13 +239,14 @@ class PrivateEngine(AbstractContextManager["PrivateEngine"]):
         deadline = time.monotonic() + START_TIMEOUT
         while not self._answers():
             if self._daemon.poll() is not None:
-                raise self._error(f"dockerd ended with status {self._daemon.returncode}")
+                raise self._error(f"it ended with status {self._daemon.returncode}")
             if time.monotonic() > deadline:
-                raise self._error(f"dockerd did not answer within {START_TIMEOUT:.0f} s")
+                raise self._error(f"it did not answer within {START_TIMEOUT:.0f} s")
             time.sleep(0.02)
 
-    def _defaults(self) -> Iterator[str]:
+    def _command(self) -> Iterator[str]:
         """What keeps the engine apart and light. dockerd picks overlay2 by itself, else vfs."""
+        yield "dockerd"
         yield f"--data-root={self.directory / 'data'}"
         yield "--exec-root=/run/docker"
         yield "--pidfile=/run/docker.pid"
@@ -247,6 +256,7 @@ class PrivateEngine(AbstractContextManager["PrivateEngine"]):
         yield "--userland-proxy=false"
         if not any(option.startswith("--default-address-pool") for option in self._options):
             yield "--default-address-pool=base=10.64.0.0/14,size=24"  # room for 1,024 networks
+        yield from self._options
 
     def _answers(self) -> bool:
         try:
@@ -281,6 +291,15 @@ class PrivateEngine(AbstractContextManager["PrivateEngine"]):
             pids += [child for child in _children(self.pid) if _command(child) == "containerd"]
         _signal_and_wait(number, *pids)
         self._reap_daemon()
+
+    def _install_what_is_missing(self) -> None:
+        if os.geteuid() != 0:
+            wanted = ", ".join(self.packages.values())
+            raise EngineError(f"{self.name} is started as root, with {wanted} installed")
+        try:
+            ensure(self.packages, self.name, find=_find)
+        except PackageError as error:
+            raise EngineError(str(error)) from error
 
     def _reap_daemon(self) -> None:
         """Forget dockerd, and end its nsenter, which stops itself when dockerd is stopped."""
@@ -320,16 +339,6 @@ def _find(program: str) -> str | None:
         return found
     dynamic = subprocess.run(["ldd", found], capture_output=True).returncode == 0
     return None if dynamic else found
-
-
-def _install_what_is_missing() -> None:
-    if os.geteuid() != 0:
-        wanted = ", ".join(PACKAGES.values())
-        raise EngineError(f"a private Docker Engine is started as root, with {wanted} installed")
-    try:
-        ensure(PACKAGES, "a private Docker Engine", find=_find)
-    except PackageError as error:
-        raise EngineError(str(error)) from error
 
 
 def _busybox_tar() -> bytes:
@@ -385,10 +394,15 @@ def _signal_and_wait(number: signal.Signals, *pids: int) -> None:
                 raise EngineError(f"still running {STOP_TIMEOUT:.0f} s after {number.name}")
 
 
-def _remove_cgroups(name: str) -> None:
-    """Remove the containers' parent cgroup from every hierarchy, v1 or v2, innermost first."""
+def cgroup_roots() -> set[Path]:
+    """Where the hierarchies of control groups are mounted, v1 or v2."""
     mounts = [line.split() for line in Path("/proc/self/mountinfo").read_text().splitlines()]
-    roots = {m[4] for m in mounts if m[m.index("-") + 1].startswith("cgroup")}
+    return {Path(m[4]) for m in mounts if m[m.index("-") + 1].startswith("cgroup")}
+
+
+def remove_cgroups(name: str) -> None:
+    """Remove a control group that nothing runs in from every hierarchy, innermost first."""
+    roots = cgroup_roots()
     deadline = time.monotonic() + 5.0
     while groups := [group for root in roots for group in os.walk(Path(root, name), topdown=False)]:
         for group, _, _ in groups:

@@ -30,7 +30,7 @@ from listener.core import ownership
 from listener.core.resources import prefix_of
 from listener.databases.sqlite import table as sqlite
 from listener.engine.client import Engine
-from listener.engine.events import EVENT_FILTERS
+from listener.engine.events import EVENT_FILTERS, GONE
 from listener.errors import EngineError, ReaperError
 from listener.runtime.build import open_engine
 from listener.runtime.daemon import Listener
@@ -222,7 +222,7 @@ def _tell_removals(
     with contextlib.closing(events):
         for event in events:
             name = waiting.get(event["Actor"]["ID"])
-            if event["Action"] == "destroy" and name is not None:
+            if event["Action"] in GONE and name is not None:
                 del waiting[event["Actor"]["ID"]]
                 after = event["timeNano"] / 1e9 - committed
                 say(f"{after * 1000:5.0f} ms  {event['Type']:9}  {name}")

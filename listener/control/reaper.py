@@ -1,10 +1,10 @@
 """Removing one topology's resources: in the fast order, side by side, each judged once more.
 
 Bases go first, because they hold the networks' endpoints; each network goes as soon as no base is
-left, beside the service containers, which hold nothing up. One loop serves all kinds, a resource
-that is stuck delays no other, and Tenacity retries each request that may heal. Before every attempt
-the caller's *permit* is asked: it knows whether the database's answer is still fresh, and asks
-again where it is not.
+left, beside the service containers, which hold nothing up. (Podman wants those to go first.) One
+loop serves all kinds, a resource that is stuck delays no other, and Tenacity retries each request
+that may heal. Before every attempt the caller's *permit* is asked: it knows whether the database's
+answer is still fresh, and asks again where it is not.
 
 What the engine no longer knows was removed by somebody else, which is as good; but only what it
 removed at our request, and then no longer knew when it was looked up, is reported as removed. A
@@ -18,7 +18,7 @@ from __future__ import annotations
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
 from dataclasses import dataclass, field, replace
-from typing import Protocol
+from typing import Final, Protocol
 
 from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_random_exponential
 
@@ -39,12 +39,24 @@ from listener.errors import (
 ATTEMPTS = 3
 """How often one removal is tried before its whole prefix backs off."""
 RETRY_WAIT = wait_random_exponential(multiplier=0.1, max=2.0)
+BASES_FIRST: Final = {Stage.BASE: (), Stage.NETWORK: (Stage.BASE,), Stage.SERVICE: ()}
+"""The order in which the stages begin, each with those that have to be over by then."""
+DEPENDENTS_FIRST: Final = {
+    Stage.SERVICE: (),
+    Stage.BASE: (Stage.SERVICE,),
+    Stage.NETWORK: (Stage.SERVICE, Stage.BASE),
+}
+"""The order for an engine that refuses to remove a base before its services."""
 MOST_UNANSWERED = 1000
 """How many endpoints are remembered that were to leave, without an answer; the oldest go first."""
 
 
 class EnginePort(Protocol):
-    """What removing needs of the Docker Engine; each raises :class:`EngineError`."""
+    """What removing needs of the Docker Engine; each method raises :class:`EngineError`."""
+
+    @property
+    def dependents_first(self) -> bool:
+        """Whether services have to go before their base."""
 
     def read(self, resource: Resource) -> Resource | None:
         """The resource as the engine knows it now; None if it is none of ours. Raises Gone."""
@@ -121,14 +133,15 @@ class Reaper:
         for one in doomed:
             stages[one.stage].append(one)
         networks = list(stages[Stage.NETWORK])
+        order = DEPENDENTS_FIRST if self._engine.dependents_first else BASES_FIRST
         attached: Mapping[str, Sequence[Endpoint]] | None = None
         running: dict[Future[Removal], Resource] = {}
         removals: list[Removal] = []
 
         def next_resource() -> Resource | None:
-            holding = any(resource.stage is Stage.BASE for resource in running.values())
-            for stage in Stage:
-                if stages[stage] and not (stage is Stage.NETWORK and holding):
+            under_way = {resource.stage for resource in running.values()}
+            for stage, after in order.items():
+                if stages[stage] and under_way.isdisjoint(after):
                     return stages[stage].pop(0)
             return None
 

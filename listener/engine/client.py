@@ -22,7 +22,7 @@ import docker
 from listener.core import ownership
 from listener.core.ownership import Labels
 from listener.core.resources import Endpoint, Kind, Resource
-from listener.engine import objects
+from listener.engine import objects, podman
 from listener.engine.errors import OF_ONE_OBJECT, raise_for_status, translated
 from listener.engine.events import QUIET, EventStream, subscribe
 from listener.engine.objects import Found, Listing
@@ -60,6 +60,8 @@ class Engine:
         self._keep_volumes = keep_volumes
         self._connect_timeout = connect_timeout
         self._own = own
+        self.is_podman = False
+        """Whether it is Podman; known once it was reached."""
         self._connecting = threading.Lock()
         self._connected: docker.APIClient | None = None
         self._known_images: dict[str, Labels] = {}
@@ -74,7 +76,7 @@ class Engine:
                 self.host, version="auto", tls=self._tls or False, timeout=self._connect_timeout
             )
             api.timeout = REQUEST_TIMEOUT
-            self._connected = api
+            self._connected, self.is_podman = api, api.is_podman
 
     @property
     def api(self) -> docker.APIClient:
@@ -208,7 +210,7 @@ class Engine:
         return False
 
     def remove(self, resource: Resource) -> None:
-        """Remove a container with its anonymous volumes, or a network, by id.
+        """Remove a container with its anonymous volumes, or a network, by id (Podman: by name).
 
         Raises:
             Gone: it was gone already.
@@ -217,9 +219,16 @@ class Engine:
         """
         with self._object():
             if resource.kind is Kind.NETWORK:
-                self.api.remove_network(resource.id)
+                self.api.remove_network(resource.name if self.is_podman else resource.id)
+            elif self.is_podman:
+                podman.remove_container(self.api, resource.id, volumes=not self._keep_volumes)
             else:
                 self.api.remove_container(resource.id, v=not self._keep_volumes, force=True)
+
+    @property
+    def dependents_first(self) -> bool:
+        """Whether services have to go before their base."""
+        return self.is_podman
 
     def events(self, since: float, quiet: float = QUIET) -> EventStream:
         """Subscribe to what appears, is renamed and goes.
@@ -293,6 +302,13 @@ class _Client(docker.APIClient):
     A proxy to the web does not lead to the engine, and ``REQUESTS_CA_BUNDLE`` would take the place
     of the engine's own authority.
     """
+
+    is_podman = False
+
+    def version(self, api_version: bool = True) -> Any:
+        said = super().version(api_version)  # the constructor asks
+        self.is_podman = podman.is_podman(said)
+        return said
 
     def merge_environment_settings(self, *args: Any, **kwargs: Any) -> Any:
         self.trust_env = False  # the constructor sets it, and then makes the first request

@@ -25,9 +25,11 @@ QUIET = 60.0
 
 EVENT_FILTERS: Final = {
     "type": ["container", "network"],
-    "event": ["create", "rename", "destroy"],
+    "event": ["create", "rename", "destroy", "remove"],
 }
 """What changes who is on this host; health checks alone would add three events each."""
+GONE: Final = ("destroy", "remove")
+"""What Docker and Podman call it when a thing is gone; Podman takes no other word in a filter."""
 
 
 class EventStream:

@@ -13,6 +13,7 @@ from typing import Any
 from listener.control.inventory import PrefixIndex
 from listener.core import ownership
 from listener.core.resources import Kind, Resource
+from listener.engine.events import GONE
 from listener.engine.objects import created_before
 from listener.errors import EngineError
 
@@ -62,9 +63,9 @@ class Mirror:
         events = [_event(line) for line in lines if line.strip()]
         # An image's event, for one, has the labels of the image.
         ours = [item for item in events if item[0].get("Type") in tuple(Kind)]
-        gone = {id_ for event, id_, *_ in ours if event.get("Action") == "destroy"}
+        gone = {id_ for event, id_, *_ in ours if event.get("Action") in GONE}
         for event, id_, name, attributes in ours:
-            if event.get("Action") == "destroy":
+            if event.get("Action") in GONE:
                 known = self._index.discard(id_)
                 for prefix in known.prefixes if known is not None else ():
                     self._vanished(prefix)
@@ -102,6 +103,8 @@ def _event(line: bytes) -> tuple[Mapping[str, Any], str, str, Mapping[str, objec
         event = json.loads(line)
         id_, attributes = event["Actor"]["ID"], event["Actor"]["Attributes"] or {}
         name = str(attributes.get("name", ""))
+        if event.get("Type") == Kind.NETWORK:
+            name = name or str(attributes.get("network", ""))  # Podman 5.4
         if not isinstance(id_, str):
             raise TypeError(id_)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
@@ -115,7 +118,7 @@ def _resource(
     """What an event tells of its object: all of a container's labels, and the name of either."""
     created = created_before(event.get("time")) if event.get("Action") == "create" else None
     if event.get("Type") == "network":
-        driver = attributes.get("type")
+        driver = attributes.get("type") or attributes.get("driver")  # the latter: Podman
         return ownership.network(
             id_, name, driver=driver, scope=event.get("scope"), created=created
         )

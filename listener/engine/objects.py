@@ -103,8 +103,12 @@ def places(attributes: Mapping[str, Any]) -> dict[str, str]:
 
 
 def is_on(places: Mapping[str, str], network: Resource) -> bool:
-    """Whether one of these is this network, known by its name where it has no id; names repeat."""
-    return network.id in places.values() or places.get(network.name) == ""
+    """Whether one of these is this network; names repeat.
+
+    It is known by its name before a container's first start, where it has no id, and in Podman 4.3,
+    which gives the name for an id.
+    """
+    return network.id in places.values() or places.get(network.name) in ("", network.name)
 
 
 def network(attributes: Mapping[str, Any]) -> Resource | None:
@@ -128,6 +132,9 @@ def subnets(attributes: Mapping[str, Any]) -> Iterator[Subnet]:
 
 
 def mark(networks: Sequence[Mapping[str, Any]]) -> str:
-    """The id of the first network that is there for good: Docker's ``none``, or Podman's own."""
+    """The id of the first network that is there for good: Docker's ``none``, or Podman's own.
+
+    Podman 4.3 lists its own as ``bridge``. The id is made of the name: every Podman has the same.
+    """
     ids = {attributes["Name"]: str(attributes["Id"]) for attributes in networks}
-    return next((ids[name] for name in ("none", "host", "podman") if name in ids), "")
+    return next((ids[name] for name in ("none", "host", "podman", "bridge") if name in ids), "")

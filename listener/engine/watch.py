@@ -80,7 +80,9 @@ class Watch:
         busy: AbstractContextManager[None] = NEVER_STUCK,
     ) -> None:
         self._engine = engine
-        self._mirror = Mirror(index, appeared, vanished)
+        self._index = index
+        self._tell_appeared = appeared
+        self._mirror = Mirror(index, self._appeared, vanished)
         self._listed = listed
         self._alive = alive
         self._quiet = quiet
@@ -141,6 +143,11 @@ class Watch:
         """End the stream, and with it :meth:`follow`; from any thread."""
         if self._stream is not None:
             self._stream.close()
+
+    def _appeared(self, prefix: str) -> None:
+        if self._engine.is_podman and len(self._index.resources(prefix)) == 1:
+            self.relist()  # the networks are there by now, and Podman 4.3 tells nothing of them
+        self._tell_appeared(prefix)
 
     def _read(self, stream: EventStream, inbox: SimpleQueue[bytes | _Marker]) -> None:
         try:

@@ -1,4 +1,8 @@
-"""One private engine for all of these tests; each leaves it as it found it."""
+"""One private engine for all of these tests; each leaves it as it found it.
+
+It is Docker's. A test of what has to hold on Podman as well is marked ``on_both``, and one of
+Podman's own ways ``on_podman``.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +15,7 @@ from urllib.parse import unquote, urlsplit
 import docker
 import pytest
 from private_engine import PrivateEngine
+from private_podman import PrivatePodman
 
 from tests.support.decnet import Topology
 from tests.support.process import ListenerProcess, eventually
@@ -18,6 +23,8 @@ from tests.support.proxy import FaultProxy
 from tests.support.rows import Rows
 
 Run = Callable[..., ListenerProcess]
+on_podman = pytest.mark.parametrize("engine", ["podman"], indirect=True)
+on_both = pytest.mark.parametrize("engine", ["docker", "podman"], indirect=True)
 
 
 @pytest.fixture(scope="session")
@@ -27,11 +34,20 @@ def shared_engine() -> Iterator[PrivateEngine]:
         yield engine
 
 
+@pytest.fixture(scope="session")
+def shared_podman() -> Iterator[PrivateEngine]:
+    """A private Podman."""
+    with PrivatePodman() as engine:
+        yield engine
+
+
 @pytest.fixture
-def engine(shared_engine: PrivateEngine) -> Iterator[PrivateEngine]:
+def engine(request: pytest.FixtureRequest) -> Iterator[PrivateEngine]:
     """The private engine, running and empty afterwards."""
-    yield shared_engine
-    empty(shared_engine)
+    on_podman = getattr(request, "param", "docker") == "podman"
+    engine = request.getfixturevalue("shared_podman" if on_podman else "shared_engine")
+    yield engine
+    empty(engine)
 
 
 @pytest.fixture

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import docker
+import pytest
 
-from tests.engine.conftest import Run, exists, gone
+from tests.engine.conftest import Run, exists, gone, on_both
 from tests.engine.push.conftest import plant, removed
 from tests.support.decnet import Topology, deploy, new_id, steps
 from tests.support.process import eventually
@@ -18,6 +19,16 @@ def container(api: docker.APIClient, name: str, image: str = "busybox", **how: A
     return str(api.create_container(image, ["sleep", "1000000"], name=name, **how)["Id"])
 
 
+@pytest.mark.parametrize(
+    ("engine", "database_url"),
+    [
+        ("docker", "sqlite"),
+        ("docker", "postgresql"),
+        ("docker", "mariadb"),
+        ("podman", "sqlite"),
+    ],
+    indirect=True,
+)
 def test_everything_of_a_deleted_topology_goes_and_nothing_else(
     api: docker.APIClient, table: Rows, database_url: str, run: Run
 ) -> None:
@@ -99,11 +110,13 @@ def test_of_two_topologies_with_one_prefix_only_what_the_dead_one_surely_owns_go
     assert exists(api, unlabelled)
 
 
+@on_both
 def test_what_a_deploy_creates_after_the_deletion_goes_too(
     api: docker.APIClient, rows: Rows, run: Run
 ) -> None:
-    doomed = new_id()
-    rows.insert(doomed)
+    doomed, live = new_id(), new_id()
+    rows.insert(doomed, live)
+    plant(api, live)  # vouches for the database: Podman tells of nothing before the first base
     listener = run("--sweep-interval", "100000")
     listener.start()
     orphan = Topology(doomed)

@@ -12,7 +12,7 @@ import pytest
 from private_engine import PrivateEngine
 
 from listener import Listener, Settings
-from tests.engine.conftest import Run, exists, gone
+from tests.engine.conftest import Run, exists, gone, on_both
 from tests.engine.push.conftest import plant, removed
 from tests.support.decnet import Topology, deploy, new_id
 from tests.support.process import PATIENCE, call
@@ -68,6 +68,7 @@ def test_orphans_from_before_are_gone_after_the_start_up_sweep(
     live.assert_intact(api)
 
 
+@on_both
 def test_a_sweep_reports_and_a_dry_run_only_says_what_it_would(
     api: docker.APIClient, engine: PrivateEngine, database: Path, live: Topology, orphan: Topology
 ) -> None:

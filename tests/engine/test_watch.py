@@ -14,6 +14,7 @@ from listener.control.inventory import PrefixIndex
 from listener.core.resources import Resource
 from listener.engine.client import Engine
 from listener.engine.watch import Watch
+from tests.engine.conftest import on_both
 from tests.support.decnet import new_id
 from tests.support.process import PATIENCE, eventually
 from tests.support.proxy import Action, FaultProxy, Request, stall
@@ -94,6 +95,7 @@ def test_what_happens_while_the_list_is_under_way_is_replayed(
         eventually(lambda: names(index) == {staying, coming}, "the index shows what there is")
 
 
+@on_both
 def test_a_rename_moves_a_container_and_a_foreign_one_is_not_kept(
     api: docker.APIClient, proxy: FaultProxy
 ) -> None:

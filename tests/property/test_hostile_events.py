@@ -35,8 +35,8 @@ from .hostile import (
 
 IDS = [f"{number:064x}" for number in range(4)]
 TYPES = ["container", "container", "network", "image", "volume", "daemon"]
-ACTIONS = ["create", "rename", "destroy", "exec_create: sh", "die", ""]
-OF_THE_ENGINE = {"create", "rename", "destroy"}
+ACTIONS = ["create", "rename", "destroy", "remove", "exec_create: sh", "die", ""]
+OF_THE_ENGINE = {"create", "rename", "destroy", "remove"}
 
 Event = dict[str, Any]
 
@@ -84,7 +84,7 @@ class Model:
         kind = event.get("Type")
         if kind not in ("container", "network"):
             return known, frozenset()
-        if event.get("Action") == "destroy":
+        if event.get("Action") in ("destroy", "remove"):
             known.pop(id_, None)
             return known, frozenset()
         bridge = (attributes.get("type"), event.get("scope")) == ("bridge", "local")

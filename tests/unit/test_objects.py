@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from listener.control.inventory import PrefixIndex
 from listener.engine.client import Engine
 from listener.engine.mirror import Mirror
-from listener.engine.objects import own_name
+from listener.engine.objects import mark, own_name
 from tests.cli.fake import EMPTY_ENGINE, FakeServer, as_json
 from tests.world.parts import P, topology
 
@@ -50,6 +51,30 @@ def test_an_event_at_no_time_that_can_be_tells_of_its_object_all_the_same(
     resource = index.get("1")
     assert resource is not None
     assert resource.created == created
+
+
+def test_a_networks_event_from_podman_is_one_from_docker_in_other_words() -> None:
+    # As 5.4 sends it, without what is empty in any.
+    index, id_ = PrefixIndex(), "a951f43f2751b8dceb4c7a3fd50e174e26175873b5862b2ec8744cc714d811fb"
+    attributes = {"driver": "bridge", "image": "", "name": "", "network": f"decnet_t_{P}_lan1"}
+    event = {
+        "Type": "network",
+        "Action": "create",
+        "Actor": {"ID": id_, "Attributes": attributes},
+        "scope": "local",
+        "time": 1795867470,
+    }
+    mirror = Mirror(index, set[str]().add)
+    mirror.apply(json.dumps(event).encode())
+    assert [resource.name for resource in index.resources(P)] == [f"decnet_t_{P}_lan1"]
+    mirror.apply(json.dumps({**event, "Action": "remove"}).encode())
+    assert not index.resources(P)
+
+
+def test_podman_is_told_apart_by_its_own_network() -> None:
+    # As 4.3 lists it; the name in its own words is podman.
+    id_ = "2f259bab93aaaaa2542ba43ef33eb990d0999ee1b9924b557b7be53c0b7a1bb9"
+    assert mark([{"Name": f"decnet_t_{P}_lan1", "Id": "1"}, {"Name": "bridge", "Id": id_}]) == id_
 
 
 @pytest.mark.parametrize(

@@ -77,6 +77,27 @@ def test_bases_go_first_then_networks_then_services() -> None:
     assert not engine.present
 
 
+def test_services_go_before_bases_where_the_engine_wants_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(SimulatedEngine, "dependents_first", True)
+    engine = SimulatedEngine()
+    release = threading.Event()
+    engine.on["remove", "s1"] = lambda: release.wait(PATIENCE)
+
+    def meanwhile() -> None:
+        with engine.changed:
+            assert engine.changed.wait_for(lambda: len(engine.removed()) == 2, PATIENCE)
+        release.set()
+
+    things = [base("b1"), network("n1"), service("s1"), service("s2"), base("b2")]
+    removals = in_threads(engine, things, 4, meanwhile)
+    assert sorted(engine.removed()[:2]) == ["s1", "s2"]
+    assert sorted(engine.removed()[2:4]) == ["b1", "b2"]
+    assert engine.removed()[4:] == ["n1"]
+    assert {removal.result for removal in removals} == {Result.REMOVED}
+
+
 def in_threads(
     engine: SimulatedEngine,
     resources: Sequence[Resource],

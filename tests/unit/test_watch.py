@@ -7,6 +7,8 @@ import threading
 from collections.abc import Iterator
 from typing import cast
 
+import pytest
+
 from listener.control.inventory import PrefixIndex
 from listener.engine.client import Engine
 from listener.engine.objects import Listing
@@ -29,7 +31,7 @@ def event(action: str, id_: str, time: int = NOW) -> bytes:
 class Past:
     """An engine that lists nothing, and only after it has sent the whole of its replay."""
 
-    silent = False
+    silent = is_podman = False
 
     def __init__(self, *told: bytes) -> None:
         self.told = told
@@ -66,8 +68,9 @@ def watched(*told: bytes) -> tuple[list[str], list[str]]:
     return [resource.id for resource in index.resources(P)], appeared
 
 
-def test_what_came_and_went_within_the_replay_was_never_there() -> None:
-    told = event("create", "gone"), event("create", "here"), event("destroy", "gone")
+@pytest.mark.parametrize("goes", ["destroy", "remove"])  # as Docker calls it, and Podman
+def test_what_came_and_went_within_the_replay_was_never_there(goes: str) -> None:
+    told = event("create", "gone"), event("create", "here"), event(goes, "gone")
     assert watched(*told) == (["here"], [P])
 
 

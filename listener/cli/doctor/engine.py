@@ -3,8 +3,8 @@
 A socket proxy may let through some calls and not others, and that shows only when they are made. So
 each is made once. Those that read are made in earnest. Those about one object are made about one
 that does not exist, under an id of 64 random digits: an engine answers that it knows none, and
-names the id, where a proxy refuses. What would change that object is tried only after the engine
-has said, to a question about it, that there is none.
+names the id or, if it is Podman, itself, where a proxy refuses. What would change that object is
+tried only after the engine has said, to a question about it, that there is none.
 """
 
 from __future__ import annotations
@@ -21,7 +21,10 @@ from urllib.parse import urlsplit
 import docker.errors
 
 from listener.core.findings import Finding, clock, failed, fault, ok, warning
+from listener.core.ownership import network_name
+from listener.core.resources import PREFIX_LENGTH, Kind, Resource, Stage
 from listener.databases.mounts import mounts
+from listener.engine import podman
 from listener.engine.client import REQUEST_TIMEOUT, Engine
 from listener.errors import EngineError, Gone, TimedOut
 from listener.runtime.sweep import reach
@@ -82,7 +85,7 @@ def examine(engine: Engine, settings: Settings) -> Iterator[Finding]:
 
 
 def _calls(engine: Engine, nobody: str) -> Iterator[_Call]:
-    api = engine.api
+    api, lan = engine.api, network_name(nobody[:PREFIX_LENGTH], nobody)
     yield _Call("docker.ping", "asking for the time", engine.now, of_nobody=False)
     yield _Call("docker.events", "following events", lambda: _follow(engine), of_nobody=False)
     yield _Call(
@@ -110,13 +113,13 @@ def _calls(engine: Engine, nobody: str) -> Iterator[_Call]:
     yield _Call(
         "docker.networks.remove",
         "removing a network",
-        lambda: api.remove_network(nobody),
+        lambda: engine.remove(Resource(Kind.NETWORK, nobody, lan, (), Stage.NETWORK)),
         unless="docker.networks.read",
     )
     yield _Call(
         "docker.containers.remove",
         "removing a container",
-        lambda: api.remove_container(nobody, v=True, force=True),
+        lambda: engine.remove(Resource(Kind.CONTAINER, nobody, nobody, (), Stage.BASE)),
         unless="docker.containers.read",
     )
 
@@ -137,7 +140,7 @@ def _make(engine: Engine, call: _Call, nobody: str) -> None:
     try:
         engine.attempt(call.make)
     except Gone as error:
-        if not call.of_nobody or nobody not in str(error):
+        if not call.of_nobody or not (nobody in str(error) or podman.answered(error)):
             raise  # a proxy's own way to refuse
     else:
         if call.of_nobody:

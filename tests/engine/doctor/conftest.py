@@ -61,10 +61,12 @@ def data() -> Iterator[Path]:
 @contextmanager
 def socket_group(engine: PrivateEngine) -> Iterator[None]:
     """The engine's socket may be used by the group."""
-    before = engine.socket.stat().st_gid
+    before = engine.socket.stat()
     os.chown(engine.socket, 0, GROUP)
+    engine.socket.chmod(0o660)  # Podman's is its owner's alone
     yield
-    os.chown(engine.socket, 0, before)
+    os.chown(engine.socket, 0, before.st_gid)
+    engine.socket.chmod(before.st_mode)
 
 
 def make_able(side: Side) -> None:
