@@ -85,7 +85,8 @@ def run(settings: Settings, image: str, say: Callable[[str], None]) -> None:
         say: prints one line.
 
     Raises:
-        EngineError: Docker cannot be reached, or cannot run the demo.
+        EngineError: Docker cannot be reached, or cannot run the demo, as Podman, whose events do
+            not tell all that goes.
         ReaperError: the listener did not do what it should.
     """
     engine = open_engine(settings)
@@ -93,6 +94,8 @@ def run(settings: Settings, image: str, say: Callable[[str], None]) -> None:
     with ExitStack() as stack:
         stack.enter_context(_errors())
         _need_image(engine.api, image)
+        if engine.is_podman:
+            raise EngineError(f"demo: {engine.host} is Podman; give --docker-host a Docker Engine")
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="topology-reaper-"))
         database = Path(folder, "decnet.db")
         sqlite.create(database)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import docker
 from private_engine import PrivateEngine
 
+from tests.engine.conftest import on_podman
 from tests.support.process import call
 
 
@@ -37,3 +38,13 @@ def test_a_demo_that_cannot_be_leaves_nothing_either(
     assert result.stderr.startswith("topology-reaper: demo: ")
     assert result.stderr.count("\n") == 1
     assert left(api) == []
+
+
+@on_podman
+def test_podman_is_refused_before_anything_is_made(
+    engine: PrivateEngine, api: docker.APIClient
+) -> None:
+    result = call("demo", "--docker-host", engine.host, "--image", "busybox")
+    assert result.returncode == 3
+    assert result.stderr.startswith(f"topology-reaper: demo: {engine.host} is Podman")
+    assert not api.containers(all=True)

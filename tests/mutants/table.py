@@ -946,4 +946,46 @@ MUTANTS = (
         "unit/test_controller.py::"
         "test_while_the_removal_of_what_was_never_seen_goes_on_its_absence_is_observed",
     ),
+    # What Podman does in its own way.
+    Mutant(
+        "taking a network from under a container",
+        "a network with something on it stays",
+        "engine/client.py",
+        "resource.name if self.is_podman else resource.id",
+        "resource.id",
+        "engine/test_podman.py::"
+        "test_a_network_is_not_taken_from_under_a_container_that_came_just_now",
+    ),
+    Mutant(
+        "waiting for a container to stop",
+        "a removal takes a fraction of a second",
+        "engine/podman.py",
+        '"timeout": "0"',
+        '"timeout": "10"',
+        "engine/test_podman.py::test_a_removal_does_not_wait_for_a_container_to_stop",
+    ),
+    Mutant(
+        "removing a base before its services",
+        "what the engine refuses is not asked of it",
+        "control/reaper.py",
+        "DEPENDENTS_FIRST if self._engine.dependents_first else BASES_FIRST",
+        "BASES_FIRST",
+        "unit/test_reaper.py::test_services_go_before_bases_where_the_engine_wants_it",
+    ),
+    Mutant(
+        "hearing of what is destroyed only",
+        "what is gone leaves the index",
+        "engine/events.py",
+        'GONE: Final = ("destroy", "remove")',
+        'GONE: Final = ("destroy",)',
+        "unit/test_watch.py::test_what_came_and_went_within_the_replay_was_never_there",
+    ),
+    Mutant(
+        "looking for a network by its id only",
+        "a foreign container does not block a network",
+        "engine/objects.py",
+        ' in ("", network.name)',
+        ' == ""',
+        "unit/test_objects.py::test_a_network_is_known_by_its_name_where_its_id_is_not_told",
+    ),
 )

@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from listener.control.inventory import PrefixIndex
+from listener.core.resources import Kind, Resource, Stage
 from listener.engine.client import Engine
 from listener.engine.mirror import Mirror
-from listener.engine.objects import mark, own_name
+from listener.engine.objects import is_on, mark, own_name
 from tests.cli.fake import EMPTY_ENGINE, FakeServer, as_json
 from tests.world.parts import P, topology
 
@@ -69,6 +70,14 @@ def test_a_networks_event_from_podman_is_one_from_docker_in_other_words() -> Non
     assert [resource.name for resource in index.resources(P)] == [f"decnet_t_{P}_lan1"]
     mirror.apply(json.dumps({**event, "Action": "remove"}).encode())
     assert not index.resources(P)
+
+
+def test_a_network_is_known_by_its_name_where_its_id_is_not_told() -> None:
+    network = Resource(Kind.NETWORK, "1", "lan", (P,), Stage.NETWORK)
+    assert is_on({"lan": "1"}, network)
+    assert is_on({"lan": ""}, network), "before a container's first start"
+    assert is_on({"lan": "lan"}, network), "Podman 4.3"
+    assert not is_on({"lan": "2"}, network)
 
 
 def test_podman_is_told_apart_by_its_own_network() -> None:

@@ -44,6 +44,11 @@ CASES = {
     "v2": (mounted(OWN), PRIVATE, {OWN}),
     "v2, the host's namespace": (ROOT, f"0::/system.slice/docker-{OWN}.scope\n", {OWN}),
     "another data root": (mounted(OWN, "/srv/docker/containers"), PRIVATE, {OWN}),
+    "Podman": (
+        ROOT + FILES.format(id=f"{OWN}/userdata", folder="/containers/overlay-containers"),
+        PRIVATE,
+        {OWN},
+    ),
     "its own file over one of Docker's": (
         ROOT + FILES.format(id=OWN, folder="/var/lib/docker/containers").splitlines()[1] + "\n",
         PRIVATE,
