@@ -28,7 +28,7 @@ from listener.errors import EngineError
 
 def is_podman(version: Mapping[str, Any]) -> bool:
     """Whether Podman says this of its version."""
-    return any(part["Name"] == "Podman Engine" for part in version.get("Components") or ())
+    return any(part.get("Name") == "Podman Engine" for part in version.get("Components") or ())
 
 
 def remove_container(api: docker.APIClient, id_: str, *, volumes: bool) -> None:
