@@ -88,6 +88,10 @@ class InUse(Refused):
     """Something that must stay is attached to the network."""
 
 
+class Blocked(EngineError):
+    """Something is in the way that only its owner may change: another attempt now is of no use."""
+
+
 class InProgress(EngineError):
     """Somebody, perhaps an earlier request of ours, is removing the object just now (409)."""
 

@@ -25,6 +25,7 @@ from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_rand
 from listener.core.outcome import Removal, Result
 from listener.core.resources import Endpoint, Kind, Resource, Stage
 from listener.errors import (
+    Blocked,
     EngineError,
     Gone,
     InProgress,
@@ -68,7 +69,7 @@ class EnginePort(Protocol):
         """The endpoints that the network itself lists: of running containers, and stale ones."""
 
     def disconnect(self, network: Resource, endpoint: Endpoint) -> bool:
-        """Take a container off a network; returns whether it was on it."""
+        """Take a container off a network; returns whether it was on it. Raises Blocked."""
 
     def remove(self, resource: Resource) -> None:
         """Remove by id.
@@ -280,4 +281,4 @@ class Reaper:
 
 def _may_heal(error: BaseException) -> bool:
     """Whether another attempt makes sense now; after a time-out the engine still works at it."""
-    return isinstance(error, EngineError) and not isinstance(error, Gone | TimedOut)
+    return isinstance(error, EngineError) and not isinstance(error, Gone | TimedOut | Blocked)

@@ -7,14 +7,16 @@ from pathlib import Path
 from typing import Any
 
 import docker
+import pytest
 from private_engine import PrivateEngine
 
 from listener.cli.explain import explain
 from listener.settings import Settings
-from tests.engine.conftest import Run, gone
+from tests.engine.conftest import Run, exists, gone
 from tests.engine.push.conftest import plant, removed
 from tests.support.decnet import deploy, new_id
 from tests.support.process import call, eventually
+from tests.support.proxy import FaultProxy
 from tests.support.rows import Rows
 
 
@@ -114,6 +116,59 @@ def test_a_protected_container_stays_and_keeps_its_endpoint(
     assert name in api.inspect_container(protected)["NetworkSettings"]["Networks"]
     api.remove_container(protected, force=True)
     gone(api, orphan)
+
+
+def outlived(api: docker.APIClient, engine: PrivateEngine, name: str, network: str) -> None:
+    """Leave an endpoint of this name on a network, as a disk does that fails for a moment."""
+    api.start(
+        doomed := container(api, name, host_config=api.create_host_config(network_mode=network))
+    )
+    kept = engine.directory / "data/network/files/local-kv.db"  # opened anew for each change
+    away = kept.rename(kept.with_name("away.db"))
+    kept.mkdir()
+    try:
+        api.remove_container(doomed, force=True)
+    finally:
+        kept.rmdir()
+        away.rename(kept)
+    (key,) = api.inspect_network(network)["Containers"]
+    assert key.startswith("ep-")
+
+
+@pytest.mark.parametrize("running", [True, False])
+def test_an_endpoint_that_outlived_its_container_stays_while_another_has_its_name(
+    api: docker.APIClient,
+    engine: PrivateEngine,
+    rows: Rows,
+    run: Run,
+    proxy: FaultProxy,
+    running: bool,
+) -> None:
+    rows.insert(doomed := new_id())
+    lan = api.create_network(f"decnet_t_{doomed[:8]}_lan1")["Id"]
+    outlived(api, engine, "web", lan)
+    other = container(api, "web")
+    if running:
+        api.start(other)
+    before = api.inspect_container(other)["NetworkSettings"]["Networks"]
+    listener = run(*("--sweep-interval", "0.2"), host=proxy.host)
+    listener.start()
+    rows.delete(doomed)
+    (failed,) = listener.await_log("failed")
+    assert failed["id"] == lan
+    assert f"'web', which container {other[:12]} has now" in failed["error"]
+    assert "; rename that container" in failed["error"]
+    swept = len(listener.logged("listed"))
+    listener.await_log("listed", count=swept + 3)
+    assert len(listener.logged("failed")) == 1, "it is said once"
+    assert not [request for request in proxy.requests if request.method == "POST"]
+    assert api.inspect_container(other)["NetworkSettings"]["Networks"] == before
+
+    api.rename(other, "web-2")
+    eventually(lambda: not exists(api, lan), "the name is free, and the network gone")
+    assert api.inspect_container(other)["NetworkSettings"]["Networks"] == before
+    (left,) = listener.await_log("disconnected")
+    assert left["id"] == left["name"] == "web"
 
 
 def test_an_overlay_network_of_a_matching_name_stays(

@@ -874,6 +874,15 @@ MUTANTS = (
         "unit/test_status.py::test_the_last_word_on_a_topology_is_not_that_something_is_still_there",
     ),
     Mutant(
+        "forcing an endpoint off by the name that another container has",
+        "what is not DECNET's is never touched for an endpoint of its name",
+        "engine/client.py",
+        "        if endpoint.stale:\n",
+        "        if False:\n",
+        "unit/test_reaper.py::"
+        "test_a_stale_endpoint_whose_name_another_container_has_is_tried_once_a_look",
+    ),
+    Mutant(
         "saying nothing of who was disconnected",
         "what we disconnected is in the record",
         "control/reaper.py",

@@ -361,6 +361,18 @@ def test_foreign_and_stale_endpoints_are_disconnected_before_the_network_goes(
     ]
 
 
+def test_a_stale_endpoint_whose_name_another_container_has_is_tried_once_a_look(
+    engine: SimulatedEngine,
+) -> None:
+    attach(engine, "web", str(engine.put(network("elsewhere"))[0].id))
+    removal = reap(engine, network(), present=False)["network"]
+    assert (removal.result, removal.attempts, removal.requested) == (Result.FAILED, 1, None)
+    assert "'web', which container web-id has now; rename" in removal.error
+    assert engine.removed() == []
+    engine.daemon.rename(engine.daemon.containers["web-id"], "web-2")
+    assert reap(engine, network(), present=False)["network"].result is Result.REMOVED
+
+
 def names(removal: Removal) -> list[str]:
     """Who was disconnected."""
     return [endpoint.name for endpoint in removal.disconnected]

@@ -167,6 +167,10 @@ class Daemon:
         self._tell("network", "create", network.id, {"name": name, "type": driver}, scope)
         return network
 
+    def find_container(self, what: str) -> Container | None:
+        """The container with this id or name."""
+        return next((c for c in self.containers.values() if what in (c.id, c.name)), None)
+
     def rename(self, container: Container, name: str) -> bool:
         """Another name, unless it is taken."""
         if any(c.name == name for c in self.containers.values()):
@@ -372,7 +376,7 @@ class Api:
     def inspect_container(self, id_: str) -> dict[str, Any]:
         """``GET /containers/ID/json``."""
         self._begin("inspect")
-        container = self.daemon.containers.get(id_)
+        container = self.daemon.find_container(id_)
         if container is None:
             raise refusal(404)
         self.daemon.watcher.looked(self._caller, container, "inspect")
@@ -421,22 +425,21 @@ class Api:
     ) -> None:
         """``POST /networks/ID/disconnect``."""
         network = self.daemon.networks.get(network_id)
-        found = [one for one in self.daemon.containers.values() if container in (one.id, one.name)]
-        if network is not None:
-            for one in found:
-                self.daemon.watcher.disconnecting(self._caller, network, one)
+        found = self.daemon.find_container(container)
+        if network is not None and found is not None:
+            self.daemon.watcher.disconnecting(self._caller, network, found)
         self._begin("disconnect", self._fault)
         if network is None or network.id not in self.daemon.networks:
             raise refusal(404)
         stale = [key for key, name in network.stale.items() if name == container]
-        if force and stale:
+        if found is not None:
+            if found not in self.daemon.on(network):
+                raise refusal(500)
+            del found.networks[network.name]
+        elif force and stale:
             del network.stale[stale[0]]
-        elif not found:
-            raise refusal(404)
-        elif found[0] not in self.daemon.on(network):
-            raise refusal(403)
         else:
-            del found[0].networks[network.name]
+            raise refusal(404)
         self._gate("disconnect")
 
     def _remove(self, thing: Thing | None) -> None:
