@@ -35,6 +35,7 @@ from listener.telemetry import logs
     "database_url",
     "database_url_file",
     "docker_host",
+    "docker_timeout",
     "grace",
     "policy",
     "delay",
@@ -75,7 +76,7 @@ def explain(settings: Settings, what: str, *, release: str | None = None) -> str
         EngineError: Docker could not be reached within ``settings.timeout``.
         NoAnswer: a database could not.
     """
-    engine = open_engine(settings)
+    engine = open_engine(settings, list_timeout=settings.timeout)
     with ExitStack() as stack:
         # Not locked: what is known is only read.
         state = StateDirectory(settings.state_path)

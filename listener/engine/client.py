@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import re
 import threading
+import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from email.utils import parsedate_to_datetime
@@ -26,11 +27,14 @@ from listener.engine import objects, podman
 from listener.engine.errors import OF_ONE_OBJECT, raise_for_status, translated
 from listener.engine.events import QUIET, EventStream, subscribe
 from listener.engine.objects import Found, Listing
-from listener.errors import Blocked, EngineError, Gone
+from listener.errors import Blocked, EngineError, Gone, TimedOut
 
-REQUEST_TIMEOUT = 10
+REQUEST_TIMEOUT = 10.0
 """Seconds after which a request is given up; a list of 500 containers takes 0.07 s. The engine goes
 on with a removal all the same, and it is looked at again."""
+LONGEST_LIST = 12
+"""How many times as long a list may take; it holds a slow engine up, whoever has given it up."""
+_LISTS = ("/containers/json", "/networks")
 _NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]*")
 """The form of a container's name or id: only then is it part of a path."""
 
@@ -42,7 +46,9 @@ class Engine:
         host: ``unix:///…`` or ``tcp://…``.
         tls: where to find the client's certificates for TLS; None for none.
         keep_volumes: leave a removed container's anonymous volumes.
+        timeout: seconds after which a request is given up.
         connect_timeout: of the requests that find out whether there is an engine, in seconds.
+        list_timeout: of the first list; see :attr:`list_timeout`.
         own: the ids of containers that are treated like protected ones.
     """
 
@@ -52,13 +58,19 @@ class Engine:
         *,
         tls: docker.tls.TLSConfig | None = None,
         keep_volumes: bool = False,
-        connect_timeout: int = REQUEST_TIMEOUT,
+        timeout: float = REQUEST_TIMEOUT,
+        connect_timeout: float = REQUEST_TIMEOUT,
+        list_timeout: float = 0.0,
         own: Collection[str] = (),
     ) -> None:
         self.host = host
         self._tls = tls
         self._keep_volumes = keep_volumes
+        self._timeout = timeout
         self._connect_timeout = connect_timeout
+        self.list_timeout = max(timeout, list_timeout)
+        """Seconds after which a list is given up. Three times what the last listing took, twice as
+        long after one that was given up, and from one to :data:`LONGEST_LIST` times ``timeout``."""
         self._own = own
         self.is_podman = False
         """Whether it is Podman; known once it was reached."""
@@ -73,9 +85,13 @@ class Engine:
             raise EngineError(f"--docker-host: {self.host} is not a socket")
         with self._connecting, self._errors():
             api = _Client(
-                self.host, version="auto", tls=self._tls or False, timeout=self._connect_timeout
+                self.host,
+                version="auto",
+                tls=self._tls or False,
+                timeout=self._connect_timeout,  # type: ignore[arg-type]  # a fraction will do
             )
-            api.timeout = REQUEST_TIMEOUT
+            api.timeout = self._timeout  # type: ignore[assignment]
+            api.list_timeout = lambda: self.list_timeout
             self._connected, self.is_podman = api, api.is_podman
 
     @property
@@ -105,6 +121,20 @@ class Engine:
 
     def listing(self) -> Listing:
         """Everything on this host that belongs to a topology, and every subnet: two requests."""
+        began = time.monotonic()
+        try:
+            listing = self._listing()
+        except TimedOut:
+            self._expect(self.list_timeout * 2)
+            raise
+        self._expect((time.monotonic() - began) * 3)
+        return listing
+
+    def _expect(self, list_timeout: float) -> None:
+        bounded = min(list_timeout, self._timeout * LONGEST_LIST)
+        self.list_timeout = max(self._timeout, bounded)
+
+    def _listing(self) -> Listing:
         with self._errors():
             found = [self._container(summary) for summary in self.api.containers(all=True)]
             networks = self.api.networks()
@@ -317,15 +347,21 @@ class _Client(docker.APIClient):
     """The SDK's client, without what the environment tells every HTTP client of this host.
 
     A proxy to the web does not lead to the engine, and ``REQUESTS_CA_BUNDLE`` would take the place
-    of the engine's own authority.
+    of the engine's own authority. A list has a time limit of its own.
     """
 
     is_podman = False
+    list_timeout: Callable[[], float]
 
     def version(self, api_version: bool = True) -> Any:
         said = super().version(api_version)  # the constructor asks
         self.is_podman = podman.is_podman(said)
         return said
+
+    def get(self, url: Any, **kwargs: Any) -> Any:
+        if url.endswith(_LISTS):
+            kwargs["timeout"] = self.list_timeout()
+        return super().get(url, **kwargs)
 
     def merge_environment_settings(self, *args: Any, **kwargs: Any) -> Any:
         self.trust_env = False  # the constructor sets it, and then makes the first request

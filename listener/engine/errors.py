@@ -93,7 +93,10 @@ def _meaning(error: BaseException) -> tuple[type[EngineError], str] | None:
         case socket.gaierror():
             return EngineError, "names a host that is not known"
         case TimeoutError() | requests.Timeout() | urllib3.exceptions.TimeoutError():
-            return TimedOut, "does not answer in time"
+            return TimedOut, (
+                "does not answer in time; see whether it hangs, or give it longer by"
+                " --docker-timeout"
+            )
         case docker.errors.APIError(status_code=400) if "HTTPS server" in _explanation(error):
             return Refused, (
                 "speaks TLS alone; set DOCKER_TLS_VERIFY=1, and DOCKER_CERT_PATH to the folder"

@@ -47,6 +47,7 @@ class _Relist(_Marker):
 
     def __init__(self, cause: str) -> None:
         self.cause = cause
+        self.at = time.monotonic()
 
 
 END: Final = _Marker()
@@ -91,6 +92,7 @@ class Watch:
         self._stream: EventStream | None = None
         self._cause = "start-up"
         self._connected_at = 0.0
+        self._listed_at = 0.0
         self.listing = Listing()
         """The last one; empty before the first."""
 
@@ -127,7 +129,7 @@ class Watch:
                         self._alive()
                         *lines, rest = (rest + item).split(b"\n")
                         self._mirror.apply(*lines)
-                    elif isinstance(item, _Relist):
+                    elif isinstance(item, _Relist) and item.at > self._listed_at:
                         self._cause = item.cause
                         self._list()
         finally:
@@ -136,7 +138,10 @@ class Watch:
             self.close()
 
     def relist(self, cause: str = "asked") -> None:
-        """Ask for a listing soon; without a connection the next one begins with it anyway."""
+        """Ask for a listing soon; without a connection the next one begins with it anyway.
+
+        All who ask while one is under way get the same next one.
+        """
         self._inbox.put(_Relist(cause))
 
     def close(self) -> None:
@@ -159,10 +164,10 @@ class Watch:
             inbox.put(END)
 
     def _list(self) -> None:
-        began = time.monotonic()
+        self._listed_at = time.monotonic()
         self.listing = self._engine.listing()
         self._mirror.list(self.listing.resources, self._connected_at)
-        self._listed(self._cause, time.monotonic() - began)
+        self._listed(self._cause, time.monotonic() - self._listed_at)
 
 
 def _joined(inbox: SimpleQueue[bytes | _Marker]) -> Iterator[bytes | _Marker]:

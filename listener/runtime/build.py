@@ -21,7 +21,7 @@ from listener.databases.fallback import PushOrPoll
 from listener.databases.feed import Feed, Interest
 from listener.databases.poll import PollFeed
 from listener.databases.urls import open_topologies
-from listener.engine.client import REQUEST_TIMEOUT, Engine
+from listener.engine.client import Engine
 from listener.engine.own import own_containers
 from listener.errors import ConfigurationError, NoAnswer
 from listener.runtime.health import Link
@@ -167,8 +167,12 @@ def open_judge(
     )
 
 
-def open_engine(settings: Settings) -> Engine:
+def open_engine(settings: Settings, *, list_timeout: float = 0.0) -> Engine:
     """The Docker Engine, not reached yet.
+
+    Args:
+        settings: where it is.
+        list_timeout: what the first list may take, in seconds, where that is more than usual.
 
     Raises:
         ConfigurationError: the certificates for TLS cannot be read.
@@ -177,7 +181,9 @@ def open_engine(settings: Settings) -> Engine:
         settings.docker_host,
         tls=_tls(settings) if settings.docker_host.startswith("tcp://") else None,
         keep_volumes=settings.keep_volumes,
-        connect_timeout=min(REQUEST_TIMEOUT, max(1, round(settings.timeout))),
+        timeout=settings.docker_timeout,
+        connect_timeout=min(settings.docker_timeout, max(1.0, settings.timeout)),
+        list_timeout=list_timeout,
         own=own_containers(),
     )
 

@@ -22,7 +22,6 @@ from listener.control.reaper import Permit, Reaper
 from listener.core.evidence import UNSEEN
 from listener.core.outcome import Removal
 from listener.core.resources import Resource
-from listener.engine.client import REQUEST_TIMEOUT
 from listener.engine.watch import Watch
 from listener.runtime import command
 from listener.runtime.build import (
@@ -195,15 +194,18 @@ class Listener:
         return self._controller.ready.wait(timeout)
 
     def stuck(self, limit: float) -> list[str]:
-        """The loops that ended, or were at one piece of work, or failing, for over ``limit`` s."""
-        return self._supervisor.stuck(limit)
+        """The loops that ended, or were at one piece of work, or failing, for over ``limit`` s.
+
+        One that waits for a list to end, or for two, is not stuck.
+        """
+        return self._supervisor.stuck(max(limit, 2 * self._engine.list_timeout))
 
     def problems(self) -> list[str]:
         """Why it is not healthy, a few words each; nothing while it is."""
         limit = self._settings.unhealthy_after
         links = [self._docker, *(database.link for database in self._databases)]
         problems = [f"{link.name} is down" for link in links if link.down_for > limit]
-        return problems + [f"{n} is stuck" for n in self.stuck(max(limit, 2 * REQUEST_TIMEOUT))]
+        return problems + [f"{name} is stuck" for name in self.stuck(limit)]
 
     def status(self) -> dict[str, Any]:
         """What there is to know about it, as JSON can hold it: docs/status.md."""

@@ -72,7 +72,7 @@ def sweep(
         NoAnswer: a database could not.
     """
     started = time.monotonic()
-    engine = open_engine(settings)
+    engine = open_engine(settings, list_timeout=settings.timeout)
     tables = open_tables(settings)
     with closing(StateDirectory(settings.state_path)) as state, ExitStack() as stack:
         databases = open_databases(settings, tables, state)

@@ -91,6 +91,13 @@ class Settings:
         variables=("DOCKER_CERT_PATH",),
         flag=False,
     )
+    docker_timeout: float = _option(
+        10.0,
+        "Seconds after which a request to Docker is given up. A list of all containers may take up"
+        " to twelve times as long where the last one did.",
+        parsers.seconds(parsers.SHORTEST),
+        metavar="SECONDS",
+    )
     feed: str = _option(
         "auto",
         "How to hear of a deletion: push, poll, or auto for push where it can be had.",

@@ -14,10 +14,11 @@ from listener.control.inventory import PrefixIndex
 from listener.core.resources import Resource
 from listener.engine.client import Engine
 from listener.engine.watch import Watch
-from tests.engine.conftest import on_both
+from tests.engine.conftest import Run, exists, on_both
 from tests.support.decnet import new_id
 from tests.support.process import PATIENCE, eventually
-from tests.support.proxy import Action, FaultProxy, Request, stall
+from tests.support.proxy import Action, FaultProxy, Request, delay, stall
+from tests.support.rows import Rows
 
 
 class RecordingIndex(PrefixIndex):
@@ -188,3 +189,43 @@ def test_a_listing_on_request_mends_what_events_did_not_tell(
         index.replace([])
         watch.relist()
         eventually(lambda: names(index) == {name}, "it is listed")
+
+
+def test_a_list_that_takes_longer_than_a_request_may_is_waited_for(
+    api: docker.APIClient, rows: Rows, run: Run, proxy: FaultProxy
+) -> None:
+    rows.insert(doomed := new_id())
+    lan = api.create_network(f"decnet_t_{doomed[:8]}_lan1")["Id"]
+    proxy.hook = lambda r: delay(1.5) if "/containers/json" in r.path else None
+    listener = run("--docker-timeout", "1", host=proxy.host)
+    listener.start()
+    (down,) = (line for line in listener.logged("down") if line["side"] == "Docker")
+    assert "give it longer by --docker-timeout" in down["error"]
+    rows.delete(doomed)
+    eventually(lambda: not exists(api, lan), "the network is gone, before which all are listed")
+    assert [line["cause"] for line in listener.logged("listed")] == ["start-up"]
+
+
+def test_who_asks_for_a_listing_while_one_is_under_way_gets_the_same_next_one(
+    proxy: FaultProxy,
+) -> None:
+    begun, go_on = threading.Event(), threading.Event()
+    watch, _ = watching(proxy)
+    watch.connect()
+    proxy.clear()
+
+    def hold(request: Request) -> Action | None:
+        if "/networks?" in request.path:
+            begun.set()
+            return stall(go_on)
+        return None
+
+    proxy.hook = hold
+    with following(watch):
+        watch.relist()
+        assert begun.wait(PATIENCE)
+        for _ in range(5):
+            watch.relist()
+        go_on.set()
+    lists = [request for request in proxy.requests if "/containers/json" in request.path]
+    assert len(lists) == 2

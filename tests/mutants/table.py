@@ -883,6 +883,23 @@ MUTANTS = (
         "test_a_stale_endpoint_whose_name_another_container_has_is_tried_once_a_look",
     ),
     Mutant(
+        "giving each list of a slow engine up after the same time",
+        "an engine whose lists take longer than a request may is listed",
+        "engine/client.py",
+        "            self._expect(self.list_timeout * 2)\n",
+        "",
+        "unit/test_slow_engine.py::test_the_limit_of_a_list_follows_what_the_last_one_took",
+    ),
+    Mutant(
+        "taking the wait for a long list for a loop that is stuck",
+        "the watchdog ends no listener that waits for a slow engine",
+        "runtime/daemon.py",
+        "max(limit, 2 * self._engine.list_timeout)",
+        "limit",
+        "unit/test_health.py::"
+        "test_the_loop_that_is_at_one_piece_of_work_for_too_long_is_named_and_no_other",
+    ),
+    Mutant(
         "saying nothing of who was disconnected",
         "what we disconnected is in the record",
         "control/reaper.py",

@@ -132,7 +132,7 @@ def doctor(settings: Settings) -> Diagnosis:
 
 def _engine(settings: Settings) -> Iterator[Finding]:
     try:
-        opened = open_engine(settings)
+        opened = open_engine(settings, list_timeout=settings.timeout)
     except ConfigurationError as error:
         yield _misgiven("docker", error)
     else:

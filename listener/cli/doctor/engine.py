@@ -25,12 +25,13 @@ from listener.core.ownership import network_name
 from listener.core.resources import PREFIX_LENGTH, Kind, Resource, Stage
 from listener.databases.mounts import mounts
 from listener.engine import podman
-from listener.engine.client import REQUEST_TIMEOUT, Engine
+from listener.engine.client import Engine
 from listener.errors import EngineError, Gone, TimedOut
 from listener.runtime.sweep import reach
 from listener.settings import Settings
 
 _REACH = "give the address of a Docker Engine, with DOCKER_TLS_VERIFY and DOCKER_CERT_PATH for TLS"
+_SLOW = "see what keeps it busy, and give --docker-timeout more than that"
 _ALLOW = "let the socket proxy pass it; contrib/compose/api-calls.txt has all that are needed"
 
 
@@ -65,29 +66,36 @@ def examine(engine: Engine, settings: Settings) -> Iterator[Finding]:
     nobody = secrets.token_hex(32)
     refused: set[str] = set()
     silent = ""
-    for call in _calls(engine, nobody):
+    for call in _calls(engine, nobody, settings.docker_timeout):
         if silent or call.unless in refused:
             first = silent or call.unless
             yield warning(call.id, f"{call.does} was not tried", f"see to {first} first")
             continue
+        began = time.monotonic()
         try:
             _make(engine, call, nobody)
+        except TimedOut as error:
+            silent = call.id  # as it would be for the others
+            yield fault(call.id, f"{call.does} fails: {_words(error)}", error.remedy or _SLOW)
         except EngineError as error:
             refused.add(call.id)
             yield fault(call.id, f"{call.does} fails: {_words(error)}", error.remedy or _ALLOW)
-            if isinstance(error, TimedOut):
-                silent = call.id  # as it would be for the others
         else:
+            if (took := time.monotonic() - began) > settings.docker_timeout:
+                yield warning(call.id, f"{call.does} took {took:.1f} s, the engine is slow", _SLOW)
+                continue
             tried = "; tried on an id that does not exist, and on no other" if call.unless else ""
             yield ok(call.id, f"{call.does} is let through{tried}")
     if not silent and "docker.ping" not in refused:
         yield from _clock(engine)
 
 
-def _calls(engine: Engine, nobody: str) -> Iterator[_Call]:
+def _calls(engine: Engine, nobody: str, timeout: float) -> Iterator[_Call]:
     api, lan = engine.api, network_name(nobody[:PREFIX_LENGTH], nobody)
     yield _Call("docker.ping", "asking for the time", engine.now, of_nobody=False)
-    yield _Call("docker.events", "following events", lambda: _follow(engine), of_nobody=False)
+    yield _Call(
+        "docker.events", "following events", lambda: _follow(engine, timeout), of_nobody=False
+    )
     yield _Call(
         "docker.containers.list",
         "listing containers",
@@ -124,8 +132,8 @@ def _calls(engine: Engine, nobody: str) -> Iterator[_Call]:
     )
 
 
-def _follow(engine: Engine) -> None:
-    stream = engine.events(time.time(), quiet=REQUEST_TIMEOUT)
+def _follow(engine: Engine, timeout: float) -> None:
+    stream = engine.events(time.time(), quiet=timeout)
     stream.close()
     with suppress(EngineError):
         list(stream)  # lets go of the connection

@@ -9,7 +9,6 @@ import json
 import os
 import random
 import signal
-import sys
 import threading
 import urllib.request
 from collections import Counter
@@ -30,15 +29,6 @@ from tests.support.rows import Rows
 from tests.support.servers import free_port
 
 SEED = 16
-IMPATIENT = """
-import sys
-from listener.engine import client
-client.REQUEST_TIMEOUT = 2
-from listener.__main__ import main
-sys.argv = sys.argv[3:]
-main()
-"""
-"""The listener, with less patience: it runs what stands behind the interpreter and -m."""
 
 
 class Stop:
@@ -101,8 +91,8 @@ def test_what_goes_after_the_engine_was_stopped_is_in_every_record_once(
 ) -> None:
     chance = random.Random(SEED)
     address = f"127.0.0.1:{free_port()}"
-    options = ("--sweep-interval", "100000", "--http", address)
-    listener = run(*options, host=proxy.host, within=(sys.executable, "-c", IMPATIENT))
+    options = ("--sweep-interval", "100000", "--docker-timeout", "2", "--http", address)
+    listener = run(*options, host=proxy.host)
     listener.start()
     topologies: list[Topology] = []
     guests: list[tuple[str, str]] = []

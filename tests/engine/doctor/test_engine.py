@@ -17,13 +17,12 @@ from debian_packages import ensure
 from private_engine import PrivateEngine
 
 from listener.core.findings import Status
-from listener.engine import client
 from tests.cli.fake import HTML, Answers, FakeServer
 from tests.engine.doctor.conftest import Look, assert_fault, assert_warning, diagnose
 from tests.sidecar.haproxy import API_CALLS
 from tests.sidecar.test_tls import Authority
-from tests.support.process import command, environment
-from tests.support.proxy import FaultProxy, Proxy, Request, answer, stall
+from tests.support.process import PATIENCE, command, environment
+from tests.support.proxy import FaultProxy, Proxy, Request, answer, delay, stall
 
 CALLS = {
     "docker.ping": "GET /_ping",
@@ -108,19 +107,27 @@ def test_nothing_is_tried_on_an_id_that_may_exist(
 
 
 def test_an_engine_that_is_silent_is_not_waited_for_again_and_again(
-    look: Look, proxy: FaultProxy, monkeypatch: pytest.MonkeyPatch
+    look: Look, proxy: FaultProxy
 ) -> None:
-    monkeypatch.setattr(client, "REQUEST_TIMEOUT", 0.5)
     for_ever = threading.Event()
     proxy.hook = lambda r: stall(for_ever) if "/networks" in r.path else None
-    found = look(docker_host=proxy.host)
+    found = look(docker_host=proxy.host, docker_timeout=0.5)
     for_ever.set()
     faults = {f.id: f for f in found.findings if f.status is Status.FAULT}
     assert list(faults) == ["docker.networks.list"]
     assert "does not answer in time" in faults["docker.networks.list"].message
+    assert "--docker-timeout" in str(faults["docker.networks.list"].remedy)
     untried = [f.id for f in found.findings if f.remedy == "see to docker.networks.list first"]
     assert untried == list(CALLS)[list(CALLS).index("docker.networks.list") + 1 :]
     assert found.exit_status == 1
+
+
+def test_an_engine_whose_lists_take_long_is_slow_and_no_proxy_is_blamed(
+    look: Look, proxy: FaultProxy
+) -> None:
+    proxy.hook = lambda r: delay(3.1) if "/containers/json" in r.path else None
+    found = look(docker_host=proxy.host, docker_timeout=3, timeout=PATIENCE)
+    assert_warning(found, "docker.containers.list", "the engine is slow", "--docker-timeout")
 
 
 def nothing(_: Path) -> None:
