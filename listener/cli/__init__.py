@@ -16,6 +16,7 @@ from typing import Any
 import click
 
 from listener.errors import ReaperError, presentable
+from listener.telemetry.lines import standard_error
 
 USAGE = 2
 COMMANDS = {
@@ -51,10 +52,13 @@ def main() -> None:
         where = f"{error.filename}: " if error.filename else ""  # none: it was our own output
         _say(f"it cannot go on: {where}{error.strerror or error}")
         status = 1
+    finally:
+        standard_error.flush()
     sys.exit(status)
 
 
 def _say(error: object) -> None:
+    standard_error.flush()
     click.echo(f"topology-reaper: {presentable(error)}", err=True)
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
 import threading
 from functools import partial
 from pathlib import Path
@@ -20,10 +19,13 @@ from listener.errors import ReaperError, presentable
 from listener.runtime.command import sweep_command
 from listener.runtime.daemon import Listener
 from listener.telemetry import logs
+from listener.telemetry.lines import standard_error
 from listener.telemetry.systemd import Notifier
 
 STOP_WITHIN = 1.5
 """Seconds after which a stop no longer waits for what hangs."""
+FLUSH_WITHIN = 0.3
+"""Seconds after which the end no longer waits for a reader of standard error."""
 
 
 @click.command("run")
@@ -61,11 +63,11 @@ def command(config: Path | None, **options: object) -> int:
     try:
         listener.wait()
     except ReaperError as error:
-        click.echo(f"topology-reaper: {presentable(error)}", err=True)
+        standard_error.put(f"topology-reaper: {presentable(error)}\n")
         status = error.exit_status
     # The interpreter would take ten times as long to end as the listener did (0.2 s of CPU), and
     # would wait for a thread in which a request hangs.
-    sys.stderr.flush()
+    standard_error.flush(FLUSH_WITHIN)
     os._exit(status)
 
 

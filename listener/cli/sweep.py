@@ -12,6 +12,7 @@ from listener.cli.progress import sweep_progress
 from listener.runtime.command import sweep_command
 from listener.runtime.sweep import sweep
 from listener.telemetry import logs
+from listener.telemetry.lines import standard_error
 
 
 @click.command("sweep")
@@ -50,5 +51,6 @@ def command(
         report = sweep(settings, prefixes=prefixes or None, confirm=confirm, observer=progress)
     again = sweep_command(settings, config=config, environment=os.environ)
     again = " ".join([again, *(f"--prefix {prefix}" for prefix in prefixes)])
+    standard_error.flush()  # what was logged was before
     click.echo(report.to_json() if as_json else report.to_text(again))
     return 0 if report.complete else 1

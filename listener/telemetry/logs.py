@@ -2,8 +2,8 @@
 
 ``event``, ``prefix``, ``topology_id``, ``kind``, ``id``, ``name``, ``network``, ``evidence``,
 ``duration_ms``, ``side`` and ``error`` are bound to the line, and become keys of the object with
-``--log-format json``. Only the command line sets up a sink; a program that embeds the listener
-keeps its own.
+``--log-format json``. A line that cannot be written at once waits (:mod:`.lines`), and whoever logs
+does not. Only the command line sets up a sink; a program that embeds the listener keeps its own.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ import sys
 from typing import TYPE_CHECKING
 
 from loguru import logger
+
+from listener.telemetry.lines import standard_error
 
 if TYPE_CHECKING:
     from loguru import Message
@@ -29,12 +31,12 @@ def set_up(level: str, form: str) -> None:
         form: ``text`` for people, ``json`` for one object a line.
     """
     logger.remove()
+    standard_error.dropped = _say_dropped
     if form == "json":
         logger.add(_write_json, level=level)
     else:
-        # Whatever standard error is by then: a progress bar puts itself in front of it.
         logger.add(
-            lambda message: print(message, end="", file=sys.stderr, flush=True),
+            lambda message: standard_error.put(str(message)),  # without the record behind it
             level=level,
             format=_TEXT,
             colorize=sys.stderr.isatty() and not os.environ.get("NO_COLOR"),
@@ -53,4 +55,10 @@ def _write_json(message: Message) -> None:
     }
     if record["exception"] is not None:
         line["error"] = repr(record["exception"].value)
-    print(json.dumps(line, default=str), file=sys.stderr, flush=True)
+    standard_error.put(json.dumps(line, default=str) + "\n")
+
+
+def _say_dropped(count: int) -> None:
+    logger.bind(event="dropped", count=count).error(
+        "{} lines of this log were dropped, for standard error was not read in time", count
+    )

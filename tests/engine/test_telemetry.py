@@ -6,17 +6,27 @@ import json
 import os
 import pty
 import subprocess
+from contextlib import suppress
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import docker
+import pytest
 from private_engine import PrivateEngine
 
 from listener.telemetry.healthcheck import read_status
 from tests.engine.conftest import Run, exists, gone
-from tests.engine.push.conftest import plant
+from tests.engine.push.conftest import plant, removed
 from tests.support.decnet import deploy, new_id
-from tests.support.process import PATIENCE, call, command, environment, eventually
+from tests.support.process import (
+    PATIENCE,
+    call,
+    command,
+    environment,
+    eventually,
+    full_pipe,
+)
 from tests.support.rows import Rows
 
 
@@ -101,6 +111,40 @@ def test_an_idle_listener_says_nothing_through_many_sweeps(
     # What was removed right before the start comes and goes once more by the replay of its events.
     replayed = ("held", "released")
     assert not [line for line in listener.lines[said:] if line.get("event") not in replayed]
+
+
+@pytest.mark.parametrize("read", [False, True])
+def test_a_standard_error_that_nobody_reads_holds_up_no_removal_and_no_end(
+    api: docker.APIClient, rows: Rows, engine: PrivateEngine, url: str, tmp_path: Path, read: bool
+) -> None:
+    ids = [new_id() for _ in range(10)]
+    rows.insert(*ids)
+    orphans = [plant(api, id_) for id_ in ids]
+    reader, writer = full_pipe()
+    options = ("--docker-host", engine.host, "--database-url", url, "--http", "off")
+    process = subprocess.Popen(command("run", *options), env=environment(), stderr=writer)
+    os.close(writer)
+    with os.fdopen(reader) as log:
+        try:
+
+            def is_ready() -> bool:
+                with suppress(OSError):
+                    return bool(read_status(tmp_path / "state")["ready"])
+                return False
+
+            eventually(is_ready, "it is ready")
+            rows.delete(*ids)
+            removed(api, *orphans)
+            said = []
+            if read:  # what waits is written, before the end and at it
+                said = list(islice((line for line in log if "removed container" in line), 9))
+            process.terminate()
+            said += log if read else ()
+            assert process.wait(PATIENCE) == 0
+        finally:
+            process.kill()
+            process.wait()
+    assert sum("removed container" in line for line in said) == (10 if read else 0)
 
 
 def test_a_sweep_shows_its_progress_on_a_terminal_and_only_there(

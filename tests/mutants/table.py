@@ -900,6 +900,14 @@ MUTANTS = (
         "test_the_loop_that_is_at_one_piece_of_work_for_too_long_is_named_and_no_other",
     ),
     Mutant(
+        "keeping every line that nobody reads",
+        "what waits for a reader of the log is bounded, and what was dropped is told",
+        "telemetry/lines.py",
+        "            if len(self._lines) < self._most or",
+        "            if True or",
+        "unit/test_logs.py::test_who_logs_waits_for_no_reader_and_what_was_dropped_is_counted",
+    ),
+    Mutant(
         "saying nothing of who was disconnected",
         "what we disconnected is in the record",
         "control/reaper.py",

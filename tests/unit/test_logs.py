@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
+import os
 import sys
 from collections.abc import Callable, Collection, Iterator
+from itertools import islice
 from typing import TYPE_CHECKING
 
 import pytest
@@ -17,7 +20,9 @@ from listener.core.outcome import Outcome, Removal, Result
 from listener.core.resources import Endpoint, Resource
 from listener.errors import presentable
 from listener.telemetry import logs
+from listener.telemetry.lines import LineWriter, standard_error
 from listener.telemetry.removal_log import RemovalLog
+from tests.support.process import PATIENCE, eventually, full_pipe
 from tests.world.parts import P, Q, base, network, service
 
 if TYPE_CHECKING:
@@ -147,6 +152,7 @@ def lines(capsys: pytest.CaptureFixture[str]) -> Iterator[Callable[[], list[str]
     """What came to standard error; standard output has to stay empty."""
 
     def read() -> list[str]:
+        standard_error.flush()
         captured = capsys.readouterr()
         assert captured.out == ""
         return captured.err.splitlines()
@@ -180,6 +186,60 @@ def test_with_text_each_event_is_one_line_for_a_person(lines: Callable[[], list[
     assert "WARNING" in line
 
 
+# A standard error that nobody reads.
+
+
+@pytest.mark.parametrize("form", ["text", "json"])
+def test_who_logs_waits_for_no_reader_and_what_was_dropped_is_counted(
+    monkeypatch: pytest.MonkeyPatch, form: str
+) -> None:
+    lines = LineWriter(most=3)
+    monkeypatch.setattr(logs, "standard_error", lines)
+    reader, writer = full_pipe()
+    with os.fdopen(reader) as read, os.fdopen(writer, "w") as full:
+        monkeypatch.setattr(sys, "stderr", full)
+        logs.set_up("INFO", form)
+        logger.info("line 0")
+        eventually(lambda: lines._writing, "it waits to be written")
+        for number in range(1, 9):
+            logger.info("line {}", number)
+        assert not lines.flush(0)
+        said = list(islice(filter(str.strip, read), 5))
+        assert lines.flush(PATIENCE)
+        logger.remove()
+    for number, line in enumerate(said[:4]):
+        assert f"line {number}" in line
+    assert "5 lines of this log were dropped" in said[4]
+    if form == "json":
+        last = json.loads(said[4])
+        assert (last["event"], last["count"], last["level"]) == ("dropped", 5, "ERROR")
+
+
+def test_what_could_not_be_written_is_told_when_something_can(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Disk(io.StringIO):
+        is_full = True
+
+        def write(self, text: str) -> int:
+            if self.is_full:
+                raise OSError(errno.ENOSPC, "No space left on device")
+            return super().write(text)
+
+    disk, told = Disk(), list[int]()
+    monkeypatch.setattr(sys, "stderr", disk)
+    lines = LineWriter()
+    lines.dropped = told.append
+    for line in ("one\n", "two\n"):
+        lines.put(line)
+        assert lines.flush(PATIENCE)
+    assert told == []
+    disk.is_full = False
+    lines.put("three\n")
+    assert lines.flush(PATIENCE)
+    assert (disk.getvalue(), told) == ("three\n", [2])
+
+
 # Colours.
 
 
@@ -202,6 +262,7 @@ def test_colours_are_for_a_terminal_that_wants_them(
     try:
         logs.set_up("INFO", "text")
         logger.info("a line")
+        standard_error.flush()
     finally:
         logger.remove()
     assert "a line" in written.getvalue()
