@@ -11,16 +11,18 @@ STEPS ?= 100000
 ROUNDS ?= 30
 WALK ?= 600
 PYTHONS ?= 3.11 3.12 3.13
+CONSTRAINTS ?= constraints.txt
+EXTRA ?= dev
 N ?= 3
 DOCKER ?= docker
 IMAGE ?= topology-reaper:dev
 
 # For what pip installs, and for what it builds that with: up to pip 25.2 the first goes for both,
 # later the second for the latter.
-build/wheels $(VENV)/ready $(VENV)/ready-to-bench: export PIP_CONSTRAINT := constraints.txt
-build/wheels $(VENV)/ready $(VENV)/ready-to-bench: export PIP_BUILD_CONSTRAINT := constraints.txt
+build/wheels $(VENV)/ready $(VENV)/ready-to-bench: export PIP_CONSTRAINT := $(CONSTRAINTS)
+build/wheels $(VENV)/ready $(VENV)/ready-to-bench: export PIP_BUILD_CONSTRAINT := $(CONSTRAINTS)
 
-.PHONY: demo test suite check steady lint types unit deep mutants soak bench bench-quick pythons docs image wheels clean help
+.PHONY: demo test suite check steady lint types unit deep mutants soak bench bench-quick pythons lowest docs image wheels clean help
 
 help:  ## what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -84,7 +86,7 @@ image:  ## the container image, on the engine of DOCKER_HOST; BASE_IMAGE=… for
 
 wheels: build/wheels  ## what the image is built from, for where it cannot be downloaded; PYTHON=… as in its base
 
-build/wheels: pyproject.toml constraints.txt
+build/wheels: pyproject.toml $(CONSTRAINTS)
 	@rm -rf $@ $@.part build/python && $(PYTHON) -m venv build/python
 	@build/python/bin/python -m pip wheel --quiet --disable-pip-version-check \
 	  --wheel-dir $@.part '.[all]' hatchling
@@ -96,11 +98,19 @@ pythons:  ## the tests of the code that need no engine, on every supported Pytho
 	  $(MAKE) --no-print-directory unit PYTHON=$$(contrib/scripts/find-python $$version) VENV=.venv-$$version UNIT='$(CODE)' || exit 1; \
 	done
 
-$(VENV)/ready: pyproject.toml constraints.txt
+lowest:  ## the tests that need no engine, with the lowest version of each dependency that pyproject.toml allows
+	@$(MAKE) --no-print-directory unit CONSTRAINTS=build/lowest.txt EXTRA=test VENV=.venv-lowest \
+	  UNIT='$(UNIT) tests/servers/test_feeds.py'
+
+build/lowest.txt: pyproject.toml constraints.txt contrib/scripts/lowest.py
+	@mkdir -p build
+	@$(PYTHON) contrib/scripts/lowest.py > $@
+
+$(VENV)/ready: pyproject.toml $(CONSTRAINTS)
 	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || (apt-get update -qq && apt-get install -y -qq python3-venv)
 	@echo "setting up $(VENV)"
 	@$(PYTHON) -m venv $(VENV)
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[$(EXTRA)]'
 	@touch $@
 
 $(VENV)/ready-to-bench: $(VENV)/ready
