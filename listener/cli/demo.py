@@ -53,13 +53,14 @@ print(time.time())
 
 @click.command("demo")
 @click.option("--docker-host", metavar="HOST", help="The Docker Engine, instead of DOCKER_HOST.")
+@click.option("--docker-context", metavar="NAME", help="The Docker context whose engine it is.")
 @click.option(
     "--image",
     default="busybox",
     show_default=True,
     help="An image that can sleep; pulled if absent.",
 )
-def command(docker_host: str | None, image: str) -> None:
+def command(image: str, **engine: str | None) -> None:
     """See it work on two small topologies.
 
     They are deployed, one row is deleted, and what is removed is shown as it goes. It has a
@@ -72,7 +73,7 @@ def command(docker_host: str | None, image: str) -> None:
     """  # noqa: D301
     logs.set_up("WARNING", "text")
     signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))  # and clean up
-    flags = {"docker_host": docker_host} if docker_host else {}
+    flags = {name: value for name, value in engine.items() if value}
     run(Settings.from_environment(flags=flags), image, click.echo)
 
 
@@ -90,7 +91,7 @@ def run(settings: Settings, image: str, say: Callable[[str], None]) -> None:
         ReaperError: the listener did not do what it should.
     """
     engine = open_engine(settings)
-    say(f"topology-reaper demo on {engine.host}\n")
+    say(f"topology-reaper demo on {engine.address}\n")
     with ExitStack() as stack:
         stack.enter_context(_errors())
         _need_image(engine.api, image)

@@ -35,6 +35,7 @@ from listener.telemetry import logs
     "database_url",
     "database_url_file",
     "docker_host",
+    "docker_context",
     "docker_timeout",
     "grace",
     "policy",

@@ -14,6 +14,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from listener.engine.about import About
 from listener.runtime.state.history import moment
 
 _STYLES = {
@@ -60,12 +61,16 @@ def _head(told: Mapping[str, Any]) -> Text:
 
 
 def _sides(told: Mapping[str, Any]) -> Iterator[Text]:
-    docker = {**told["docker"], "name": f"Docker {told['docker']['address']}"}
+    docker = told["docker"]
+    context = f" (context {docker['context']})" if docker.get("context") else ""
+    docker = {**docker, "name": f"Docker {docker['address']}{context}"}
     for side in (docker, *told["databases"]):
         since = _duration(told["time"] - side["since"])
         notes = [f"up for {since}" if side["up"] else f"DOWN for {since}"]
         if side["proof_age_s"] is not None:
             notes.append(f"heard of {_ago(side['proof_age_s'])}")
+        if side.get("engine"):
+            notes.append(str(About(**side["engine"])))
         if side.get("feed"):
             notes.append(f"told by {side['feed']}")
         if side.get("unheard"):

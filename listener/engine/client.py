@@ -23,7 +23,8 @@ import docker
 from listener.core import ownership
 from listener.core.ownership import Labels
 from listener.core.resources import Endpoint, Kind, Resource
-from listener.engine import objects, podman
+from listener.engine import about, objects, podman
+from listener.engine.about import About
 from listener.engine.errors import OF_ONE_OBJECT, raise_for_status, translated
 from listener.engine.events import QUIET, EventStream, subscribe
 from listener.engine.objects import Found, Listing
@@ -35,6 +36,8 @@ on with a removal all the same, and it is looked at again."""
 LONGEST_LIST = 12
 """How many times as long a list may take; it holds a slow engine up, whoever has given it up."""
 _LISTS = ("/containers/json", "/networks")
+INFO_TIMEOUT = 2
+"""Seconds for which it is asked what it is, for events wait meanwhile; it answers in 0.006 s."""
 _NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]*")
 """The form of a container's name or id: only then is it part of a path."""
 
@@ -44,6 +47,7 @@ class Engine:
 
     Args:
         host: ``unix:///…`` or ``tcp://…``.
+        context: the name of the Docker context that it is from; empty if it is from none.
         tls: where to find the client's certificates for TLS; None for none.
         keep_volumes: leave a removed container's anonymous volumes.
         timeout: seconds after which a request is given up.
@@ -56,6 +60,7 @@ class Engine:
         self,
         host: str,
         *,
+        context: str = "",
         tls: docker.tls.TLSConfig | None = None,
         keep_volumes: bool = False,
         timeout: float = REQUEST_TIMEOUT,
@@ -64,7 +69,13 @@ class Engine:
         own: Collection[str] = (),
     ) -> None:
         self.host = host
-        self._tls = tls
+        self.context = context
+        self.tls = tls
+        self.address = f"{host} (context {context})" if context else host
+        self.about: About | None = None
+        """What it said of itself when it was asked last; None if it never was."""
+        option = "--docker-context" if context else "--docker-host"
+        self._named = f"{option}: {self.address}"
         self._keep_volumes = keep_volumes
         self._timeout = timeout
         self._connect_timeout = connect_timeout
@@ -82,12 +93,12 @@ class Engine:
         """Reach the engine and agree on a version of the API, anew after it was replaced."""
         path = Path(self.host.removeprefix("unix://"))
         if self.host.startswith("unix://") and path.exists() and not path.is_socket():
-            raise EngineError(f"--docker-host: {self.host} is not a socket")
+            raise EngineError(f"{self._named} is not a socket")
         with self._connecting, self._errors():
             api = _Client(
                 self.host,
                 version="auto",
-                tls=self._tls or False,
+                tls=self.tls or False,
                 timeout=self._connect_timeout,  # type: ignore[arg-type]  # a fraction will do
             )
             api.timeout = self._timeout  # type: ignore[assignment]
@@ -111,6 +122,19 @@ class Engine:
         """
         with self._object():
             call()
+
+    def describe(self) -> About:
+        """What it says of itself, which :attr:`about` keeps; less where a proxy refuses to tell.
+
+        Raises:
+            EngineError: it does not answer.
+        """
+        with self._errors():
+            version = self.api.version(api_version=False)
+            url = f"{self.api.base_url}/v{self.api.api_version}/info"
+            answer = self.api.get(url, timeout=INFO_TIMEOUT)
+            self.about = about.read(version, answer.json() if answer.ok else {})
+            return self.about
 
     def now(self) -> float:
         """The engine's own time, in seconds since the epoch, cut to whole seconds."""
@@ -336,11 +360,11 @@ class Engine:
 
     def _errors(self) -> AbstractContextManager[None]:
         """Turns whatever a request raises into an EngineError."""
-        return translated(self.host)
+        return translated(self._named)
 
     def _object(self) -> AbstractContextManager[None]:
         """The errors of a request about one object, where some statuses have a meaning."""
-        return translated(self.host, OF_ONE_OBJECT)
+        return translated(self._named, OF_ONE_OBJECT)
 
 
 class _Client(docker.APIClient):

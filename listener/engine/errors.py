@@ -27,11 +27,11 @@ _NONE: Final[Mapping[int, type[EngineError]]] = {}
 
 
 @contextlib.contextmanager
-def translated(host: str, statuses: Mapping[int, type[EngineError]] = _NONE) -> Iterator[None]:
+def translated(engine: str, statuses: Mapping[int, type[EngineError]] = _NONE) -> Iterator[None]:
     """Whatever a request raises becomes an EngineError, with it as the cause.
 
     Args:
-        host: the engine's address.
+        engine: the option that names it, and its address.
         statuses: what some statuses mean to this request; each is raised with the engine's text.
     """
     try:
@@ -53,7 +53,7 @@ def translated(host: str, statuses: Mapping[int, type[EngineError]] = _NONE) -> 
         ):
             raise meant(_explanation(error)) from error
         kind, problem = _root_cause(error)
-        raise kind(f"--docker-host: {host} {problem}") from error
+        raise kind(f"{engine} {problem}") from error
 
 
 def raise_for_status(answer: requests.Response) -> None:
@@ -100,7 +100,7 @@ def _meaning(error: BaseException) -> tuple[type[EngineError], str] | None:
         case docker.errors.APIError(status_code=400) if "HTTPS server" in _explanation(error):
             return Refused, (
                 "speaks TLS alone; set DOCKER_TLS_VERIFY=1, and DOCKER_CERT_PATH to the folder"
-                " with ca.pem, cert.pem and key.pem"
+                " with ca.pem, cert.pem and key.pem, or put these into its context"
             )
         # What a proxy says that had no answer from the engine.
         case docker.errors.APIError(status_code=502 | 503):
@@ -122,16 +122,17 @@ def _tls_problem(error: ssl.SSLError) -> str:
     if isinstance(error, ssl.SSLCertVerificationError):
         return (
             f"shows a certificate that is not trusted ({error.verify_message.rstrip('.')}); put its"
-            " authority's ca.pem into DOCKER_CERT_PATH, and name the host as the certificate does"
+            " authority's ca.pem into DOCKER_CERT_PATH or the context, and name the host as the"
+            " certificate does"
         )
     if "alert" in reason:
         return (
             f"refuses our certificate ({reason}); put a cert.pem and key.pem that its authority"
-            " signed for a client into DOCKER_CERT_PATH"
+            " signed for a client into DOCKER_CERT_PATH or the context"
         )
     return (
         f"does not agree on TLS ({reason}); give its port for TLS, and put the cert.pem and key.pem"
-        " that it asks for into DOCKER_CERT_PATH"
+        " that it asks for into DOCKER_CERT_PATH or the context"
     )
 
 

@@ -24,6 +24,7 @@ from listener.databases.urls import open_topologies
 from listener.engine.client import Engine
 from listener.engine.own import own_containers
 from listener.errors import ConfigurationError, NoAnswer
+from listener.runtime.contexts import Place, engine_place
 from listener.runtime.health import Link
 from listener.runtime.state.directory import StateDirectory
 from listener.runtime.state.ledger import Ledger
@@ -175,11 +176,13 @@ def open_engine(settings: Settings, *, list_timeout: float = 0.0) -> Engine:
         list_timeout: what the first list may take, in seconds, where that is more than usual.
 
     Raises:
-        ConfigurationError: the certificates for TLS cannot be read.
+        ConfigurationError: no one engine is named, or the certificates for TLS cannot be read.
     """
+    place = engine_place(settings)
     return Engine(
-        settings.docker_host,
-        tls=_tls(settings) if settings.docker_host.startswith("tcp://") else None,
+        place.host,
+        context=place.context,
+        tls=None if place.certificates is None else _tls(place, place.certificates),
         keep_volumes=settings.keep_volumes,
         timeout=settings.docker_timeout,
         connect_timeout=min(settings.docker_timeout, max(1.0, settings.timeout)),
@@ -188,30 +191,33 @@ def open_engine(settings: Settings, *, list_timeout: float = 0.0) -> Engine:
     )
 
 
-def _tls(settings: Settings) -> docker.tls.TLSConfig | None:
-    if not (settings.docker_tls_verify or settings.docker_cert_path):
-        return None
-    # Not Path.home(): a user without a home is no reason to fail in any other way than below.
-    folder = Path(settings.docker_cert_path or os.path.expanduser("~/.docker"))  # noqa: PTH111
-    authority, certificate, key = (str(folder / name) for name in ("ca.pem", "cert.pem", "key.pem"))
+def _tls(place: Place, folder: Path) -> docker.tls.TLSConfig:
+    authority, certificate, key = (
+        # A context may do without some of them, and has no others.
+        str(folder / name) if not place.context or (folder / name).exists() else None
+        for name in ("ca.pem", "cert.pem", "key.pem")
+    )
+    pair = (certificate, key) if certificate and key else None
     try:
         context = ssl.create_default_context(cafile=authority)
-        context.load_cert_chain(certificate, key, password=lambda: "")  # never ask at a terminal
+        if pair is not None:
+            context.load_cert_chain(*pair, password=lambda: "")  # never ask at a terminal
     except OSError as error:
+        source = "--docker-context" if place.context else "the variable DOCKER_CERT_PATH"
         raise ConfigurationError(
-            f"the variable DOCKER_CERT_PATH: {folder} has no usable ca.pem, cert.pem and key.pem"
+            f"{source}: {folder} has no usable ca.pem, cert.pem and key.pem"
             f" for TLS: {error.strerror or error}"
         ) from error
-    if not settings.docker_tls_verify:
+    if not place.verify:
         logger.bind(event="tls").warning(
-            "--docker-host: whoever answers at {} is taken for the engine, unless"
-            " DOCKER_TLS_VERIFY=1 has its certificate verified",
-            settings.docker_host,
+            "{}: whoever answers at {} is taken for the engine, unless {} has its certificate"
+            " verified",
+            "--docker-context" if place.context else "--docker-host",
+            place.host,
+            "skip-tls-verify=false" if place.context else "DOCKER_TLS_VERIFY=1",
         )
         urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)  # it was said
-    return docker.tls.TLSConfig(
-        client_cert=(certificate, key), ca_cert=authority, verify=settings.docker_tls_verify
-    )
+    return docker.tls.TLSConfig(client_cert=pair, ca_cert=authority, verify=place.verify)
 
 
 def _feed(settings: Settings, topologies: Topologies, interest: Interest | None) -> Feed:

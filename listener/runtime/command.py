@@ -10,13 +10,14 @@ from __future__ import annotations
 import dataclasses
 import shlex
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import sqlalchemy as sa
 
 from listener.engine.own import own_containers
 from listener.errors import ConfigurationError
+from listener.runtime.contexts import configuration, engine_place
 from listener.settings import Settings, flag_of
 
 FOR_A_SERVICE = (
@@ -24,6 +25,8 @@ FOR_A_SERVICE = (
     *("http", "dry_run", "log_level", "log_format"),
 )
 """The options that make no difference to a sweep, or that a release is not to have."""
+ENGINE = ("docker_host", "docker_context")
+"""The options that name the engine."""
 PLACES = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 """Where root's shell looks for a command."""
 STATE = "/var/lib/topology-reaper"
@@ -39,6 +42,9 @@ def sweep_command(
         settings: of this process.
         config: the file that some of them are from.
         environment: of this process, if it had any part in them.
+
+    Raises:
+        ConfigurationError: no one engine is named.
     """
     containers = sorted(own_containers())
     inside = environment if containers else None
@@ -58,13 +64,30 @@ def sweep_command(
     return shlex.join([*words, *_flags(settings, bare, inside is not None)])
 
 
+def _engine(settings: Settings, bare: Settings, inside: bool) -> Sequence[str]:
+    """Which engine: always, but where the file or the container says it; who pastes has a context.
+
+    Raises:
+        ConfigurationError: no one engine is named.
+    """
+    ours, theirs = ([getattr(each, name) for name in ENGINE] for each in (settings, bare))
+    if ours == theirs and (inside or any(theirs)):
+        return ()
+    place = engine_place(settings)
+    if place.context:
+        return "--docker-context", place.context
+    return "--docker-host", place.host
+
+
 def _flags(settings: Settings, bare: Settings, inside: bool) -> Iterator[str]:
     given = settings.database_url or settings.database_url_file
     if settings.decnet_url != bare.decnet_url and not given:
         yield from ("--database-url", _presentable(settings.decnet_url))
     for option in dataclasses.fields(settings):
         name, value = option.name, getattr(settings, option.name)
-        if not option.metadata["flag"] or name in FOR_A_SERVICE:
+        if name == "docker_host":
+            yield from _engine(settings, bare, inside)
+        if not option.metadata["flag"] or name in FOR_A_SERVICE or name in ENGINE:
             continue
         if name == "state_dir":
             value = str(settings.state_path.absolute())
@@ -86,6 +109,9 @@ def _flags(settings: Settings, bare: Settings, inside: bool) -> Iterator[str]:
 
 def _variables(settings: Settings, bare: Settings) -> Iterator[str]:
     """What has no flag."""
+    place, folder = engine_place(settings), configuration(settings)
+    if (place.context or place.certificates == folder) and folder != Path("/root/.docker"):
+        yield f"DOCKER_CONFIG={folder.absolute()}"
     if settings.docker_tls_verify != bare.docker_tls_verify:
         yield "DOCKER_TLS_VERIFY=1"
     if settings.docker_cert_path != bare.docker_cert_path:

@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any, Self
 
 from loguru import logger
@@ -23,6 +24,7 @@ from listener.core.evidence import UNSEEN
 from listener.core.outcome import Removal
 from listener.core.resources import Resource
 from listener.engine.watch import Watch
+from listener.errors import EngineError
 from listener.runtime import command
 from listener.runtime.build import (
     open_databases,
@@ -117,7 +119,7 @@ class Listener:
             busy=self._supervisor.pulse("watch"),
         )
         self._snapshots = Snapshots(
-            settings, self._docker, self._databases, self._controller, index, store
+            settings, self._engine, self._docker, self._databases, self._controller, index, store
         )
         self._status_socket = StatusSocket(self._state.path, self.status)
         address = settings.http_address
@@ -129,7 +131,7 @@ class Listener:
         """Start listening and return at once; what cannot be reached is waited for."""
         logger.bind(event="started").info(
             "listening to {} and {}{}, with the policy {}{}",
-            self._settings.docker_host,
+            self._engine.address,
             " and ".join(database.topologies.name for database in self._databases),
             ", removing nothing" if self._settings.dry_run else "",
             self._settings.policy,
@@ -229,6 +231,14 @@ class Listener:
         self._docker.connections += 1
         if self._supervisor.stop.is_set():
             self._watch.close()  # stop() may have looked before there was anything to close
+        else:
+            self._describe()
+
+    def _describe(self) -> None:
+        before = self._engine.about
+        with suppress(EngineError):
+            if (about := self._engine.describe()) != before:
+                logger.bind(event="engine", side="Docker").info("connected to {}", about)
 
     def _keep_time(self) -> None:
         while not self._supervisor.stop.wait(self._settings.sweep_interval):

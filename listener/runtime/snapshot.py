@@ -5,12 +5,14 @@ from __future__ import annotations
 import socket
 import time
 from collections.abc import Sequence
+from dataclasses import asdict
 from importlib.metadata import version
 from typing import Any, Final
 
 from listener.control.controller import Controller
 from listener.control.inventory import PrefixIndex
 from listener.core.resources import Subnet
+from listener.engine.client import Engine
 from listener.runtime.build import Database
 from listener.runtime.health import Link
 from listener.settings import Settings
@@ -24,7 +26,8 @@ class Snapshots:
 
     Args:
         settings: it runs with.
-        docker: the link to the engine.
+        engine: the Docker Engine.
+        docker: the link to it.
         databases: as they were opened.
         controller: with its queues.
         index: what is on this host.
@@ -34,6 +37,7 @@ class Snapshots:
     def __init__(
         self,
         settings: Settings,
+        engine: Engine,
         docker: Link,
         databases: Sequence[Database],
         controller: Controller,
@@ -41,6 +45,7 @@ class Snapshots:
         store: StatusStore,
     ) -> None:
         self._settings = settings
+        self._engine = engine
         self._docker = docker
         self._databases = databases
         self._controller = controller
@@ -55,7 +60,8 @@ class Snapshots:
             subnets: of all networks on this host, by the last listing.
             problems: why it is not healthy.
         """
-        settings, controller, observed = self._settings, self._controller, self._store.status()
+        settings, engine = self._settings, self._engine
+        controller, observed = self._controller, self._store.status()
         loads = controller.screen_lane.load(), controller.reconcile_lane.load()
         # What a topology had may be gone by now.
         present = [s for s in subnets if s.prefix is None or self._index.get(s.network) is not None]
@@ -67,7 +73,12 @@ class Snapshots:
             "ready": controller.ready.is_set(),
             "dry_run": settings.dry_run,
             "problems": list(problems),
-            "docker": {**self._docker.status(), "address": settings.docker_host},
+            "docker": {
+                **self._docker.status(),
+                "address": engine.host,
+                "context": engine.context or None,
+                "engine": engine.about and asdict(engine.about),
+            },
             "databases": [
                 {**database.status(), "unheard": controller.missed(number)}
                 for number, database in enumerate(self._databases)

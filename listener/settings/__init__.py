@@ -20,6 +20,9 @@ from typing import Any
 from listener.errors import ConfigurationError
 from listener.settings import parsers, sources
 
+NO_CONTEXT = "default"
+"""The name of the context that stands for none: for DOCKER_HOST, or for the usual socket."""
+
 
 def _option(
     default: object,
@@ -70,11 +73,27 @@ class Settings:
         "", "The URL in DECNET's own variables.", str, flag=False, secret=True
     )
     docker_host: str = _option(
-        parsers.DEFAULT_DOCKER_HOST,
-        "The Docker Engine, unix:///path or tcp://host:port. Without it DOCKER_HOST counts.",
+        "",
+        "The Docker Engine, unix:///path or tcp://host:port. Without it DOCKER_HOST counts, then"
+        f" the context, then {parsers.DEFAULT_DOCKER_HOST}.",
         parsers.docker_host,
         metavar="HOST",
         variables=("DOCKER_HOST",),
+    )
+    docker_context: str = _option(
+        "",
+        "The name of the Docker context whose engine it is. Without it DOCKER_CONTEXT counts unless"
+        " DOCKER_HOST is there, then the current context.",
+        str,
+        metavar="NAME",
+        variables=("DOCKER_CONTEXT",),
+    )
+    docker_config: str = _option(
+        "",
+        "The folder with Docker's own configuration and contexts. Default: ~/.docker.",
+        str,
+        variables=("DOCKER_CONFIG",),
+        flag=False,
     )
     docker_tls_verify: bool = _option(
         False,
@@ -256,6 +275,8 @@ class Settings:
         sources.refuse_misspelt(environment, names)
         flags = {} if flags is None else flags
         file = {} if config is None else sources.read_toml(config, names)
+        if environment.get("DOCKER_HOST"):  # goes before the other, as for Docker's own tools
+            environment = {**environment, "DOCKER_CONTEXT": ""}
         values: dict[str, Any] = {}
         places: dict[str, int] = {}
         for option in dataclasses.fields(cls):
@@ -263,19 +284,25 @@ class Settings:
             variables = [f"REAPER_{name.upper()}"] if option.metadata["flag"] else []
             variables += option.metadata["variables"]
             given: list[tuple[int, str, object]] = [
-                (1, f"the variable {v}", environment[v]) for v in variables if environment.get(v)
+                (rank, f"the variable {v}", environment[v])
+                for rank, v in enumerate(variables, 1)
+                if environment.get(v)
             ]
             if name in flags:
                 given.insert(0, (0, flag_of(name), flags[name]))
             if name in file:
-                given.append((2, f"{name} in {config}", file[name]))
+                given.append((3, f"{name} in {config}", file[name]))
             if given:
                 places[name], source, value = given[0]
                 values[name] = _read(option, value, source)
         # Two options for one thing: what a flag says beats either variable, and so on.
-        url, url_file = (places.get(name, 3) for name in ("database_url", "database_url_file"))
-        if url != url_file:
-            values.pop("database_url" if url > url_file else "database_url_file", None)
+        pairs = [("database_url", "database_url_file")]
+        if values.get("docker_context") != NO_CONTEXT:
+            pairs.append(("docker_host", "docker_context"))
+        for pair in pairs:
+            first, second = (places[name] if values.get(name) else 4 for name in pair)
+            if first != second:
+                values.pop(pair[first < second], None)
         return cls(**values, decnet_url=sources.decnet_url(environment))
 
 

@@ -14,6 +14,7 @@ from typing import TypeGuard
 from urllib.parse import urlsplit
 
 DEFAULT_DOCKER_HOST = "unix:///var/run/docker.sock"
+"""Where the engine is if nothing says otherwise."""
 LONGEST = 31_536_000.0
 """The longest time that can be given, in seconds: a year."""
 SHORTEST = 0.01
@@ -87,8 +88,10 @@ def urls(value: object) -> tuple[str, ...]:
 
 
 def docker_host(value: object) -> str:
-    """The address of a Docker Engine that the Docker SDK takes as well."""
-    host = str(value) or DEFAULT_DOCKER_HOST
+    """The address of a Docker Engine that the Docker SDK takes as well; empty: none is given."""
+    host = str(value)
+    if not host:
+        return ""
     try:
         url = urlsplit(host.strip())
         is_address = host.startswith("unix://") or (host.startswith("tcp://") and url.port)

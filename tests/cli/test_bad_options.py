@@ -11,6 +11,7 @@ import pytest
 from debian_packages import ensure
 
 from tests.cli.command import Command, call
+from tests.support import contexts
 
 URL = "sqlite:////none/decnet.db"
 DATABASE = ("--database-url", URL)
@@ -115,6 +116,32 @@ def test_toml_file_that_cannot_be_read(command: Command) -> None:
     command.refuse(2, call("run", *DATABASE, "--config", "."), names="--config")
     closed = call("sweep", *DATABASE, "--config", "closed.toml", confined=True)
     command.refuse(2, closed, names=["--config", "closed.toml"])
+
+
+def test_a_context_that_cannot_be_used(command: Command) -> None:
+    folder, broken = command.folder / "docker", command.folder / "broken"
+    contexts.create(folder, "remote", "ssh://decnet@edge-7")
+    contexts.create(folder, "pipe", "npipe:////./pipe/docker_engine")
+    contexts.create(folder, "url", SECRET_URL)
+    contexts.use(folder, "gone")
+    broken.mkdir()
+    (broken / "config.json").write_text("{")
+    env = {"DOCKER_CONFIG": str(folder)}
+    given = ("--docker-context", "remote")
+    command.refuse(
+        2,
+        call("sweep", *DATABASE, env=env, names=["no context 'gone'", "--docker-host"]),
+        call("run", *DATABASE, env=env, names=["no context 'gone'", "--docker-host"]),
+        call("sweep", *DATABASE, *given, env=env, names=["edge-7", "ssh -L"]),
+        call("demo", *given, env=env, names=["edge-7", "ssh -L"]),
+        call("explain", "x", *DATABASE, *given, env=env, names=["ssh://", "ssh -L"]),
+        call("sweep", *DATABASE, env={**env, "DOCKER_CONTEXT": "pipe"}, names=["npipe", "'pipe'"]),
+        call("sweep", *DATABASE, env={**env, "DOCKER_CONTEXT": "url"}, names=["'url'"]),
+        call("sweep", *DATABASE, "--docker-context", "\udcff", env=env, names=["no context"]),
+        call("run", *DATABASE, *given, "--docker-host", "tcp://h:1", env=env, names=["give one"]),
+        call("sweep", *DATABASE, env={"DOCKER_CONFIG": str(broken)}, names=["config.json", "mend"]),
+        names="--docker-context: ",
+    )
 
 
 def test_certificates_that_are_missing(command: Command) -> None:

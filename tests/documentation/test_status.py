@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from listener.engine.about import About
 from listener.runtime.daemon import Listener
 from listener.settings import Settings
 from listener.telemetry.status import StatusStore
@@ -28,7 +30,9 @@ def documented() -> dict[str, Any]:
 
 def test_the_keys_of_a_listener(documented: dict[str, Any], tmp_path: Path) -> None:
     database = f"sqlite:///{tmp_path}/decnet.db"
-    listener = Listener(Settings(database_url=database, state_dir=str(tmp_path)))
+    listener = Listener(
+        Settings(database_url=database, state_dir=str(tmp_path), docker_host="unix:///none.sock")
+    )
     try:
         told = listener.status()
     finally:
@@ -36,6 +40,8 @@ def test_the_keys_of_a_listener(documented: dict[str, Any], tmp_path: Path) -> N
     assert documented.keys() == told.keys()
     for part in ("docker", "held", "queue", "sweeps"):
         assert documented[part].keys() == told[part].keys()
+    about = {field.name for field in dataclasses.fields(About)}
+    assert documented["docker"]["engine"].keys() == about
     assert documented["databases"][0].keys() == told["databases"][0].keys()
 
 

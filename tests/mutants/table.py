@@ -197,6 +197,23 @@ MUTANTS = (
         "            if False:\n",
         "unit/test_reaper.py::test_an_endpoint_with_decnets_marks_is_never_disconnected",
     ),
+    # Which engine is meant.
+    Mutant(
+        "passing over the current context",
+        "the engine is the one that Docker's own tools would use",
+        "runtime/contexts.py",
+        "    if not settings.docker_host and not context:\n",
+        "    if False:\n",
+        "unit/test_contexts.py::test_what_is_given_more_closely_counts",
+    ),
+    Mutant(
+        "taking the context of whoever pastes the command",
+        "the command that releases what is held names the engine of the listener",
+        "runtime/command.py",
+        "    if ours == theirs and (inside or any(theirs)):\n",
+        "    if ours == theirs:\n",
+        "unit/test_command.py::test_it_names_the_engine_of_a_context_to_whoever_has_another",
+    ),
     # Who only looks changes nothing.
     Mutant(
         "trying a removal on what may exist",

@@ -95,7 +95,18 @@ def status(topologies: Sequence[Json] = (), **changes: object) -> Json:
         "ready": True,
         "dry_run": False,
         "problems": [],
-        "docker": side("Docker", address="unix:///var/run/docker.sock"),
+        "docker": side(
+            "Docker",
+            address="unix:///var/run/docker.sock",
+            context=None,
+            engine={
+                "product": "Docker Engine",
+                "version": "28.5.2",
+                "name": "edge-7",
+                "rootless": False,
+                "image_store": "classic",
+            },
+        ),
         "databases": [database("the sqlite database '/var/lib/decnet/decnet.db'")],
         "topologies": [*topologies],
         "held": {

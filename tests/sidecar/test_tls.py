@@ -15,6 +15,7 @@ from private_engine import PrivateEngine
 
 from tests.engine.conftest import empty, gone
 from tests.sidecar.conftest import Wire
+from tests.support import contexts
 from tests.support.decnet import deploy, new_id
 from tests.support.process import ListenerProcess, call
 from tests.support.proxy import Proxy
@@ -161,6 +162,29 @@ def test_an_engine_whose_certificate_nobody_looks_at_is_warned_of(
     done = sweep(data, {**over_tls(port, certificates), "DOCKER_TLS_VERIFY": ""})
     assert done.returncode == 0, done.stderr
     assert "DOCKER_TLS_VERIFY=1" in done.stderr
+
+
+def test_a_context_has_certificates_of_its_own(
+    port: int, authority: Authority, data: Path, tmp_path: Path, rows: Rows
+) -> None:
+    rows.insert(new_id())
+    ours, host = authority.certify("context", "clientAuth"), f"tcp://{NAME}:{port}"
+    for name, skip in (("verified", False), ("careless", True)):
+        contexts.create(tmp_path, name, host, certificates=ours, skip_tls_verify=skip)
+    (tmp_path / "trusting").mkdir()
+    shutil.copy(ours / "ca.pem", tmp_path / "trusting")
+    contexts.create(tmp_path, "nobody", host, certificates=tmp_path / "trusting")
+    contexts.create(tmp_path, "plain", host)
+    for name, status, words in (
+        ("verified", 0, ""),
+        ("careless", 0, "unless skip-tls-verify=false has its certificate verified"),
+        ("nobody", 3, "(context nobody) refuses our certificate"),
+        ("plain", 3, "speaks TLS alone"),
+    ):
+        done = sweep(data, {"DOCKER_CONFIG": str(tmp_path), "DOCKER_CONTEXT": name})
+        assert done.returncode == status, done.stderr
+        assert words in done.stderr
+        assert (words == "") == (done.stderr == "")
 
 
 def sweep(data: Path, environment: dict[str, str]) -> subprocess.CompletedProcess[str]:

@@ -16,6 +16,14 @@ STATUS: Mapping[str, Any] = {
     "docker": {
         "name": "Docker",
         "address": "unix:///run/docker.sock",
+        "context": "rootless",
+        "engine": {
+            "product": "Docker Engine",
+            "version": "28.5.2",
+            "name": "edge-7",
+            "rootless": True,
+            "image_store": "containerd",
+        },
         "up": True,
         "since": 9_000.0,
         "reason": None,

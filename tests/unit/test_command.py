@@ -10,15 +10,19 @@ import pytest
 from listener.runtime import command
 from listener.runtime.command import sweep_command
 from listener.settings import Settings
+from tests.support import contexts
 
 SOCKET = "unix:///run/docker-host/docker.sock"
+USUAL = ("--docker-host", "unix:///var/run/docker.sock")
+"""What is said of the engine where nothing was: root's shell may have a context."""
 
 
 @pytest.fixture(autouse=True)
 def outside(monkeypatch: pytest.MonkeyPatch) -> None:
-    """In no container, with the program where a shell finds it."""
+    """In no container, with the program where a shell finds it, and without contexts."""
     monkeypatch.setattr(command, "own_containers", frozenset)
     monkeypatch.setattr(command, "_program", lambda: ["topology-reaper"])
+    monkeypatch.setenv("HOME", "/nowhere")
 
 
 def words(environment: dict[str, str], *, config: Path | None = None, **flags: object) -> list[str]:
@@ -48,13 +52,18 @@ def test_what_a_file_says_is_left_to_the_file(tmp_path: Path) -> None:
         "sweep",
         "--config",
         str(config),
+        *USUAL,
         "--grace",
         "8.0",
     ]
+    config.write_text(
+        f'database_url = "mysql://u:secret@h/d"\nstate_dir = "/s"\ndocker_host = "{SOCKET}"'
+    )
+    assert words({}, config=config) == ["sweep", "--config", str(config)]
     config.write_text('database_url = "mysql://u:secret@h/d"\npolicy = "wrong"\n')
     told = words({"REAPER_POLICY": "witnessed"}, config=config, state_dir="/s")
     url = ["--database-url", "mysql://u:***@h/d"]
-    assert told == ["sweep", *url, "--policy", "witnessed", "--state-dir", "/s"]
+    assert told == ["sweep", *url, *USUAL, "--policy", "witnessed", "--state-dir", "/s"]
 
 
 @pytest.mark.parametrize(
@@ -66,17 +75,17 @@ def test_what_a_file_says_is_left_to_the_file(tmp_path: Path) -> None:
 )
 def test_a_password_is_never_in_it(given: str, shown: str) -> None:
     told = words({}, database_url=(given,), state_dir="/s")
-    assert told == ["sweep", "--database-url", shown, "--state-dir", "/s"]
+    assert told == ["sweep", "--database-url", shown, *USUAL, "--state-dir", "/s"]
 
 
 def test_decnets_own_variables_count_unless_something_else_was_given(tmp_path: Path) -> None:
     decnet = {"DECNET_DB_TYPE": "mysql", "DECNET_DB_PASSWORD": "secret"}
     state = {"STATE_DIRECTORY": "/var/lib/topology-reaper"}
     url = "mysql://decnet:***@localhost:3306/decnet"
-    assert words({**decnet, **state}) == ["sweep", "--database-url", url]
+    assert words({**decnet, **state}) == ["sweep", "--database-url", url, *USUAL]
     file = str(tmp_path / "urls")
     assert words({**decnet, **state, "REAPER_DATABASE_URL_FILE": file}) == [
-        *("sweep", "--database-url-file", file)
+        *("sweep", "--database-url-file", file, *USUAL)
     ]
 
 
@@ -97,3 +106,15 @@ def test_in_a_container_it_is_run_there_with_what_only_a_flag_said(
     assert words(environment, policy="witnessed") == [
         *("exec", "0123456789ab", "topology-reaper", "sweep", "--policy", "witnessed")
     ]
+
+
+def test_it_names_the_engine_of_a_context_to_whoever_has_another(tmp_path: Path) -> None:
+    for name in ("current", "given"):
+        contexts.create(tmp_path, name, SOCKET)
+    contexts.use(tmp_path, "current")
+    ours = {"DOCKER_CONFIG": str(tmp_path), "STATE_DIRECTORY": "/var/lib/topology-reaper"}
+    told = [f"DOCKER_CONFIG={tmp_path}", "topology-reaper", "sweep", "--docker-context"]
+    assert words(ours) == [*told, "current"]
+    assert words({**ours, "DOCKER_CONTEXT": "given"}) == [*told, "given"]
+    assert words({**ours, "DOCKER_HOST": SOCKET})[-2:] == ["--docker-host", SOCKET]
+    assert words({**ours, "DOCKER_CONTEXT": "default"})[-2:] == [*USUAL]

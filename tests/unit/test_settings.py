@@ -19,6 +19,7 @@ OPTIONS: dict[str, list[tuple[str, object]]] = {
     "database_url": [(f"sqlite:////{n}.db", (f"sqlite:////{n}.db",)) for n in "abc"],
     "database_url_file": [(f"/run/secrets/{n}", f"/run/secrets/{n}") for n in "abc"],
     "docker_host": [(f"unix:///run/{n}.sock", f"unix:///run/{n}.sock") for n in "abc"],
+    "docker_context": [(n, n) for n in "abc"],
     "docker_timeout": [("0.5", 0.5), ("2", 2.0), ("3e1", 30.0)],
     "feed": [("push", "push"), ("poll", "poll"), ("AUTO", "auto")],
     "poll_interval": [("0.5", 0.5), ("2", 2.0), ("3e1", 30.0)],
@@ -97,6 +98,7 @@ def test_the_tests_know_every_option_that_has_a_flag() -> None:
     assert flagged == set(OPTIONS)
     assert {f.name for f in dataclasses.fields(Settings)} - flagged == {
         "decnet_url",
+        "docker_config",
         "docker_tls_verify",
         "docker_cert_path",
     }
@@ -243,7 +245,7 @@ def test_docker_host_counts_where_nothing_more_specific_does(toml: MakeFile) -> 
 def test_the_defaults_are_those_of_the_interface() -> None:
     settings = Settings()
     assert settings == Settings.from_environment({})
-    assert settings.docker_host == "unix:///var/run/docker.sock"
+    assert (settings.docker_host, settings.docker_context) == ("", "")
     assert (settings.poll_interval, settings.sweep_interval, settings.grace) == (1.0, 300.0, 30.0)
     assert (settings.workers, settings.timeout, settings.feed) == (4, 30.0, "auto")
     assert settings.http_address == ("127.0.0.1", 9464)

@@ -61,7 +61,8 @@ def test_the_status_is_told_in_words(call: Call) -> None:
     words = " ".join(result.output.split())
     for told in (
         "topology-reaper 1.2.3 on edge-7 up 2 h ready",
-        "Docker unix:///run/docker.sock: up for 17 min, heard of 1 s ago",
+        "Docker unix:///run/docker.sock (context rootless): up for 17 min, heard of 1 s ago, Docker"
+        " Engine 28.5.2 on edge-7, rootless, with the containerd image store",
         "the SQLite file /d.db: up for 17 min, heard of 1 s ago, told by wal",
         "aaaaaaaa alive 2 1 [bold]its row exists[/]",  # never taken for markup
         "the last sweep, timer, took 12 ms, 60 s ago",

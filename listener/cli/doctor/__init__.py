@@ -12,7 +12,7 @@ import dataclasses
 import json
 import os
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -119,7 +119,7 @@ def doctor(settings: Settings) -> Diagnosis:
             stack.callback(table.close)
         sections: list[Section] = [
             ("this process", list(host.process({table.owner for table in tables}))),
-            (presentable(f"Docker at {settings.docker_host}"), list(_engine(settings))),
+            _engine(settings),
         ]
         if wrong is not None:
             sections.append(("the databases", [_misgiven("databases", wrong)]))
@@ -130,13 +130,12 @@ def doctor(settings: Settings) -> Diagnosis:
     return Diagnosis(sections)
 
 
-def _engine(settings: Settings) -> Iterator[Finding]:
+def _engine(settings: Settings) -> Section:
     try:
         opened = open_engine(settings, list_timeout=settings.timeout)
     except ConfigurationError as error:
-        yield _misgiven("docker", error)
-    else:
-        yield from engine.examine(opened, settings)
+        return "Docker", [_misgiven("docker", error)]
+    return presentable(f"Docker at {opened.address}"), list(engine.examine(opened, settings))
 
 
 def _policy(settings: Settings) -> Finding:

@@ -56,13 +56,15 @@ class _Call:
 
 def examine(engine: Engine, settings: Settings) -> Iterator[Finding]:
     """Everything about it."""
-    yield from _address(settings)
+    yield from _address(engine)
     try:
         reach(engine.connect, settings.timeout)
     except EngineError as error:
         yield failed("docker.reachable", error, _REACH)
         return
     yield ok("docker.reachable", f"it answers, with version {engine.api.api_version} of its API")
+    with suppress(EngineError):  # each call is looked at below
+        yield ok("docker.engine", f"it is {engine.describe()}")
     nobody = secrets.token_hex(32)
     refused: set[str] = set()
     silent = ""
@@ -172,21 +174,23 @@ def _clock(engine: Engine) -> Iterator[Finding]:
         yield clock("docker.clock", theirs - (before + time.time()) / 2)
 
 
-def _address(settings: Settings) -> Iterator[Finding]:
+def _address(engine: Engine) -> Iterator[Finding]:
     """Whether others than we may use it."""
-    host = settings.docker_host
-    if host.startswith("unix://"):
-        yield from _socket(Path(host.removeprefix("unix://")))
-    elif not (settings.docker_tls_verify or settings.docker_cert_path):
+    if engine.host.startswith("unix://"):
+        yield from _socket(Path(engine.host.removeprefix("unix://")))
+    elif engine.tls is None:
         yield warning(
             "docker.tls",
             "it is reached over TCP without TLS, so whoever reaches it may do what a listener may",
             "have it ask for certificates (DOCKER_TLS_VERIFY), or keep it, as a socket proxy, in a"
             " network of its own",
         )
-    elif not settings.docker_tls_verify:
+    elif not engine.tls.verify:
         said = "its certificate is not verified, so another may stand in its place"
-        yield warning("docker.tls", said, "set DOCKER_TLS_VERIFY=1")
+        do = "update the context with skip-tls-verify=false" if engine.context else ""
+        yield warning("docker.tls", said, do or "set DOCKER_TLS_VERIFY=1")
+    elif engine.tls.cert is None:
+        yield ok("docker.tls", "it is reached over TLS, and its certificate is verified")
     else:
         yield ok("docker.tls", "it is reached over TLS, with certificates on both sides")
 

@@ -12,6 +12,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import docker
 import pytest
 from debian_packages import ensure
 from private_engine import PrivateEngine
@@ -21,8 +22,9 @@ from tests.cli.fake import HTML, Answers, FakeServer
 from tests.engine.doctor.conftest import Look, assert_fault, assert_warning, diagnose
 from tests.sidecar.haproxy import API_CALLS
 from tests.sidecar.test_tls import Authority
+from tests.support import contexts
 from tests.support.process import PATIENCE, command, environment
-from tests.support.proxy import FaultProxy, Proxy, Request, answer, delay, stall
+from tests.support.proxy import Action, FaultProxy, Proxy, Request, answer, delay, stall
 
 CALLS = {
     "docker.ping": "GET /_ping",
@@ -73,7 +75,35 @@ def test_each_call_of_the_list_is_tried_and_no_other(look: Look, proxy: FaultPro
     assert look(docker_host=proxy.host).exit_status == 0
     tried = [f"{r.method} {r.path.split('?')[0]}" for r in proxy.requests]
     assert [line for line in lines() if not any(re.search(line, what) for what in tried)] == []
-    assert [what for what in tried if not any(re.search(line, what) for line in lines())] == []
+    beyond = [what for what in tried if not any(re.search(line, what) for line in lines())]
+    assert [re.sub(r"/v[0-9.]+", "", what) for what in beyond] == ["GET /info"], (
+        "one can do without"
+    )
+
+
+def test_the_engine_is_named_with_the_context_that_it_is_from(
+    api: docker.APIClient, engine: PrivateEngine, look: Look, tmp_path: Path
+) -> None:
+    contexts.create(tmp_path / "docker", "rootless", engine.host)
+    contexts.use(tmp_path / "docker", "rootless")
+    found = look(docker_host="", docker_config=str(tmp_path / "docker"))
+    subjects = [subject for subject, _ in found.sections]
+    assert f"Docker at {engine.host} (context rootless)" in subjects
+    name, version = socket.gethostname(), api.version()["Version"]
+    said = f"it is Docker Engine {version} on {name}, not rootless, with the classic image store"
+    assert said in [f.message for f in found.findings if f.id == "docker.engine"]
+    assert found.exit_status == 0
+
+
+@pytest.mark.parametrize("refusal", [answer(403, "Forbidden"), answer(404, "{}")])
+def test_of_an_engine_behind_a_proxy_the_version_is_told(
+    api: docker.APIClient, look: Look, proxy: FaultProxy, refusal: Action
+) -> None:
+    proxy.hook = lambda request: refusal if request.path.endswith("/info") else None
+    found = look(docker_host=proxy.host)
+    (said,) = [f.message for f in found.findings if f.id == "docker.engine"]
+    assert said == f"it is Docker Engine {api.version()['Version']}"
+    assert found.exit_status == 0
 
 
 def test_what_would_change_something_is_asked_of_an_id_that_was_seen_not_to_exist(
