@@ -34,9 +34,9 @@ PROTECT_LABEL = "topology-reaper.protect"
 PREFIX = re.compile(r"[0-9a-f]{8}")
 ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 _PROJECT = re.compile(r"decnet-topo-([0-9a-f]{8})")
-# The characters that Docker allows in a name today. Old engines took spaces and newlines in the
-# names of networks; DECNET never wrote any.
-_NAME = re.compile(r"decnet_t_([0-9a-f]{8})_[A-Za-z0-9_.-]+")
+# Of a LAN's name DECNET checks the length only, and Docker takes any character in a network's, a
+# newline too.
+_NAME = re.compile(r"decnet_t_([0-9a-f]{8})_.+", re.DOTALL)
 _MARK = "decnet.topology."
 _LABELS: Final = (
     (f"label {ID_LABEL}", ID_LABEL, ID),

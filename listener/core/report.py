@@ -21,7 +21,7 @@ class Report:
         orphan_prefixes: prefixes on this host with something to remove.
         containers_removed: names of the containers that this sweep removed.
         networks_removed: names of the networks that this sweep removed.
-        disconnected: who was taken off a network, as ``CONTAINER from NETWORK``.
+        disconnected: who was taken off a network, as ``CONTAINER from 'NETWORK'``.
         errors: what could not be removed and why, one sentence each.
         held: what stays until an operator confirms it: ``prefix``, ``reason`` and ``token``, which
             is empty where only time is needed.
@@ -65,7 +65,7 @@ class Report:
         """Take in what was removed or disconnected, by us; :meth:`sort` comes at the end."""
         for removal in removals:
             network = removal.resource.name
-            self.disconnected += [f"{e.name} from {network}" for e in removal.disconnected]
+            self.disconnected += [f"{e.name} from {network!r}" for e in removal.disconnected]
             if removal.result is Result.REMOVED:
                 names = {
                     Kind.CONTAINER: self.containers_removed,
@@ -104,8 +104,8 @@ class Report:
         ]
         if self.dry_run:
             lines += [f"would remove {what}" for what in self.would_remove]
-        lines += [f"removed container {name}" for name in self.containers_removed]
-        lines += [f"removed network {name}" for name in self.networks_removed]
+        lines += [f"removed container {name!r}" for name in self.containers_removed]
+        lines += [f"removed network {name!r}" for name in self.networks_removed]
         lines += [f"disconnected {what}" for what in self.disconnected]
         lines += [f"held {entry['prefix']}: {entry['reason']}" for entry in self.held]
         tokens = {entry["token"] for entry in self.held} - {""}

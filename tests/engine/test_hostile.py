@@ -22,7 +22,7 @@ from listener.cli.explain import explain
 from listener.errors import ConfigurationError
 from tests.engine.conftest import Run, exists, gone
 from tests.support.decnet import Topology, deploy, new_id
-from tests.support.process import ListenerProcess, eventually
+from tests.support.process import ListenerProcess, call, eventually
 from tests.support.proxy import Action, FaultProxy, Request, answer, stream
 from tests.support.rows import Rows
 
@@ -75,9 +75,15 @@ def odd_names(prefix: str) -> list[str]:
 
 
 def odd_network_names(prefix: str) -> list[str]:
-    """Names that only networks may have."""
+    """Names that only networks may have, and that are not a topology's."""
     name = f"decnet_t_{prefix}_lan1"
-    return [f"{name}\n", f"\n{name}", f"{name}\x00", f"{name}\nx", f"../{name}", "😀", "'\""]
+    return [f"\n{name}", f" {name}", f"../{name}", f"decnet_t_{prefix}\n_lan1", "😀", "'\""]
+
+
+def odd_lan_names(prefix: str) -> list[str]:
+    """Names of networks as DECNET may make them: of a LAN's name it checks the length only."""
+    lans = ("server lan", "büro", "lan(1)", "a/b", "a\nb", "\n", "lan1\n", "lan1\x00", "'\"", "😀")
+    return [f"decnet_t_{prefix}_{lan}" for lan in lans]
 
 
 def foreign_things(api: docker.APIClient, doomed: Topology) -> list[str]:
@@ -113,6 +119,7 @@ def true_things(api: docker.APIClient, doomed: Topology) -> list[str]:
         network(api, f"decnet_t_{prefix}_twice"),
         network(api, f"decnet_t_{prefix}_twice"),
         network(api, f"decnet_t_{prefix}_-._", labels={"a\nb": A_MEGABYTE, "type": "overlay"}),
+        *(network(api, name) for name in odd_lan_names(prefix)),
     ]
 
 
@@ -131,6 +138,7 @@ def test_only_what_is_the_topologys_goes_whatever_else_is_called_like_it(
     listener.start()  # these are listed; what follows, events tell of
     foreign += [container(api, labels=labels) for labels in odd_labels(doomed.id)]
     foreign += [network(api, name) for name in odd_network_names(doomed.prefix)]
+    true += [network(api, name) for name in odd_lan_names(doomed.prefix)]
     true.append(network(api, f"decnet_t_{doomed.prefix}_twice"))
     true.append(container(api, labels={ID: doomed.id, "name": "mine", "big": A_MEGABYTE}))
     renamed = container(api, f"decnet_t_{doomed.prefix}_out")
@@ -151,6 +159,39 @@ def test_only_what_is_the_topologys_goes_whatever_else_is_called_like_it(
     live.assert_intact(api)
     assert not listener.logged("failed")
     assert_unharmed(listener)
+
+
+def test_a_lan_of_any_name_goes_with_its_guests_endpoint_and_is_quoted_wherever_it_is_shown(
+    api: docker.APIClient, engine: PrivateEngine, rows: Rows, url: str, run: Run, tmp_path: Path
+) -> None:
+    rows.insert(doomed := new_id())
+    name = f"decnet_t_{doomed[:8]}_büro (1)/a\nb"
+    lan, guest = network(api, name), container(api, "guest")
+    # Never started, it knows the network by nothing but its name.
+    api.connect_container_to_network(guest, lan)
+    witness = run("--dry-run")
+    witness.start()
+    assert witness.stop() == 0
+    rows.delete(doomed)
+
+    settings = Settings(
+        database_url=url, docker_host=engine.host, state_dir=str(tmp_path / "state")
+    )
+    for what in (name, lan, doomed[:8]):
+        assert f"network {name!r} ({lan[:12]})" in explain(settings, what)
+    assert f"is on network {name!r}, orphan" in explain(settings, "guest")
+    where = ("--docker-host", engine.host, "--database-url", url)
+    said = call("sweep", "--dry-run", *where).stdout
+    assert f"would remove network {name!r}\n" in said
+
+    said = call("sweep", *where).stdout
+    assert f"removed network {name!r}\n" in said
+    assert f"disconnected guest from {name!r}\n" in said
+    assert not exists(api, lan)
+    assert api.inspect_container(guest)["NetworkSettings"]["Networks"].keys() == {"bridge"}
+    told = call("history").stdout
+    assert f"removed network {name!r} of" in told
+    assert f"disconnected container 'guest' from network {name!r} of" in told
 
 
 def test_a_container_called_by_the_id_of_another_stays_when_that_goes(

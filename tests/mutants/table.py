@@ -123,6 +123,14 @@ MUTANTS = (
         "unit/test_ownership.py::test_a_name_counts_only_when_it_matches_in_full",
     ),
     Mutant(
+        "a line break ends a LAN's name",
+        "a LAN may have any name that Docker takes",
+        "core/ownership.py",
+        """_.+", re.DOTALL)""",
+        """_.+")""",
+        "unit/test_ownership.py::test_a_bridge_network_is_known_by_its_name",
+    ),
+    Mutant(
         "ignoring the label",
         "a container lives and dies with the full id that its label names",
         "core/ownership.py",

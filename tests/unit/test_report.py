@@ -64,7 +64,7 @@ def test_only_what_was_removed_by_us_is_reported_as_removed() -> None:
     report.add([Removal(network("n"), Result.FAILED, disconnected=[Endpoint("a1", "x", False)])])
     assert report.containers_removed == ["removed-name", "s-name"]
     assert report.networks_removed == [f"decnet_t_{P}_removed"]
-    assert report.disconnected == [f"x from decnet_t_{P}_n"]
+    assert report.disconnected == [f"x from 'decnet_t_{P}_n'"]
 
 
 @pytest.mark.parametrize(
@@ -91,7 +91,7 @@ def test_a_sweep_reports_what_ended_after_its_patience_and_who_was_disconnected(
     assert report is not None
     assert report.containers_removed == ["base-name"]
     assert report.networks_removed == [network().name]
-    assert report.disconnected == [f"tcpdump from {network().name}"]
+    assert report.disconnected == [f"tcpdump from {network().name!r}"]
     assert report.complete
 
 

@@ -699,7 +699,7 @@ class Adversary(World):
 
 
 def _looks_like(prefix: str, variant: int) -> str:
-    """A name that is nearly one of DECNET's."""
+    """A name that is nearly one of DECNET's, or an odd one of its networks."""
     return (
         f"x_decnet_t_{prefix}_lan",
         f"decnet_t_{prefix}",

@@ -100,8 +100,7 @@ def _named(name: str) -> str:
     if not name.startswith("decnet_t_"):
         return ""
     prefix, _, rest = name.removeprefix("decnet_t_").partition("_")
-    legal = all(c.isascii() and (c.isalnum() or c in "_.-") for c in rest)
-    return prefix if _is_prefix(prefix) and rest and legal else ""
+    return prefix if _is_prefix(prefix) and rest else ""
 
 
 def _has_row(owner: str, rows: Iterable[str]) -> bool:
