@@ -51,24 +51,29 @@ def make(archive: Path = ARCHIVE) -> Path:
 
 
 def _bootstrap(root: Path, archive: Path) -> None:
-    _run("debootstrap", "--variant=minbase", f"--include={PACKAGES}", RELEASE, root, _mirror())
+    run("debootstrap", "--variant=minbase", f"--include={PACKAGES}", RELEASE, root, mirror())
     for path in NEEDLESS:
-        _run("find", root / path, "-mindepth", "1", "-delete")
+        run("find", root / path, "-mindepth", "1", "-delete")
     unfinished = archive.with_suffix(".part")
-    _run("tar", "-C", root, "--exclude=./dev/*", "--sort=name", "-cf", unfinished, ".")
+    run("tar", "-C", root, "--exclude=./dev/*", "--sort=name", "-cf", unfinished, ".")
     unfinished.rename(archive)
 
 
-def _mirror() -> str:
-    """Where apt itself gets this release from."""
+def mirror() -> str:
+    """Where apt itself gets this release from, which has the others as well."""
     wanted = ("Created-By: Packages", "Label: Debian")
-    found = _run("apt-get", "indextargets", "--format", "$(REPO_URI)", *wanted).split()
+    found = run("apt-get", "indextargets", "--format", "$(REPO_URI)", *wanted).split()
     if not found:
         raise PackageError("apt has no lists of Debian's packages: run apt-get update first")
     return found[0]
 
 
-def _run(program: str, *arguments: str | Path) -> str:
+def run(program: str, *arguments: str | Path) -> str:
+    """What it printed.
+
+    Raises:
+        PackageError: it failed.
+    """
     done = subprocess.run(
         [which(program) or program, *arguments],
         env=system_environment(),

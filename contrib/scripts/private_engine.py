@@ -55,11 +55,19 @@ COVERED = ("/run", "/etc/docker", "/opt/containerd")
 
 # As pid 1 it inherits every orphan in there; with SIGCHLD ignored the kernel reaps them.
 HOLDER = """
-import signal, subprocess, sys
-busybox, *covered = sys.argv[1:]
+import os, signal, subprocess, sys
+busybox, root, own, *covered = sys.argv[1:]
+def mount(*how):
+    subprocess.run([busybox, "mount", *how], check=True)
+if root:
+    mount("-o", "bind", root, root)  # containers are begun from a mount only
+    for path in ("/proc", "/sys", "/dev", own):
+        mount("-o", "rbind", path, root + path)
 for path in covered:
-    subprocess.run([busybox, "mount", "-t", "tmpfs", "-o", "mode=755", "tmpfs", path], check=True)
+    mount("-t", "tmpfs", "-o", "mode=755", "tmpfs", root + path)
 subprocess.run([busybox, "ip", "link", "set", "lo", "up"], check=True)
+os.chroot(root or "/")
+os.chdir("/")
 signal.signal(signal.SIGCHLD, signal.SIG_IGN)
 print("ready", flush=True)
 sys.stdin.read()
@@ -79,6 +87,7 @@ class PrivateEngine(AbstractContextManager["PrivateEngine"]):
     Args:
         directory: where to make the engine's own directory; the system's temporary one if None.
         dockerd_options: added to dockerd's command line; they win over the defaults here.
+        root: the system whose dockerd it is, such as `debian_root.py` makes; this one if None.
     """
 
     name: ClassVar = "a private Docker Engine"
@@ -86,7 +95,11 @@ class PrivateEngine(AbstractContextManager["PrivateEngine"]):
     covered: ClassVar[Sequence[str]] = COVERED
 
     def __init__(
-        self, *, directory: Path | None = None, dockerd_options: Sequence[str] = ()
+        self,
+        *,
+        directory: Path | None = None,
+        dockerd_options: Sequence[str] = (),
+        root: Path | None = None,
     ) -> None:
         self._name = f"private-engine-{secrets.token_hex(4)}"
         self.directory = (directory or Path(tempfile.gettempdir())).resolve() / self._name
@@ -94,6 +107,7 @@ class PrivateEngine(AbstractContextManager["PrivateEngine"]):
         self.host = f"unix://{self.socket}"
         self.log = self.directory / "dockerd.log"
         self._options = tuple(dockerd_options)
+        self._root = root or Path("/")
         self._holder: subprocess.Popen[bytes] | None = None
         self._init = 0
         self._daemon: subprocess.Popen[bytes] | None = None
@@ -195,11 +209,13 @@ class PrivateEngine(AbstractContextManager["PrivateEngine"]):
     def _inside(self) -> list[str]:
         if self._holder is None:
             raise EngineError("the engine is not running")
-        # With its root as well: we may live in a chroot ourselves.
-        return ["nsenter", f"--target={self._init}", "--pid", "--mount", "--net", "--root", "--"]
+        # With its root as well: we may live in a chroot ourselves, or it does.
+        into = ("--pid", "--mount", "--net", "--root", "--wd")
+        return ["nsenter", f"--target={self._init}", *into, "--"]
 
     def _hold(self) -> None:
-        for path in map(Path, self.covered):
+        inside = [self._root / path.lstrip("/") for path in (*self.covered, str(self.directory))]
+        for path in inside:
             for directory in reversed((path, *path.parents)):
                 with suppress(FileExistsError):
                     directory.mkdir(mode=0o711)
@@ -207,11 +223,11 @@ class PrivateEngine(AbstractContextManager["PrivateEngine"]):
         self.socket.parent.mkdir(parents=True)
         self.directory.chmod(0o711)
         namespaces = ["--fork", "--kill-child", "--pid", "--mount", "--net", "--mount-proc"]
-        holder = [sys.executable, "-I", "-S", "-c", HOLDER]
-        init = [*holder, which("busybox") or "busybox", *self.covered]
+        init = [sys.executable, "-I", "-S", "-c", HOLDER, which("busybox") or "busybox"]
+        where = [str(self._root).rstrip("/"), str(self.directory), *self.covered]
         with self.log.open("ab") as log:
             self._holder = subprocess.Popen(
-                ["unshare", *namespaces, "--", *init],
+                ["unshare", *namespaces, "--", *init, *where],
                 env=_environment(),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
@@ -269,7 +285,7 @@ class PrivateEngine(AbstractContextManager["PrivateEngine"]):
             return
         repository, tag = IMAGE.split(":")
         path = f"/images/create?fromSrc=-&repo={repository}&tag={tag}&changes=CMD%20%5B%22sh%22%5D"
-        status, answer = self._request("POST", path, _busybox_tar())
+        status, answer = self._request("POST", path, busybox_tar())
         if status != 200 or b'"error"' in answer:
             raise self._error(f"the image {IMAGE} could not be made: {answer.decode()}")
 
@@ -341,7 +357,7 @@ def _find(program: str) -> str | None:
     return None if dynamic else found
 
 
-def _busybox_tar() -> bytes:
+def busybox_tar() -> bytes:
     """A root file system: one static busybox, a link for each of its applets."""
     busybox = which("busybox") or "busybox"
     applets = subprocess.run([busybox, "--list"], capture_output=True, text=True, check=True)

@@ -49,5 +49,4 @@ class DryRun:
     def _is_what_it_seems(self, resource: Resource) -> bool:
         if resource.verified:
             return True
-        found = self._read(resource)
-        return found is not None and found.owners == resource.owners
+        return resource.is_confirmed_by(self._read(resource))

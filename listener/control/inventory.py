@@ -26,6 +26,7 @@ class PrefixIndex:
         self._lock = threading.Lock()
         self._by_id: dict[str, Resource] = {}
         self._by_prefix: dict[str, dict[str, Resource]] = {}
+        # Of what is doubtful, none: what has just appeared may be the first that is the owner's.
         self._by_owner: Counter[str] = Counter()
         self._appeared: dict[str, bool] = {}
         self._unconfirmed: set[str] = set()
@@ -40,7 +41,11 @@ class PrefixIndex:
             read: no event brought it, so it may be old.
         """
         with self._lock:
-            appears = self._watched_since is not None and (not read or self._is_new(resource))
+            appears = (
+                self._watched_since is not None
+                and not resource.doubtful
+                and (not read or self._is_new(resource))
+            )
             new = self._new(resource.owners if appears else (), self._by_owner)
             self._discard(resource.id)
             if self._put(resource):
@@ -89,7 +94,7 @@ class PrefixIndex:
         return appeared
 
     def owners(self) -> frozenset[str]:
-        """Every owner that has something on this host."""
+        """Every owner that has something on this host; what is doubtful does not count."""
         with self._lock:
             return frozenset(self._by_owner)
 
@@ -136,7 +141,8 @@ class PrefixIndex:
         if self._only is not None and not prefixes <= self._only:
             return False
         self._by_id[resource.id] = resource
-        self._by_owner.update(resource.owners)
+        if not resource.doubtful:
+            self._by_owner.update(resource.owners)
         for prefix in prefixes:
             self._by_prefix.setdefault(prefix, {})[resource.id] = resource
         return True
@@ -145,7 +151,7 @@ class PrefixIndex:
         resource = self._by_id.pop(id_, None)
         self._unconfirmed.discard(id_)
         if resource is not None:
-            for owner in resource.owners:
+            for owner in () if resource.doubtful else resource.owners:
                 self._by_owner[owner] -= 1
                 if not self._by_owner[owner]:
                     del self._by_owner[owner]

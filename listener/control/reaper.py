@@ -211,7 +211,7 @@ class Reaper:
         again = done.attempts > 1
         if again or not resource.verified:
             read = self._engine.read(resource)
-            if read is None or read.owners != resource.owners:
+            if not resource.is_confirmed_by(read):
                 return Removal(resource, Result.MISTAKEN, found=read)
         is_network = resource.kind is Kind.NETWORK
         endpoints: Iterable[Endpoint] = ()

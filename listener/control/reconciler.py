@@ -25,7 +25,7 @@ from typing import Protocol
 from listener.control.inventory import PrefixIndex
 from listener.control.reaper import Permit
 from listener.core.evidence import REPLACED, Memory, State, Verdict
-from listener.core.judge import Answers, Judge
+from listener.core.judge import DOUBTFUL, Answers, Judge
 from listener.core.outcome import Outcome, Removal, Result, Screening
 from listener.core.resources import Resource, prefix_of
 from listener.errors import EngineError, Gone, NoAnswer, presentable
@@ -126,6 +126,7 @@ class Reconciler:
         orphans: dict[str, list[Resource]] = {}
         waiting: dict[str, Verdict] = {}
         held: dict[str, Verdict] = {}
+        doubtful: dict[str, str] = {}
         unconfirmed = False
         for prefix, members in by_prefix.items():
             for resource in members:
@@ -138,6 +139,8 @@ class Reconciler:
                     )
                 elif verdict.state is State.HELD and self._index.is_unconfirmed(resource.id):
                     unconfirmed = True
+                elif verdict == DOUBTFUL:
+                    doubtful[prefix] = verdict.evidence
                 elif verdict.state is State.HELD:
                     # Of several reasons our own, the strongest, and always the same one.
                     held[prefix] = min(
@@ -145,13 +148,19 @@ class Reconciler:
                         verdict,
                         key=lambda v: (v.elsewhere, v.evidence != REPLACED, v.evidence),
                     )
+        reasons = {prefix: verdict.evidence for prefix, verdict in held.items()}
+        # Whoever confirms a prefix releases all of it, so both are said.
+        said = reasons | {
+            prefix: f"{reasons[prefix]}; and {doubt}" if prefix in reasons else doubt
+            for prefix, doubt in doubtful.items()
+        }
         return Screening(
             live=frozenset(p for p, members in by_prefix.items() if members and answers.live(p)),
             orphans=orphans,
             waiting=waiting,
-            held={prefix: verdict.evidence for prefix, verdict in held.items()},
-            token=self._judge.token(held) if held else "",
-            elsewhere=frozenset(prefix for prefix, v in held.items() if v.elsewhere),
+            held=said,
+            token=self._judge.token(said) if said else "",
+            binding={p: reason for p, reason in reasons.items() if not held[p].elsewhere},
             unconfirmed=unconfirmed,
             reported=reported,
             resources=by_prefix,

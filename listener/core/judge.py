@@ -12,6 +12,8 @@ to be absent everywhere for so long.
 What appeared under watch while none of them had its row is held, whatever they say of it later but
 that there is one: :mod:`listener.core.unproven`.
 
+A container whose labels may be another's is held as well, and says nothing of its owners' rows.
+
 What another listener on the same engine holds is held here too, but where it never saw a row and we
 have seen one go: so two listeners of two databases can work side by side.
 
@@ -34,6 +36,11 @@ UNPROVEN = Verdict(
     State.HELD,
     "it appeared here while no database had its row, so the database is behind, or another one owns"
     " this topology",
+)
+DOUBTFUL = Verdict(
+    State.HELD,
+    "the image of a container is gone, so nobody can tell whether its labels are its own or"
+    " inherited; topology-reaper explain shows which container",
 )
 CONFIRMED = Verdict(State.ORPHAN, "confirmed by an operator")
 
@@ -147,12 +154,15 @@ class Judge:
         Returns:
             Whether any owner turned out unproven, which should be kept before anything is removed.
         """
-        owners = _owners(resources)
-        self._note_births(resources)
+        certain = [resource for resource in resources if not resource.doubtful]
+        owners, doubtful = _owners(certain), _owners(resources)
+        self._note_births(certain)
         for evidence, answer in zip(self._evidence, answers.each, strict=True):
-            evidence.observe(answer, owners)
+            # A row that may be another host's vouches for nothing.
+            absent = {owner for owner in doubtful if not answer.live(owner)}
+            evidence.observe(answer, owners | absent)
             if answer.deployed:
-                evidence.has_come_past(_youngest(answer, resources))
+                evidence.has_come_past(_youngest(answer, certain))
         return self._unproven.answered(
             owners, answers.live, lambda owner: self._explained(owner, answers.at)
         )
@@ -169,7 +179,8 @@ class Judge:
             listed: they come from a new listing, so nothing is missing.
         """
         owners = _owners(resources)
-        gone = {owner for owner in owners if not answers.live(owner)}
+        certain = _owners(resource for resource in resources if not resource.doubtful)
+        gone = {owner for owner in certain if not answers.live(owner)}
         for evidence, answer in zip(self._evidence, answers.each, strict=True):
             evidence.prune(answer, owners, gone, listed=listed)
         if listed:
@@ -251,6 +262,8 @@ class Judge:
         )
         if verdict == CONFIRMED:
             return verdict
+        if resource.doubtful and verdict.state is not State.WAITING:
+            return DOUBTFUL
         if (elsewhere := self._held_elsewhere(verdict, resource, answers)) is not None:
             return elsewhere
         lasted = min(

@@ -67,7 +67,8 @@ class Screening:
         orphans: by prefix, what is to be removed.
         waiting: by prefix, the verdict with the longest time that it has to wait.
         held: by prefix, why it is held.
-        elsewhere: which of these only other listeners hold.
+        binding: by prefix, why others may not remove it either: what they do not hold themselves,
+            and do not see for themselves.
         unconfirmed: something else is held that may be none of ours at all; a listing tells.
         reported: by prefix with a row that was reported deleted and is still there, in how many
             seconds to look again.
@@ -82,7 +83,7 @@ class Screening:
     waiting: Mapping[str, Verdict]
     held: Mapping[str, str]
     token: str
-    elsewhere: frozenset[str] = frozenset()
+    binding: Mapping[str, str] = field(default_factory=dict)
     unconfirmed: bool = False
     reported: Mapping[str, float] = field(default_factory=dict)
     resources: Mapping[str, Sequence[Resource]] = field(default_factory=dict)

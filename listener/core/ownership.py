@@ -12,6 +12,11 @@ and ``explain`` prints it.
 Labels are inherited from images. A container started from an image that compose built for a
 topology, or from a ``docker commit`` of one of its containers, carries the labels without belonging
 to the topology, so a label that the image carries with the same value is no signal.
+
+The image's record may be gone: with the containerd image store a new build under the same tag takes
+it away. Compose writes the id of the image into a label of each container that it makes, and the
+label of its project, so what has both, with its own image and a project of DECNET's, inherited
+nothing. Of anything else nobody can tell: it is *doubtful*, unless its name counts as well.
 """
 
 from __future__ import annotations
@@ -29,6 +34,7 @@ ROLE_LABEL = "decnet.topology.role"
 SERVICE_LABEL = "decnet.topology.service"
 SERVICE_NAME_LABEL = "decnet.topology.service_name"
 PROJECT_LABEL = "com.docker.compose.project"
+IMAGE_LABEL = "com.docker.compose.image"
 PROTECT_LABEL = "topology-reaper.protect"
 
 PREFIX = re.compile(r"[0-9a-f]{8}")
@@ -91,7 +97,8 @@ def container(
         labels: its labels; an event's attributes will do.
         image_labels: the labels of its image; None when they are not known yet, as in an event,
             and then every label counts for now and the resource is not verified; LOST when they
-            never will be, and then labels keep it alive but are no reason to remove it.
+            never will be, and then labels keep it alive but are no reason to remove it: without a
+            name that counts it is doubtful.
         created: seconds since the epoch, by the engine's clock.
     """
     signals = container_signals(name, labels, image_labels)
@@ -111,7 +118,25 @@ def container(
         verified=image_labels is not None
         and image_labels is not LOST
         and any(signal.owner for signal in signals[:-1]),  # the last is the name
+        doubtful=image_labels is LOST and not signals[-1].owner,
     )
+
+
+def of_lost_image(image: str, labels: Labels) -> Labels:
+    """What counts as the labels of a container's image whose record is gone.
+
+    Whoever inherits the labels by ``docker commit`` has another image, and whom another's compose
+    makes of such an image has another project.
+
+    Args:
+        image: its id, as the container has it.
+        labels: the container's.
+
+    Returns:
+        None at all where DECNET's compose made the container, else LOST.
+    """
+    is_decnets = _PROJECT.fullmatch(str(labels.get(PROJECT_LABEL))) is not None
+    return {} if is_decnets and labels.get(IMAGE_LABEL) == image else LOST
 
 
 def network(
@@ -147,7 +172,6 @@ def container_signals(name: str, labels: Labels, image_labels: Labels | None) ->
             Signal(
                 "its image is gone, so its labels may be inherited",
                 "they keep it alive, and are no reason to remove it",
-                excludes=not named.owner,
             )
         )
     for what, label, form in _LABELS:

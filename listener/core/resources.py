@@ -42,6 +42,9 @@ class Resource:
         verified: its owners rest on labels that were compared with its image's. What is known by
             its name alone, or from an event only, is not verified: it is read again by id right
             before it is removed.
+        doubtful: nothing ties it to its owners but labels that may be inherited from an image that
+            is gone: it is alive with them, and held without; and it says nothing about them, or
+            about the database that has their rows.
     """
 
     kind: Kind
@@ -51,6 +54,7 @@ class Resource:
     stage: Stage
     created: float | None = None
     verified: bool = False
+    doubtful: bool = False
 
     @property
     def prefixes(self) -> frozenset[str]:
@@ -61,6 +65,10 @@ class Resource:
     def topology_id(self) -> str | None:
         """The full id that a label names; None where only a prefix is known."""
         return next((owner for owner in self.owners if len(owner) > PREFIX_LENGTH), None)
+
+    def is_confirmed_by(self, found: Resource | None) -> bool:
+        """Whether the engine knows it, read anew, as what it was taken for."""
+        return found is not None and found.owners == self.owners and found.doubtful <= self.doubtful
 
     def __str__(self) -> str:
         return f"{self.kind} {self.name or self.id[:12]!r}"

@@ -354,7 +354,7 @@ class Engine:
                     image_: Any = self.api.inspect_image(image)  # type: ignore[no-untyped-call]
                     config = image_["Config"] or {}  # what has none is no image at all
             except Gone:
-                return ownership.LOST
+                return ownership.of_lost_image(image, labels)
             self._known_images[image] = config.get("Labels") or {}
         return self._known_images[image]
 

@@ -53,8 +53,7 @@ class StatusStore(Observer):
             if sweep is not None or self._own is not None:  # before, there was no listing
                 own = {
                     prefix: Hold(reason, never_seen=reason != REPLACED)
-                    for prefix, reason in screening.held.items()
-                    if prefix not in screening.elsewhere
+                    for prefix, reason in screening.binding.items()
                 }
                 self._own = own if own != self._own else self._own
             if sweep is not None:

@@ -152,10 +152,55 @@ MUTANTS = (
         "counting labels whose image is gone",
         "a label that may be inherited is no reason to remove anything",
         "core/ownership.py",
-        "                excludes=not named.owner,\n",
-        "                excludes=False,\n",
+        "doubtful=image_labels is LOST and not signals[-1].owner",
+        "doubtful=False",
         "unit/test_ownership.py::"
         "test_labels_whose_image_is_gone_keep_a_container_alive_and_are_no_reason_to_remove_it",
+    ),
+    Mutant(
+        "removing what is doubtful",
+        "a container whose labels may be inherited is held",
+        "core/judge.py",
+        "        if resource.doubtful and verdict.state is not State.WAITING:\n",
+        "        if False:\n",
+        "unit/test_judge.py::test_what_is_doubtful_is_alive_with_its_row_and_held_without",
+    ),
+    Mutant(
+        "taking what seemed certain for what is doubtful",
+        "what turns out to be doubtful when it is read is not removed",
+        "core/resources.py",
+        "found.doubtful <= self.doubtful",
+        "True",
+        "unit/test_reconciler.py::test_what_turns_out_doubtful_when_it_is_read_is_held",
+    ),
+    Mutant(
+        "believing any compose",
+        "what another's compose made of a topology's image is not the topology's",
+        "core/ownership.py",
+        "    return {} if is_decnets and labels",
+        "    return {} if labels",
+        "unit/test_ownership.py::"
+        "test_what_decnets_compose_made_has_its_labels_whatever_became_of_its_image",
+    ),
+    Mutant(
+        "taking a doubtful container's row for a sign",
+        "what is doubtful says nothing about the database that has its row",
+        "core/judge.py",
+        "evidence.observe(answer, owners | absent)",
+        "evidence.observe(answer, doubtful)",
+        "unit/test_judge.py::test_the_row_of_what_is_doubtful_vouches_for_nothing",
+    ),
+    Mutant(
+        "taking a doubtful container for its topology",
+        "what appears beside something doubtful has appeared under watch",
+        "control/inventory.py",
+        """\
+        if not resource.doubtful:
+            self._by_owner""",
+        """\
+        if True:
+            self._by_owner""",
+        "unit/test_unproven.py::test_what_is_doubtful_neither_appears_nor_hides_what_does",
     ),
     Mutant(
         "taking a name's word",
@@ -751,8 +796,8 @@ MUTANTS = (
         "telling what is only heard of others",
         "a listener tells others only its own holds",
         "telemetry/status.py",
-        "if prefix not in screening.elsewhere",
-        "if prefix",
+        "screening.binding.items()",
+        "screening.held.items()",
         "unit/test_status.py::test_what_another_holds_is_told_to_nobody_as_our_own",
     ),
     Mutant(

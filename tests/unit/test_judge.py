@@ -359,3 +359,59 @@ def test_of_too_many_the_oldest_are_forgotten_and_counted(
     assert not court.evidence[0].witnessed(TOPOLOGY)
     assert court.evidence[0].witnessed(MINE.owners[0])
     assert court.judge.forgotten == 2, "the id and its prefix"
+
+
+# What may have inherited its labels.
+
+
+DOUBTFUL = base("doubtful", verified=False, doubtful=True)
+
+
+def test_what_is_doubtful_is_alive_with_its_row_and_held_without(court: Court) -> None:
+    court.first.rows.add(TOPOLOGY)
+    assert court.look(DOUBTFUL).state is State.ALIVE
+    court.first.rows.remove(TOPOLOGY)
+    verdict = court.look(DOUBTFUL, beside=[base()])
+    assert (verdict.state, "image of a container is gone" in verdict.evidence) == (State.HELD, True)
+    assert court.look(base()).state is State.ORPHAN, "the rest of its topology is certain"
+    court.peers = Peers({P: Hold("another holds it", never_seen=False)})
+    assert court.look(DOUBTFUL) == verdict, "whoever confirms it is told"
+
+
+def test_what_is_doubtful_waits_like_anything_else_and_goes_when_it_is_confirmed(
+    court: Court,
+) -> None:
+    assert court.look(DOUBTFUL).state is State.WAITING
+    court.pass_time(30)
+    assert court.look(DOUBTFUL).state is State.HELD
+    court.judge.release([P], court.judge.token([P]), court.clock.now)
+    assert court.look(DOUBTFUL).state is State.ORPHAN
+
+
+def test_the_row_of_what_is_doubtful_vouches_for_nothing() -> None:
+    court = Court()
+    court.second.rows |= set(THEIRS.owners)
+    court.look(THEIRS)
+    court.first.rows.add(TOPOLOGY)
+    assert court.look(DOUBTFUL).state is State.ALIVE
+    orphan = base("orphan", topology(Q))
+    court.look(orphan)
+    court.pass_time(60)
+    verdict = court.look(orphan, beside=[DOUBTFUL])
+    assert (verdict.state, "no row of this database" in verdict.evidence) == (State.HELD, True)
+
+
+def test_what_is_doubtful_keeps_no_replaced_table_in_mind(court: Court) -> None:
+    court.first.rows.add(TOPOLOGY)
+    court.look(base())
+    court.first.identity = "restored"
+    court.first.rows.clear()
+    for _ in range(2):  # its topology is gone from this host but for what may not be of it
+        court.clock.now += 1.0
+        court.look(MINE, beside=[DOUBTFUL, THEIRS])
+    court.first.rows |= set(MINE.owners)
+    court.look(MINE, beside=[DOUBTFUL, THEIRS])
+    orphan = base("orphan", topology(Q))
+    court.look(orphan)
+    court.pass_time(60)
+    assert court.look(orphan).state is State.ORPHAN

@@ -10,6 +10,7 @@ from tests.world.parts import TOPOLOGY, P, Q, topology
 
 ID = "decnet.topology.id"
 PROJECT = "com.docker.compose.project"
+IMAGE = "com.docker.compose.image"
 SERVICE = "decnet.topology.service"
 PROTECT = "topology-reaper.protect"
 NAME = f"decnet_t_{P}_decky-001"
@@ -195,20 +196,43 @@ def test_a_protected_container_is_never_ours_whether_it_inherits_that_or_not(
 @pytest.mark.parametrize(
     ("name", "labels", "owners"),
     [
-        ("decky-001-ssh", {ID: TOPOLOGY}, None),
-        ("decky-001-ssh", {PROJECT: f"decnet-topo-{P}"}, None),
+        ("decky-001-ssh", {ID: TOPOLOGY}, (TOPOLOGY,)),
+        ("decky-001-ssh", {PROJECT: f"decnet-topo-{P}"}, (P,)),
         (NAME, {}, (P,)),
         (NAME, {ID: TOPOLOGY}, (TOPOLOGY,)),
         (NAME, {ID: topology(Q)}, (P, topology(Q))),
     ],
 )
 def test_labels_whose_image_is_gone_keep_a_container_alive_and_are_no_reason_to_remove_it(
-    name: str, labels: ownership.Labels, owners: tuple[str, ...] | None
+    name: str, labels: ownership.Labels, owners: tuple[str, ...]
 ) -> None:
     found = ownership.container("id", name, labels, ownership.LOST)
-    assert (found and found.owners) == owners
-    assert found is None or not found.verified
+    assert found is not None
+    assert (found.owners, found.doubtful, found.verified) == (owners, name != NAME, False)
     assert ownership.carries_marks(name, labels, ownership.LOST)
+
+
+@pytest.mark.parametrize(
+    ("labels", "theirs"),
+    [
+        ({IMAGE: "sha256:1", PROJECT: f"decnet-topo-{P}", ID: TOPOLOGY}, True),
+        ({IMAGE: "sha256:1", PROJECT: f"decnet-topo-{P}"}, True),
+        # Inherited through `docker commit`.
+        ({IMAGE: "sha256:0", PROJECT: f"decnet-topo-{P}", ID: TOPOLOGY}, False),
+        # Another's compose made it of such an image: the project is its own, the rest is not.
+        ({IMAGE: "sha256:1", PROJECT: "analysis", ID: TOPOLOGY}, False),
+        # By hand, by a library, or by a compose of long ago.
+        ({PROJECT: f"decnet-topo-{P}", ID: TOPOLOGY}, False),
+        ({IMAGE: "sha256:1", ID: TOPOLOGY}, False),
+    ],
+)
+def test_what_decnets_compose_made_has_its_labels_whatever_became_of_its_image(
+    labels: dict[str, str], theirs: bool
+) -> None:
+    image = ownership.of_lost_image("sha256:1", labels)
+    found = ownership.container("id", "decky-001-ssh", labels, image)
+    assert found is not None
+    assert (found.verified, found.doubtful) == (theirs, not theirs)
 
 
 # What a person is told.

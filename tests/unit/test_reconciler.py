@@ -561,3 +561,37 @@ def test_a_network_made_anew_with_the_name_is_another(world: World) -> None:
     world.index.put(anew)
     outcome = world.reconciler.reconcile(P)
     assert world.results(outcome) == {"old": Result.REMOVED, "new": Result.REMOVED}
+
+
+def test_what_turns_out_doubtful_when_it_is_read_is_held(world: World) -> None:
+    # An event told of it, and knows nothing of images.
+    seemed = base("doubtful", verified=False)
+    world.deploy(base(), seemed)
+    world.engine.put(replace(seemed, doubtful=True))
+    world.database.rows.clear()
+    results = world.results(world.reconciler.reconcile(P))
+    assert results == {"base": Result.REMOVED, "doubtful": Result.MISTAKEN}
+    known = world.index.get("doubtful")
+    assert known is not None
+    assert known.doubtful
+    screening = world.reconciler.screen()
+    assert not screening.orphans
+    assert "image of a container is gone" in screening.held[P]
+    assert not screening.binding, "whoever looks sees it for himself, and removes the rest"
+    assert world.reconciler.reconcile(P).held
+    assert "doubtful" in world.engine.present
+
+    world.judge.release(screening.held, screening.token, world.clock())
+    assert world.results(world.reconciler.reconcile(P)) == {"doubtful": Result.REMOVED}
+
+
+def test_whoever_confirms_what_is_held_is_told_that_something_of_it_is_doubtful(
+    world: World,
+) -> None:
+    world.deploy(base(), base("doubtful", verified=False, doubtful=True))
+    world.database.rows.clear()
+    world.database.identity = "restored"
+    screening = world.reconciler.screen()
+    assert "the table is not the one" in screening.held[P]
+    assert "image of a container is gone" in screening.held[P]
+    assert screening.binding[P] == "the table is not the one that was there before"

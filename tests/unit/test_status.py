@@ -83,7 +83,8 @@ def test_what_another_holds_is_told_to_nobody_as_our_own() -> None:
     board = StatusStore()
     assert board.own_holds() is None, "nothing was judged yet"
     held = {P: "for a reason of ours", Q: "another holds it"}
-    screening = Screening(frozenset(), {}, {}, held, "token", frozenset([Q]))
+    binding = {P: "for a reason of ours"}
+    screening = Screening(frozenset(), {}, {}, held, "token", binding)
     board.screened(screening, None)
     assert board.own_holds() is None, "nor was anything listed"
     board.screened(screening, Sweep("start-up", 0.1))

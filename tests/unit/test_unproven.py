@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 import pytest
 
@@ -186,6 +187,21 @@ def test_an_event_counts_though_the_engines_clock_was_set_back(host: Host) -> No
 def test_what_was_read_again_and_is_another_topologys_has_not_appeared(host: Host) -> None:
     host.index.put(base(created=1.0), read=True)
     assert not host.is_held()
+
+
+def test_what_is_doubtful_neither_appears_nor_hides_what_does() -> None:
+    doubtful = base("doubtful", verified=False, doubtful=True)
+    host = Host(replace(doubtful, created=1.0))
+    assert host.is_held()
+    host.create(base())
+    assert host.is_held()
+    host.index.discard("doubtful")
+    assert host.is_held(), "the rest appeared under watch, whatever was here"
+
+    host = Host()
+    host.index.put(doubtful, read=True)
+    host.index.replace([base("neighbour", LIVE, created=1.0), doubtful])
+    assert not host.index.take_appeared()
 
 
 def test_a_bare_network_of_an_old_orphan_is_part_of_it() -> None:

@@ -50,7 +50,10 @@ class SimulatedEngine(Engine):
                     labels["com.docker.compose.project"] = f"decnet-topo-{owner}"
             if resource.stage is Stage.SERVICE:
                 labels["decnet.topology.service"] = "true"
-            assert self.daemon.create_container(resource.name, labels, id_=resource.id)
+            self.daemon.images["lost"] = {}
+            image = "lost" if resource.doubtful else "plain"
+            assert self.daemon.create_container(resource.name, labels, image=image, id_=resource.id)
+            del self.daemon.images["lost"]
         return resources
 
     @property
