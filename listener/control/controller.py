@@ -44,6 +44,7 @@ class Controller:
         judge: asks the databases and weighs their answers.
         reap: removes.
         read: looks a resource up in the engine.
+        remove_volume: see :class:`Reconciler`.
         clock: seconds, monotonic.
         docker_up: whether anything could be removed.
         learned: called when there may be :meth:`unsaved` to be kept.
@@ -64,6 +65,7 @@ class Controller:
         judge: Judge,
         reap: Reap,
         read: Callable[[Resource], Resource | None],
+        remove_volume: Callable[[str], bool] = lambda _: False,
         clock: Callable[[], float],
         docker_up: Callable[[], bool] = lambda: True,
         learned: Callable[[], None] = lambda: None,
@@ -93,6 +95,7 @@ class Controller:
             judge=judge,
             reap=reap,
             read=read,
+            remove_volume=remove_volume,
             clock=clock,
             learned=learned,
             engine_now=engine_now,

@@ -49,4 +49,5 @@ class DryRun:
     def _is_what_it_seems(self, resource: Resource) -> bool:
         if resource.verified:
             return True
-        return resource.is_confirmed_by(self._read(resource))
+        found = self._read(resource)
+        return found is not None and resource.is_confirmed_by(found)

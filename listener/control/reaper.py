@@ -101,11 +101,13 @@ class _Done:
         attempts: how many there were.
         requested: as :class:`Removal` has it.
         disconnected: likewise.
+        volumes: which it mounts, as far as is known.
     """
 
     attempts: int = 0
     requested: bool | None = None
     disconnected: list[Endpoint] = field(default_factory=list)
+    volumes: tuple[str, ...] = ()
 
 
 class Reaper:
@@ -176,7 +178,7 @@ class Reaper:
             wait=RETRY_WAIT,
             reraise=True,
         )
-        done, began = _Done(), self._clock()
+        done, began = _Done(volumes=resource.volumes), self._clock()
         try:
             removal = retrying(self._remove, resource, permit, attached, done)
         except Gone:
@@ -189,6 +191,7 @@ class Reaper:
             done.disconnected += self._left(resource, there=())
         return replace(
             removal,
+            resource=replace(resource, volumes=done.volumes),
             requested=done.requested,
             disconnected=tuple(done.disconnected),
             attempts=done.attempts,
@@ -211,8 +214,9 @@ class Reaper:
         again = done.attempts > 1
         if again or not resource.verified:
             read = self._engine.read(resource)
-            if not resource.is_confirmed_by(read):
+            if read is None or not resource.is_confirmed_by(read):
                 return Removal(resource, Result.MISTAKEN, found=read)
+            done.volumes = read.volumes
         is_network = resource.kind is Kind.NETWORK
         endpoints: Iterable[Endpoint] = ()
         if is_network:

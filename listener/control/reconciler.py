@@ -68,6 +68,8 @@ class Reconciler:
         judge: asks the databases and weighs their answers.
         reap: removes.
         read: looks a resource up in the engine; see :meth:`EnginePort.read`.
+        remove_volume: removes a volume by its name if it is anonymous and no container uses it;
+            returns whether it did.
         clock: seconds, monotonic; the same as the answers'.
         learned: called when something :meth:`unsaved` should be kept before anything is removed.
         engine_now: for a single sweep, the engine's time; see :meth:`Evidence.weigh`.
@@ -80,6 +82,7 @@ class Reconciler:
         judge: Judge,
         reap: Reap,
         read: Callable[[Resource], Resource | None],
+        remove_volume: Callable[[str], bool] = lambda _: False,
         clock: Callable[[], float],
         learned: Callable[[], None] = lambda: None,
         engine_now: float | None = None,
@@ -89,6 +92,7 @@ class Reconciler:
         self._judge = judge
         self._reap = reap
         self._read = read
+        self._remove_volume = remove_volume
         self._clock = clock
         self._engine_now = engine_now
         # The workers share the judge and what follows; a question is asked outside the lock.
@@ -205,11 +209,12 @@ class Reconciler:
                 disconnected=before.disconnected,
                 attempts=before.attempts,
             )
+        left = self._remove_inherited_volumes(removals)
         there = {resource.id for resource in self._index.resources(prefix)}
         with self._lock:
             there.update(request.resource.id for request in self._late(prefix))
         outcome = replace(
-            outcome, removals=tuple(removals.values()), verdicts=verdicts, there=there
+            outcome, removals=tuple(removals.values()), verdicts=verdicts, there=there, left=left
         )
         with self._lock:
             if outcome.unfinished:
@@ -251,6 +256,35 @@ class Reconciler:
             requeue_after=again,
             held=any(v.state is State.HELD for v in verdicts.values()),
         )
+
+    def _remove_inherited_volumes(self, removals: dict[str, Removal]) -> str:
+        """Remove the anonymous volumes that removed containers have left.
+
+        Compose hands a container's anonymous volumes on to the one that it makes in its place, by
+        name, and the engine does not take along what was mounted by name.
+
+        Args:
+            removals: by resource id; those that volumes went with are brought up to date.
+
+        Returns:
+            Why others of them may be left; empty when none are.
+        """
+        tried: set[str] = set()
+        for id_, removal in removals.items():
+            mine = set(removal.resource.volumes) - tried
+            if removal.result is not Result.REMOVED or not mine:
+                continue
+            tried |= mine
+            gone: list[str] = []
+            try:
+                for name in sorted(mine):
+                    if self._remove_volume(name):
+                        gone.append(name)
+            except EngineError as error:
+                return presentable(error)
+            finally:
+                removals[id_] = replace(removal, volumes=gone)
+        return ""
 
     def _late(self, prefix: str | None = None) -> list[_Request]:
         """What was requested, of one prefix or of any, and has left the index since."""

@@ -39,6 +39,7 @@ class Removal:
             refused another one since; False: it refused the last one; None: neither, as where
             somebody else's removal is under way.
         disconnected: what the engine took off the network for us.
+        volumes: the anonymous volumes that were removed after it, which it had inherited.
         attempts: how many there were.
         seconds: how long it took.
     """
@@ -49,6 +50,7 @@ class Removal:
     found: Resource | None = None
     requested: bool | None = field(default=None, compare=False)
     disconnected: Sequence[Endpoint] = field(default=(), compare=False)
+    volumes: Sequence[str] = field(default=(), compare=False)
     attempts: int = field(default=1, compare=False)
     seconds: float = field(default=0.0, compare=False)
 
@@ -110,6 +112,7 @@ class Outcome:
         requeue_after: look again after so many seconds even if something of it fails, for a row
             that was reported deleted is still there; None when there is none.
         held: something of it is held.
+        left: why anonymous volumes may be left behind; empty when none are.
         ended: earlier work on it was unfinished, and nothing of that is left.
     """
 
@@ -119,6 +122,7 @@ class Outcome:
     wait: float | None = None
     requeue_after: float | None = None
     held: bool = False
+    left: str = ""
     ended: bool = False
 
     @property

@@ -88,6 +88,7 @@ def container(
     labels: Labels,
     image_labels: Labels | None,
     created: float | None = None,
+    volumes: tuple[str, ...] = (),
 ) -> Resource | None:
     """The container as a topology's resource, or None if it is none of ours.
 
@@ -100,6 +101,7 @@ def container(
             never will be, and then labels keep it alive but are no reason to remove it: without a
             name that counts it is doubtful.
         created: seconds since the epoch, by the engine's clock.
+        volumes: see :class:`Resource`.
     """
     signals = container_signals(name, labels, image_labels)
     owners = _owners(signals)
@@ -119,6 +121,7 @@ def container(
         and image_labels is not LOST
         and any(signal.owner for signal in signals[:-1]),  # the last is the name
         doubtful=image_labels is LOST and not signals[-1].owner,
+        volumes=volumes,
     )
 
 

@@ -21,6 +21,8 @@ class Report:
         orphan_prefixes: prefixes on this host with something to remove.
         containers_removed: names of the containers that this sweep removed.
         networks_removed: names of the networks that this sweep removed.
+        volumes_removed: names of the anonymous volumes that containers had inherited, and that this
+            sweep removed after them.
         disconnected: who was taken off a network, as ``CONTAINER from 'NETWORK'``.
         errors: what could not be removed and why, one sentence each.
         held: what stays until an operator confirms it: ``prefix``, ``reason`` and ``token``, which
@@ -34,6 +36,7 @@ class Report:
     orphan_prefixes: list[str] = field(default_factory=list)
     containers_removed: list[str] = field(default_factory=list)
     networks_removed: list[str] = field(default_factory=list)
+    volumes_removed: list[str] = field(default_factory=list)
     disconnected: list[str] = field(default_factory=list)
     errors: list[str] = field(default_factory=list)
     held: list[dict[str, str]] = field(default_factory=list)
@@ -66,6 +69,7 @@ class Report:
         for removal in removals:
             network = removal.resource.name
             self.disconnected += [f"{e.name} from {network!r}" for e in removal.disconnected]
+            self.volumes_removed += removal.volumes
             if removal.result is Result.REMOVED:
                 names = {
                     Kind.CONTAINER: self.containers_removed,
@@ -78,6 +82,7 @@ class Report:
         for names in (
             self.containers_removed,
             self.networks_removed,
+            self.volumes_removed,
             self.disconnected,
             self.errors,
         ):
@@ -106,6 +111,7 @@ class Report:
             lines += [f"would remove {what}" for what in self.would_remove]
         lines += [f"removed container {name!r}" for name in self.containers_removed]
         lines += [f"removed network {name!r}" for name in self.networks_removed]
+        lines += [f"removed volume {name}" for name in self.volumes_removed]
         lines += [f"disconnected {what}" for what in self.disconnected]
         lines += [f"held {entry['prefix']}: {entry['reason']}" for entry in self.held]
         tokens = {entry["token"] for entry in self.held} - {""}

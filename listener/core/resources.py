@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
 from typing import NamedTuple
 
@@ -45,6 +45,7 @@ class Resource:
         doubtful: nothing ties it to its owners but labels that may be inherited from an image that
             is gone: it is alive with them, and held without; and it says nothing about them, or
             about the database that has their rows.
+        volumes: the names of those volumes that it mounts and that may be anonymous.
     """
 
     kind: Kind
@@ -55,6 +56,7 @@ class Resource:
     created: float | None = None
     verified: bool = False
     doubtful: bool = False
+    volumes: tuple[str, ...] = field(default=(), compare=False)
 
     @property
     def prefixes(self) -> frozenset[str]:
@@ -66,9 +68,9 @@ class Resource:
         """The full id that a label names; None where only a prefix is known."""
         return next((owner for owner in self.owners if len(owner) > PREFIX_LENGTH), None)
 
-    def is_confirmed_by(self, found: Resource | None) -> bool:
+    def is_confirmed_by(self, found: Resource) -> bool:
         """Whether the engine knows it, read anew, as what it was taken for."""
-        return found is not None and found.owners == self.owners and found.doubtful <= self.doubtful
+        return found.owners == self.owners and found.doubtful <= self.doubtful
 
     def __str__(self) -> str:
         return f"{self.kind} {self.name or self.id[:12]!r}"

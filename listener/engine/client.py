@@ -28,7 +28,7 @@ from listener.engine.about import About
 from listener.engine.errors import OF_ONE_OBJECT, raise_for_status, translated
 from listener.engine.events import QUIET, EventStream, subscribe
 from listener.engine.objects import Found, Listing
-from listener.errors import Blocked, EngineError, Gone, TimedOut
+from listener.errors import Blocked, EngineError, Gone, InProgress, TimedOut
 
 REQUEST_TIMEOUT = 10.0
 """Seconds after which a request is given up; a list of 500 containers takes 0.07 s. The engine goes
@@ -38,6 +38,11 @@ LONGEST_LIST = 12
 _LISTS = ("/containers/json", "/networks")
 INFO_TIMEOUT = 2
 """Seconds for which it is asked what it is, for events wait meanwhile; it answers in 0.006 s."""
+ANONYMOUS = "com.docker.volume.anonymous"
+"""The label by which an engine marks a volume that nobody named."""
+MARKS_ALL = "1.48"
+"""From this version of the API on (Docker 28.0) every such volume has it. Before, there was no such
+label (20.10), or none where a mount made the volume, as it does for compose (26.1)."""
 _NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]*")
 """The form of a container's name or id: only then is it part of a path."""
 
@@ -184,8 +189,12 @@ class Engine:
                 raise Gone(f"{resource.id[:12]} is only the name of another")
             if is_network:
                 return objects.network(attributes)
-            created = objects.epoch(attributes.get("Created"))
-            return ownership.container(attributes["Id"], *self._inspected(attributes), created)
+            return ownership.container(
+                attributes["Id"],
+                *self._inspected(attributes),
+                objects.epoch(attributes.get("Created")),
+                objects.volumes(attributes),
+            )
 
     def find(self, whats: Collection[str]) -> list[Found]:
         """The containers and networks with one of these names, ids, or beginnings of an id."""
@@ -301,6 +310,26 @@ class Engine:
         """Whether services have to go before their base."""
         return self.is_podman
 
+    def remove_volume(self, name: str) -> bool:
+        """Remove a volume that a container mounted, if it is anonymous and none mounts it.
+
+        Args:
+            name: 64 hex digits, as an engine makes them up.
+
+        Returns:
+            Whether it was removed. Else it was gone already, which is the rule, for the engine
+            takes along what was not mounted by name; or somebody named it, or it is in use.
+        """
+        if self._keep_volumes:
+            return False
+        with contextlib.suppress(Gone, InProgress), self._object():
+            labels = self.api.inspect_volume(name)["Labels"] or {}
+            marks_all = docker.utils.version_gte(self.api.api_version, MARKS_ALL)
+            if ANONYMOUS in labels or not marks_all:
+                self.api.remove_volume(name)
+                return True
+        return False
+
     def events(self, since: float, quiet: float = QUIET) -> EventStream:
         """Subscribe to what appears, is renamed and goes.
 
@@ -312,8 +341,12 @@ class Engine:
             return subscribe(self.api, since, (self._connect_timeout, quiet))
 
     def _container(self, summary: Mapping[str, Any]) -> Resource | None:
-        created = objects.created_before(summary.get("Created"))
-        return ownership.container(objects.id_of(summary), *self._listed(summary), created)
+        return ownership.container(
+            objects.id_of(summary),
+            *self._listed(summary),
+            objects.created_before(summary.get("Created")),
+            objects.volumes(summary),
+        )
 
     def _endpoint(self, summary: Mapping[str, Any]) -> Endpoint:
         name, labels, image_labels = self._listed(summary)

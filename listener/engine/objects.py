@@ -7,6 +7,7 @@ seconds and all of its names, an inspect in nanoseconds and its own name.
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -15,6 +16,9 @@ from typing import Any, NamedTuple
 from listener.core import ownership
 from listener.core.ownership import Signal
 from listener.core.resources import Kind, Resource, Subnet
+
+_GENERATED = re.compile(r"[0-9a-f]{64}")
+"""The form of the names that an engine makes up for volumes."""
 
 
 class Listing(NamedTuple):
@@ -100,6 +104,13 @@ def places(attributes: Mapping[str, Any]) -> dict[str, str]:
     """The networks that a container is on: their ids by their names."""
     networks = attributes["NetworkSettings"]["Networks"] or {}
     return {name: endpoint.get("NetworkID") or "" for name, endpoint in networks.items()}
+
+
+def volumes(attributes: Mapping[str, Any]) -> tuple[str, ...]:
+    """The volumes that a container mounts and that may be anonymous, by the form of their names."""
+    mounts = attributes.get("Mounts") or ()
+    names = (str(mount.get("Name")) for mount in mounts if mount.get("Type") == "volume")
+    return tuple(filter(_GENERATED.fullmatch, names))
 
 
 def is_on(places: Mapping[str, str], network: Resource) -> bool:

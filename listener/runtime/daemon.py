@@ -101,6 +101,7 @@ class Listener:
             ),
             reap=DryRun(self._engine.read).reap if settings.dry_run else self._reap,
             read=self._engine.read,
+            remove_volume=self._engine.remove_volume,
             clock=time.monotonic,
             docker_up=lambda: self._docker.up,
             learned=self._remember,

@@ -112,6 +112,7 @@ def _sweep(
             judge=judge,
             reap=Reaper(engine, pool, settings.workers, time.monotonic).reap,
             read=engine.read,
+            remove_volume=engine.remove_volume,
             clock=time.monotonic,
             observer=Observers(found, observer),
             only=prefixes,
@@ -144,6 +145,7 @@ class Findings(Observer):
         self._lock = threading.Lock()
         self._removals: list[Removal] = []
         self._outcomes: dict[str, Outcome] = {}
+        self._left: list[str] = []
 
     def screened(self, screening: Screening, sweep: Sweep | None) -> None:  # noqa: ARG002
         """Keep it."""
@@ -154,6 +156,8 @@ class Findings(Observer):
         with self._lock:
             self._removals += done.outcome.removals
             self._outcomes[done.prefix] = done.outcome
+            if left := done.outcome.left:
+                self._left.append(f"anonymous volumes of {done.prefix} may be left: {left}")
 
     def failed(self, prefix: str, error: NoAnswer) -> None:
         """Keep why."""
@@ -167,6 +171,7 @@ class Findings(Observer):
         report.add(self._removals)
         for outcome in self._outcomes.values():
             report.errors += outcome.errors
+        report.errors += self._left
         report.errors += [f"topology {prefix}: {error}" for prefix, error in self.errors.items()]
         report.sort()
         return report

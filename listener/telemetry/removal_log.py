@@ -1,4 +1,4 @@
-"""The log lines of what became of each resource, and of who was taken off a network."""
+"""The log lines of what became of each resource, of its volumes, and of who left a network."""
 
 from __future__ import annotations
 
@@ -53,6 +53,21 @@ class RemovalLog(Observer):
                     removal.resource,
                     prefix,
                 )
+            for name in removal.volumes:
+                logger.bind(
+                    event="removed",
+                    prefix=prefix,
+                    topology_id=removal.resource.topology_id,
+                    kind="volume",
+                    id=name,
+                    name=name,
+                    evidence=evidence,
+                ).info(
+                    "removed anonymous volume {} of {} of topology {}",
+                    name[:12],
+                    removal.resource,
+                    prefix,
+                )
             if self._stopping and removal.result is not Result.REMOVED:
                 continue
             line = _about(removal.result, prefix, removal.resource).bind(
@@ -68,6 +83,10 @@ class RemovalLog(Observer):
                 line.info("removed {} of topology {}", removal.resource, prefix)
             else:
                 line.debug("{}: {} of topology {}", removal.result, removal.resource, prefix)
+        if outcome.left:
+            logger.bind(event="left", prefix=prefix, error=outcome.left).warning(
+                "anonymous volumes of topology {} may be left: {}", prefix, outcome.left
+            )
         for id_, (of, resource, said) in list(self._staying.items()):
             if of == prefix and id_ not in outcome.there:
                 self._staying.pop(id_, None)  # of two prefixes, another may have been here first

@@ -91,8 +91,10 @@ def of_removals() -> dict[str, Event]:
             for errors in (["busy"], ["busy", "busier"]):
                 log = RemovalLog()
                 for error in errors:
-                    removal = Removal(thing, result, error, disconnected=[guest])
-                    log.reconciled(done(Outcome([removal], verdicts, {thing.id})))
+                    removal = Removal(
+                        thing, result, error, disconnected=[guest], volumes=["3" * 64]
+                    )
+                    log.reconciled(done(Outcome([removal], verdicts, {thing.id}, left=error)))
                 log.reconciled(done(Outcome()))
     finally:
         logger.remove(sink)

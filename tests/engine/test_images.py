@@ -140,6 +140,12 @@ def test_a_build_under_the_same_tag_keeps_no_container_of_a_dead_topology(
         (folder / "Dockerfile").write_text(DOCKERFILE.format(2))
         docker_(*compose, *up)  # which makes it anew, with the volume of before
         service = api.inspect_container("decky-001-ssh")
+        (inherited,) = (mount["Name"] for mount in service["Mounts"])
+        # Nobody marks as anonymous what has a name, though that looks like none.
+        named = api.create_volume("ab" * 32)["Name"]
+        mounts = api.create_host_config(binds=[f"{named}:/data"])
+        marks = {"decnet.topology.id": doomed}
+        other = api.create_container("busybox", labels=marks, host_config=mounts)["Id"]
         docker_("commit", "decky-001-ssh", "evidence")
         docker_("run", "--detach", "--name", "seized", "evidence")
         evidence = str(folder / "analysis.yaml")
@@ -154,10 +160,14 @@ def test_a_build_under_the_same_tag_keeps_no_container_of_a_dead_topology(
         listener = run(host=newer.host)
         listener.start()
         rows.delete(doomed)
-        removed(api, service["Id"])
+        removed(api, service["Id"], other)
         (line,) = listener.await_log("held")
         assert "the image of a container is gone" in line["message"]
         assert exists(api, neighbour, *(container["Id"] for container in analysis))
         where = ("--docker-host", newer.host, "--database-url", url)
+        volumes = [line["name"] for line in listener.await_log("removed", count=3)]
+        assert inherited in volumes
+        there = {volume["Name"] for volume in api.volumes()["Volumes"]}
+        assert (named in there, inherited in there) == (True, False)
         held = json.loads(call("sweep", "--json", *where).stdout)["held"]
         assert_held(held, doomed[:8])

@@ -24,6 +24,7 @@ KEYS = {
     "orphan_prefixes",
     "containers_removed",
     "networks_removed",
+    "volumes_removed",
     "disconnected",
     "errors",
     "held",

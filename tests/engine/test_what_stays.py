@@ -16,7 +16,7 @@ from tests.engine.conftest import Run, exists, gone
 from tests.engine.push.conftest import plant, removed
 from tests.support.decnet import deploy, new_id
 from tests.support.process import call, eventually
-from tests.support.proxy import FaultProxy
+from tests.support.proxy import FaultProxy, answer
 from tests.support.rows import Rows
 
 
@@ -39,6 +39,84 @@ def test_named_volumes_stay_and_anonymous_ones_with_keep_volumes(
     rows.delete(doomed)
     gone(api, orphan)
     assert {"evidence", *volumes} <= {volume["Name"] for volume in api.volumes()["Volumes"]}
+
+
+def recreate(api: docker.APIClient, labels: dict[str, str], *, by: str) -> tuple[str, str]:
+    """As compose does it: a container that mounts the anonymous volume of the one before by name.
+
+    Args:
+        labels: of the container.
+        by: where a mount of a volume stands in the request, which tells whether it has a label.
+
+    Returns:
+        Its id, and the volume's name.
+    """
+    before = api.create_container("busybox", ["true"], volumes=["/data"])["Id"]
+    (mount,) = api.inspect_container(before)["Mounts"]
+    name = mount["Name"]
+    how: dict[str, Any] = {"binds": [f"{name}:/data"]}
+    if by == "mounts":
+        how = {"mounts": [docker.types.Mount("/data", name)]}
+    after = container(
+        api, f"again-{name[:8]}", labels=labels, host_config=api.create_host_config(**how)
+    )
+    api.remove_container(before)
+    return after, name
+
+
+@pytest.mark.parametrize("options", [(), ("--keep-volumes",)])
+def test_an_anonymous_volume_that_was_inherited_goes_with_the_last_container_that_mounts_it(
+    api: docker.APIClient, rows: Rows, run: Run, options: tuple[str, ...]
+) -> None:
+    rows.insert(doomed := new_id())
+    marks = {"decnet.topology.id": doomed}
+    mine, inherited = recreate(api, marks, by="binds")
+    lent_by, lent = recreate(api, marks, by="mounts")
+    binds = api.create_host_config(binds=[f"{lent}:/data", "evidence:/evidence"])
+    container(api, "analysis", host_config=binds)
+    unmounted = api.create_volume("ab" * 32)["Name"]
+    named = container(api, "decky-009-ssh", labels=marks, host_config=binds)
+    listener = run(*options)
+    listener.start()
+    late_one, late = recreate(api, marks, by="mounts")  # an event tells of it
+    rows.delete(doomed)
+    removed(api, mine, lent_by, named, late_one)
+    listener.await_log("removed", count=4 if options else 6)
+    there = {volume["Name"] for volume in api.volumes()["Volumes"]}
+    assert there >= {lent, "evidence", unmounted}
+    assert there & {inherited, late} == ({inherited, late} if options else set())
+    gone_ = [line for line in listener.logged("removed") if line["kind"] == "volume"]
+    entries = [json.loads(text) for text in call("history", "--json").stdout.splitlines()]
+    for told in (gone_, [entry for entry in entries if entry["kind"] == "volume"]):
+        assert {line["name"] for line in told} == (set() if options else {inherited, late})
+        assert all("witnessed" in line["evidence"] for line in told)
+    assert not listener.logged("left")
+
+
+def test_an_anonymous_volume_that_cannot_be_removed_is_said_and_reported(
+    api: docker.APIClient, rows: Rows, url: str, run: Run, proxy: FaultProxy
+) -> None:
+    rows.insert(doomed := new_id())
+    mine, inherited = recreate(api, {"decnet.topology.id": doomed}, by="binds")
+    proxy.hook = lambda r: answer(403, '{"message": "denied"}') if "/volumes/" in r.path else None
+    listener = run(host=proxy.host)
+    listener.start()
+    rows.delete(doomed)
+    removed(api, mine)
+    (line,) = listener.await_log("left")
+    assert line["prefix"] == doomed[:8]
+    assert "403: denied" in line["error"]
+    second, another = recreate(api, {"decnet.topology.id": doomed}, by="binds")
+    removed(api, second)
+    listener.await_log("left", count=2)
+    assert listener.stop() == 0
+    third, _ = recreate(api, {"decnet.topology.id": doomed}, by="binds")
+    done = call("sweep", "--json", "--docker-host", proxy.host, "--database-url", url)
+    (error,) = json.loads(done.stdout)["errors"]
+    assert "403: denied" in error
+    assert done.returncode == 1
+    assert not exists(api, third)
+    assert {inherited, another} <= {volume["Name"] for volume in api.volumes()["Volumes"]}
 
 
 def test_two_networks_of_one_name_both_go_and_leave_their_guests(

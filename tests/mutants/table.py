@@ -243,6 +243,31 @@ MUTANTS = (
         "engine/test_what_stays.py::test_named_volumes_stay_and_anonymous_ones_with_keep_volumes",
     ),
     Mutant(
+        "taking a name of 64 digits for none",
+        "a volume that somebody named is never ours",
+        "engine/client.py",
+        "            if ANONYMOUS in labels or not marks_all:\n",
+        "            if True:\n",
+        "unit/test_objects.py::test_a_volume_goes_if_the_engine_marks_it_as_anonymous",
+    ),
+    Mutant(
+        "keeping volumes half",
+        "--keep-volumes keeps inherited volumes too",
+        "engine/client.py",
+        "        if self._keep_volumes:\n",
+        "        if False:\n",
+        "engine/test_what_stays.py::"
+        "test_an_anonymous_volume_that_was_inherited_goes_with_the_last_container_that_mounts_it",
+    ),
+    Mutant(
+        "removing the volumes of what others removed",
+        "a volume goes only with a container that was removed by us",
+        "control/reconciler.py",
+        "            if removal.result is not Result.REMOVED or not mine:\n",
+        "            if not mine:\n",
+        "unit/test_reconciler.py::test_volumes_go_only_with_containers_that_we_removed",
+    ),
+    Mutant(
         "disconnecting a DECNET endpoint",
         "a network that something of DECNET's is on is left alone",
         "control/reaper.py",

@@ -41,6 +41,8 @@ ALLOWED = [
     f"POST /v1.41/networks/{ID}/disconnect",
     f"DELETE /v1.41/networks/{ID}",
     f"DELETE /v1.41/containers/{ID}?v=1&force=1",
+    f"GET /v1.41/volumes/{ID}",
+    f"DELETE /v1.41/volumes/{ID}",
 ]
 FORBIDDEN = [
     "POST /v1.41/containers/create?name=x",
@@ -59,6 +61,10 @@ FORBIDDEN = [
     f"POST /v1.41/networks/{ID}/connect",
     "DELETE /v1.41/networks/bridge",
     "GET /v1.41/volumes",
+    "GET /v1.41/volumes/evidence",
+    "DELETE /v1.41/volumes/evidence",
+    "POST /v1.41/volumes/create",
+    "POST /v1.41/volumes/prune",
     "GET /v1.41/info",
     "HEAD /v1.41/containers/json",
     "PUT /v1.41/networks",
@@ -166,7 +172,8 @@ def _run_it_all(api: sdk.APIClient, proxy: FaultProxy, rows: Rows, url: str) -> 
     """Everything that makes the listener talk to Docker."""
     where = ("--docker-host", proxy.host, "--database-url", url)
 
-    # Run: deletions, a guest on the network, a container whose labels may be its image's.
+    # Run: deletions, a guest on the network, a container whose labels may be its image's, and one
+    # with an anonymous volume of another.
     doomed, live = new_id(), new_id()
     rows.insert(doomed, live)
     orphan, staying = deploy(api, doomed), deploy(api, live, decky_numbers=(3, 4))
@@ -174,6 +181,9 @@ def _run_it_all(api: sdk.APIClient, proxy: FaultProxy, rows: Rows, url: str) -> 
     guest = api.create_container("busybox", ["sleep", "1d"], name="guest")["Id"]
     api.connect_container_to_network(guest, lan)
     api.start(guest)
+    volume = api.create_host_config(binds=[f"{orphan.volumes[0]}:/data"])
+    api.create_container("busybox", labels={"decnet.topology.id": doomed}, host_config=volume)
+    api.remove_container(next(iter(orphan.services.values())), force=True)
     with ListenerProcess(proxy.host, url) as listener:
         rows.delete(doomed)
         gone(api, orphan)

@@ -12,7 +12,8 @@ from listener.core.resources import Kind, Resource, Stage
 from listener.engine.client import Engine
 from listener.engine.mirror import Mirror
 from listener.engine.objects import is_on, mark, own_name
-from tests.cli.fake import EMPTY_ENGINE, FakeServer, as_json
+from tests.cli.fake import EMPTY_ENGINE, Answer, FakeServer, as_json
+from tests.support.proxy import Action, FaultProxy, Request, answer
 from tests.world.parts import P, topology
 
 
@@ -98,3 +99,83 @@ def test_podman_is_told_apart_by_its_own_network() -> None:
 )
 def test_a_containers_own_name_is_the_one_with_a_single_slash(names: object, expected: str) -> None:
     assert own_name(names) == expected
+
+
+# As Docker 28.5 answers, with the containerd image store.
+
+VOLUME = "a2042dea9ad9f67c48ac7502c093057b2c05d14b2f2ffc2d8407b1fbe17d5ca5"
+IMAGE = "sha256:f31b2e574d198734ae983fb66aeef4df97385aa6bae2f91b30a417096474f0c1"
+CONTAINER = "6ad01b3255023ce7f031a34209b1959e02797ac180da165cd04f71d2045c77cd"
+
+
+def of_newer(answers: dict[str, Answer], version: str = "1.51") -> dict[str, Answer]:
+    """Its answers, of this version of the API."""
+    known = {"/version": as_json({"ApiVersion": version}), "/networks": as_json([])}
+    return {
+        path if path == "/version" else f"/v{version}{path}": said
+        for path, said in {**known, **answers}.items()
+    }
+
+
+@pytest.mark.parametrize(
+    ("image", "doubtful"),
+    [
+        (IMAGE, False),
+        ("sha256:571347a3e03d35358098daad8c374054887fa3f6ac5b042ffc07b7b01ecfd48f", True),
+    ],
+)
+def test_a_container_whose_image_was_built_anew_is_listed_with_what_can_be_told(
+    tmp_path: Path, image: str, doubtful: bool
+) -> None:
+    mount = {"Type": "volume", "Name": VOLUME, "Source": "", "Destination": "/data", "RW": True}
+    listed = {
+        "Id": CONTAINER,
+        "Names": ["/decky-001-ssh"],
+        "Image": image,
+        "ImageID": image,
+        "ImageManifestDescriptor": {"digest": image, "size": 536},
+        "Created": 1795867650,
+        "Labels": {
+            "com.docker.compose.image": IMAGE,
+            "com.docker.compose.project": f"decnet-topo-{P}",
+            "decnet.topology.id": topology(),
+        },
+        "Mounts": [mount, {"Type": "bind", "Source": "/srv"}, {**mount, "Name": "evidence"}],
+    }
+    answers = of_newer(
+        {
+            "/containers/json": as_json([listed]),
+            f"/images/{image}/json": as_json({"message": f"No such image: {image}"}, 404),
+        }
+    )
+    with FakeServer(tmp_path / "engine.sock", answers):
+        (resource,) = Engine(f"unix://{tmp_path}/engine.sock").listing().resources
+    assert (resource.owners, resource.volumes) == ((topology(),), (VOLUME,))
+    assert (resource.doubtful, resource.verified) == (doubtful, not doubtful)
+
+
+@pytest.mark.parametrize(
+    ("version", "labels", "goes"),
+    [
+        ("1.51", {"com.docker.volume.anonymous": ""}, True),
+        ("1.51", None, False),  # somebody made it under such a name
+        ("1.45", {"com.docker.volume.anonymous": ""}, True),
+        ("1.45", None, True),  # Docker 26.1 marks some
+        ("1.41", {}, True),
+    ],
+)
+def test_a_volume_goes_if_the_engine_marks_it_as_anonymous(
+    tmp_path: Path, version: str, labels: dict[str, str] | None, goes: bool
+) -> None:
+    with FaultProxy("/nowhere", listen=tmp_path / "engine.sock") as proxy:
+        known = of_newer({f"/volumes/{VOLUME}": as_json({"Labels": labels})}, version)
+
+        def hook(request: Request) -> Action:
+            if request.method == "DELETE":
+                return answer(204)
+            return answer(200, known[request.path.split("?")[0]][2].decode())
+
+        proxy.hook = hook
+        assert Engine(proxy.host).remove_volume(VOLUME) is goes
+        asked = [request.method for request in proxy.requests if "/volumes/" in request.path]
+    assert asked == ["GET", "DELETE"][: 1 + goes]

@@ -32,6 +32,8 @@ class World:
         self.clock = Clock()
         self.database = Database(self.clock)
         self.engine = SimulatedEngine(Api(Daemon(self.clock)))
+        self.volumes: list[str] = []
+        self.volumes_fail = False
         self.index = PrefixIndex()
         self.evidence = Evidence(grace)
         self.judge = Judge([(self.database.ask, self.evidence)])
@@ -44,9 +46,17 @@ class World:
             judge=self.judge,
             reap=reap,  # type: ignore[arg-type]
             read=self.engine.read,
+            remove_volume=self.remove_volume,
             clock=self.clock,
             engine_now=engine_now,
         )
+
+    def remove_volume(self, name: str) -> bool:
+        """Remove a volume, unless it is named."""
+        if self.volumes_fail:
+            raise EngineError("403: denied")
+        self.volumes.append(name)
+        return name != "named"
 
     def deploy(self, *resources: Resource, rows: Iterable[str] = (TOPOLOGY,)) -> None:
         """Resources whose rows were seen once."""
@@ -595,3 +605,49 @@ def test_whoever_confirms_what_is_held_is_told_that_something_of_it_is_doubtful(
     assert "the table is not the one" in screening.held[P]
     assert "image of a container is gone" in screening.held[P]
     assert screening.binding[P] == "the table is not the one that was there before"
+
+
+# The volumes that containers had inherited.
+
+
+def test_volumes_go_only_with_containers_that_we_removed(world: World) -> None:
+    world.deploy(
+        base("one", volumes=("shared", "named")),
+        base("two", volumes=("shared", "another")),
+        base("gone", volumes=("of another's",)),
+        base("stuck", volumes=("in use",)),
+    )
+    world.database.rows.clear()
+    world.engine.daemon.delete(world.engine.present["gone"])
+    world.engine.faults["remove", "stuck"] = [EngineError("busy")] * ATTEMPTS
+    outcome = world.reconciler.reconcile(P)
+    went = {removal.resource.id: list(removal.volumes) for removal in outcome.removals}
+    assert went == {"one": ["shared"], "two": ["another"], "gone": [], "stuck": []}
+    assert sorted(world.volumes) == ["another", "named", "shared"], "each is tried once"
+    assert not outcome.left
+
+
+def test_volumes_go_with_what_ended_after_our_patience_and_was_known_by_an_event_only(
+    world: World,
+) -> None:
+    world.deploy(base(volumes=("ab" * 32,)))
+    world.index.put(base(verified=False))
+    world.database.rows.clear()
+    world.engine.daemon.faults.append("late timeout")
+    outcome = world.reconciler.reconcile(P)
+    assert world.results(outcome) == {"base": Result.PENDING}
+    assert world.volumes == []
+    world.index.discard("base")
+    outcome = world.reconciler.reconcile(P)
+    assert world.results(outcome) == {"base": Result.REMOVED}
+    assert [list(removal.volumes) for removal in outcome.removals] == [["ab" * 32]]
+
+
+def test_why_volumes_may_be_left_is_told_and_nothing_is_tried_again_for_it(world: World) -> None:
+    world.deploy(base(volumes=("inherited",)), network())
+    world.database.rows.clear()
+    world.volumes_fail = True
+    outcome = world.reconciler.reconcile(P)
+    assert outcome.left == "403: denied"
+    assert set(world.results(outcome).values()) == {Result.REMOVED}
+    assert not outcome.unfinished

@@ -38,6 +38,7 @@ def test_the_json_has_every_key_of_the_interface_and_every_list_is_sorted() -> N
         "orphan_prefixes": [Q, "cccccccc"],
         "containers_removed": [],
         "networks_removed": [],
+        "volumes_removed": [],
         "disconnected": [],
         "errors": [],
         "held": [

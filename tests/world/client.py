@@ -52,7 +52,9 @@ class SimulatedEngine(Engine):
                 labels["decnet.topology.service"] = "true"
             self.daemon.images["lost"] = {}
             image = "lost" if resource.doubtful else "plain"
-            assert self.daemon.create_container(resource.name, labels, image=image, id_=resource.id)
+            made = self.daemon.create_container(resource.name, labels, image=image, id_=resource.id)
+            assert made is not None
+            made.volumes = resource.volumes
             del self.daemon.images["lost"]
         return resources
 

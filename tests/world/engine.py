@@ -50,6 +50,7 @@ class Container:
         links: names that other containers know it by.
         removing: a removal was begun and has not ended.
         removed_by: whose request that was; None: somebody else's.
+        volumes: the names of those that it mounts.
     """
 
     id: str
@@ -64,6 +65,7 @@ class Container:
     links: list[str] = field(default_factory=list)
     removing: bool = False
     removed_by: object = None
+    volumes: tuple[str, ...] = ()
 
 
 @dataclass(eq=False)
@@ -386,6 +388,7 @@ class Api:
             "Image": container.image,
             "Created": _rfc3339(container.created),
             "Config": {"Labels": dict(container.labels)},
+            "Mounts": _mounts(container),
         }
 
     def inspect_network(self, id_: str) -> dict[str, Any]:
@@ -515,10 +518,15 @@ def _summary(container: Container) -> dict[str, Any]:
         "ImageID": container.image,
         "Labels": dict(container.labels),
         "Created": int(EPOCH + container.created),
+        "Mounts": _mounts(container),
         "NetworkSettings": {
             "Networks": {name: {"NetworkID": id_} for name, id_ in container.networks.items()}
         },
     }
+
+
+def _mounts(container: Container) -> list[dict[str, str]]:
+    return [{"Type": "volume", "Name": name} for name in container.volumes]
 
 
 def _network(network: Network) -> dict[str, Any]:

@@ -68,7 +68,7 @@ def examine(engine: Engine, settings: Settings) -> Iterator[Finding]:
     nobody = secrets.token_hex(32)
     refused: set[str] = set()
     silent = ""
-    for call in _calls(engine, nobody, settings.docker_timeout):
+    for call in _calls(engine, nobody, settings.docker_timeout, volumes=not settings.keep_volumes):
         if silent or call.unless in refused:
             first = silent or call.unless
             yield warning(call.id, f"{call.does} was not tried", f"see to {first} first")
@@ -92,7 +92,7 @@ def examine(engine: Engine, settings: Settings) -> Iterator[Finding]:
         yield from _clock(engine)
 
 
-def _calls(engine: Engine, nobody: str, timeout: float) -> Iterator[_Call]:
+def _calls(engine: Engine, nobody: str, timeout: float, *, volumes: bool) -> Iterator[_Call]:
     api, lan = engine.api, network_name(nobody[:PREFIX_LENGTH], nobody)
     yield _Call("docker.ping", "asking for the time", engine.now, of_nobody=False)
     yield _Call(
@@ -131,6 +131,15 @@ def _calls(engine: Engine, nobody: str, timeout: float) -> Iterator[_Call]:
         "removing a container",
         lambda: engine.remove(Resource(Kind.CONTAINER, nobody, nobody, (), Stage.BASE)),
         unless="docker.containers.read",
+    )
+    if not volumes:
+        return
+    yield _Call("docker.volumes.read", "reading a volume", lambda: api.inspect_volume(nobody))
+    yield _Call(
+        "docker.volumes.remove",
+        "removing a volume",
+        lambda: api.remove_volume(nobody),
+        unless="docker.volumes.read",
     )
 
 

@@ -26,6 +26,8 @@ NAME = "history.jsonl"
 _KEYS = {"time", "prefix", "kind", "id", "name", "evidence"}
 ENDPOINT = "endpoint"
 """The kind of an entry on a container that was taken off a network."""
+VOLUME = "volume"
+"""The kind of an entry on an anonymous volume that was left by its container."""
 LARGEST = 4 * 1024 * 1024
 """Bytes; some 10,000 removals."""
 
@@ -71,6 +73,8 @@ def _entries(done: Reconciled) -> Iterator[dict[str, Any]]:
                 "network": resource.name,
                 "evidence": evidence,
             }
+        for name in removal.volumes:
+            yield {**of, "kind": VOLUME, "id": name, "name": name, "evidence": evidence}
         if removal.result is Result.REMOVED:
             yield {
                 **of,

@@ -37,10 +37,13 @@ CALLS = {
     "docker.networks.disconnect": "POST",
     "docker.networks.remove": "DELETE (/v1\\.[0-9]+)?/networks",
     "docker.containers.remove": "DELETE (/v1\\.[0-9]+)?/containers",
+    "docker.volumes.read": "GET (/v1\\.[0-9]+)?/volumes",
+    "docker.volumes.remove": "DELETE (/v1\\.[0-9]+)?/volumes",
 }
 """By the id of what is found: a part of the call's line in the list of calls, and of no other."""
 DEPENDING = {
     "docker.containers.read": {"docker.containers.remove"},
+    "docker.volumes.read": {"docker.volumes.remove"},
     "docker.networks.read": {"docker.networks.remove", "docker.networks.disconnect"},
 }
 """By call: those that are not tried without it."""
@@ -118,10 +121,17 @@ def test_what_would_change_something_is_asked_of_an_id_that_was_seen_not_to_exis
         else:
             changing.append(request)
             assert set(ID.findall(request.path)) <= read
-    assert len(changing) == 3
+    assert len(changing) == 4
 
 
-@pytest.mark.parametrize("kind", ["containers", "networks"])
+def test_a_proxy_need_not_let_through_what_is_about_volumes_if_they_are_kept(
+    look: Look, proxy: FaultProxy
+) -> None:
+    assert look(docker_host=proxy.host, keep_volumes=True).exit_status == 0
+    assert not [request for request in proxy.requests if "/volumes/" in request.path]
+
+
+@pytest.mark.parametrize("kind", ["containers", "networks", "volumes"])
 @pytest.mark.parametrize("status", [200, 404])
 def test_nothing_is_tried_on_an_id_that_may_exist(
     look: Look, proxy: FaultProxy, kind: str, status: int
