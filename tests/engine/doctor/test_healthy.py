@@ -112,7 +112,7 @@ def test_all_is_well_and_stays_as_it_is(
         "docker_host": engine.host,
         "database_url": url,
         "state_dir": str(data / "state"),
-        "timeout": 0,
+        "timeout": 30,
     }
     before = on_engine(api), in_folder(data), content()
     began = time.time()
