@@ -76,7 +76,7 @@ class PrefixIndex:
             for resource in resources:
                 self._discard(resource.id)  # should a listing name one twice
                 self._put(resource)
-                if not self._is_new(resource):
+                if not resource.doubtful and not self._is_new(resource):
                     older.update(resource.owners)
             self._appeared.update(self._new(self._by_owner.keys() - older, known))
             if self._watched_since is None:

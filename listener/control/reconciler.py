@@ -28,7 +28,7 @@ from listener.core.evidence import REPLACED, Memory, State, Verdict
 from listener.core.judge import DOUBTFUL, Answers, Judge
 from listener.core.outcome import Outcome, Removal, Result, Screening
 from listener.core.resources import Resource, prefix_of
-from listener.errors import EngineError, Gone, NoAnswer, presentable
+from listener.errors import EngineError, Gone, NoAnswer, TimedOut, presentable
 
 REQUEST_LASTS = 600.0
 """Seconds after which an engine that was asked to remove what stays is not expected to any more."""
@@ -270,21 +270,21 @@ class Reconciler:
             Why others of them may be left; empty when none are.
         """
         tried: set[str] = set()
+        left: EngineError | str = ""  # after a time-out it would take as long over the others
         for id_, removal in removals.items():
             mine = set(removal.resource.volumes) - tried
             if removal.result is not Result.REMOVED or not mine:
                 continue
             tried |= mine
             gone: list[str] = []
-            try:
-                for name in sorted(mine):
-                    if self._remove_volume(name):
+            for name in sorted(mine):
+                try:
+                    if not isinstance(left, TimedOut) and self._remove_volume(name):
                         gone.append(name)
-            except EngineError as error:
-                return presentable(error)
-            finally:
-                removals[id_] = replace(removal, volumes=gone)
-        return ""
+                except EngineError as error:
+                    left = error
+            removals[id_] = replace(removal, volumes=gone)
+        return presentable(left)
 
     def _late(self, prefix: str | None = None) -> list[_Request]:
         """What was requested, of one prefix or of any, and has left the index since."""

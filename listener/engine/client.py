@@ -320,12 +320,13 @@ class Engine:
             Whether it was removed. Else it was gone already, which is the rule, for the engine
             takes along what was not mounted by name; or somebody named it, or it is in use.
         """
-        if self._keep_volumes:
+        if self._keep_volumes or self.is_podman:  # which takes along what was handed on as well
             return False
         with contextlib.suppress(Gone, InProgress), self._object():
             labels = self.api.inspect_volume(name)["Labels"] or {}
             marks_all = docker.utils.version_gte(self.api.api_version, MARKS_ALL)
-            if ANONYMOUS in labels or not marks_all:
+            # Before, it has no label at all, unless somebody gave it one.
+            if ANONYMOUS in labels or not (marks_all or labels):
                 self.api.remove_volume(name)
                 return True
         return False
@@ -385,7 +386,11 @@ class Engine:
             try:
                 with self._object():
                     image_: Any = self.api.inspect_image(image)  # type: ignore[no-untyped-call]
-                    config = image_["Config"] or {}  # what has none is no image at all
+                    config = image_["Config"]
+                    if config is None or image_.get("Os") == "":
+                        # The record is there, and what it tells of was removed (seen on 28.5, after
+                        # one platform of an image was removed by force).
+                        return ownership.of_lost_image(image, labels)
             except Gone:
                 return ownership.of_lost_image(image, labels)
             self._known_images[image] = config.get("Labels") or {}

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from listener.control.inventory import PrefixIndex
@@ -91,6 +92,8 @@ class Mirror:
         elif known is None or known.name != resource.name:
             # A listing has told already that a thing is its owners', whatever it is called now.
             listed = known is not None and known.owners == resource.owners
+            if known is not None and known.doubtful and listed:
+                resource = replace(resource, doubtful=True)  # an event tells nothing of its image
             is_new = unconfirmed and not (listed and not self._index.is_unconfirmed(id_))
             self._index.put(resource, unconfirmed=is_new)
             for prefix in resource.prefixes:

@@ -75,6 +75,8 @@ def test_an_anonymous_volume_that_was_inherited_goes_with_the_last_container_tha
     binds = api.create_host_config(binds=[f"{lent}:/data", "evidence:/evidence"])
     container(api, "analysis", host_config=binds)
     unmounted = api.create_volume("ab" * 32)["Name"]
+    labelled = api.create_volume("cd" * 32, labels={"com.docker.compose.volume": "data"})["Name"]
+    binds["Binds"].append(f"{labelled}:/labelled")
     named = container(api, "decky-009-ssh", labels=marks, host_config=binds)
     listener = run(*options)
     listener.start()
@@ -83,7 +85,7 @@ def test_an_anonymous_volume_that_was_inherited_goes_with_the_last_container_tha
     removed(api, mine, lent_by, named, late_one)
     listener.await_log("removed", count=4 if options else 6)
     there = {volume["Name"] for volume in api.volumes()["Volumes"]}
-    assert there >= {lent, "evidence", unmounted}
+    assert there >= {lent, "evidence", unmounted, labelled}
     assert there & {inherited, late} == ({inherited, late} if options else set())
     gone_ = [line for line in listener.logged("removed") if line["kind"] == "volume"]
     entries = [json.loads(text) for text in call("history", "--json").stdout.splitlines()]

@@ -117,7 +117,9 @@ def container_owners(entry: Entry) -> Owners:
 
 def is_doubtful(entry: Entry) -> bool:
     """Whether nothing but labels tells whose it is, and its image is gone."""
-    return entry["ImageID"] == "sha256:gone" and not owners("container", name_of(entry), {}, {})
+    return entry["ImageID"] in ("sha256:gone", "sha256:bare") and not owners(
+        "container", name_of(entry), {}, {}
+    )
 
 
 def network_owners(entry: Entry) -> Owners:

@@ -198,6 +198,10 @@ def test_what_is_doubtful_neither_appears_nor_hides_what_does() -> None:
     host.index.discard("doubtful")
     assert host.is_held(), "the rest appeared under watch, whatever was here"
 
+    host = Host(replace(doubtful, created=1.0))
+    host.index.replace([replace(doubtful, created=1.0), base(created=3e9)], at=2e9)
+    assert host.index.take_appeared(), "by a listing as well"
+
     host = Host()
     host.index.put(doubtful, read=True)
     host.index.replace([base("neighbour", LIVE, created=1.0), doubtful])

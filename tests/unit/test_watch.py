@@ -10,7 +10,9 @@ from typing import cast
 import pytest
 
 from listener.control.inventory import PrefixIndex
+from listener.core.resources import Kind, Resource, Stage
 from listener.engine.client import Engine
+from listener.engine.mirror import Mirror
 from listener.engine.objects import Listing
 from listener.engine.watch import Watch
 from tests.support.process import PATIENCE
@@ -82,3 +84,15 @@ def test_what_was_gone_before_the_listing_was_never_there() -> None:
 def test_what_a_clock_that_is_set_back_tells_after_the_replay_is_taken_in() -> None:
     told = event("create", "first"), event("create", "second", NOW - 40)
     assert watched(*told) == (["first", "second"], [P, P])
+
+
+def test_what_is_doubtful_stays_so_whatever_it_is_called() -> None:
+    index = PrefixIndex()
+    owner = f"{P}-0000-4000-8000-000000000001"
+    index.put(Resource(Kind.CONTAINER, "1", "before", (owner,), Stage.BASE, doubtful=True))
+    actor = {"ID": "1", "Attributes": {"name": "after", "decnet.topology.id": owner}}
+    renamed = {"Type": "container", "Action": "rename", "Actor": actor, "time": NOW}
+    Mirror(index, lambda _: None).apply(json.dumps(renamed).encode())
+    found = index.get("1")
+    assert found is not None
+    assert (found.name, found.doubtful) == ("after", True)
