@@ -19,6 +19,8 @@ from listener.errors import ReaperError, presentable
 from listener.telemetry.lines import standard_error
 
 USAGE = 2
+LAST_LINES = 0.3
+"""Seconds for which an interrupted command waits until its log is written."""
 COMMANDS = {
     "demo": "See it work on two small topologies.",
     "doctor": "Say what is wrong with the set-up, and what to do.",
@@ -48,6 +50,8 @@ def main() -> None:
         status = error.exit_status
     except (click.Abort, KeyboardInterrupt):
         status = 128 + signal.SIGINT
+        if not standard_error.flush(LAST_LINES):
+            os._exit(status)  # nobody reads what was to be said, and wants to wait for that
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""  # none: it was our own output
         _say(f"it cannot go on: {where}{error.strerror or error}")

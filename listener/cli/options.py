@@ -80,5 +80,5 @@ def read_settings(config: Path | None, options: dict[str, object]) -> Settings:
     Raises:
         ConfigurationError: a value, or the file, cannot be used.
     """
-    flags = {name: value for name, value in options.items() if value not in (None, (), False)}
+    flags = {name: value for name, value in options.items() if value not in (None, (), False, "")}
     return Settings.from_environment(flags=flags, config=config)

@@ -47,9 +47,10 @@ def command(
         check_prefix(prefix)
     settings = read_settings(config, options)
     logs.set_up(settings.log_level, settings.log_format)
+    # Before it: a context may be another one afterwards.
+    again = sweep_command(settings, config=config, environment=os.environ)
     with sweep_progress(settings.log_format) as progress:
         report = sweep(settings, prefixes=prefixes or None, confirm=confirm, observer=progress)
-    again = sweep_command(settings, config=config, environment=os.environ)
     again = " ".join([again, *(f"--prefix {prefix}" for prefix in prefixes)])
     standard_error.flush()  # what was logged was before
     click.echo(report.to_json() if as_json else report.to_text(again))

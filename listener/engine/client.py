@@ -84,7 +84,7 @@ class Engine:
         self._keep_volumes = keep_volumes
         self._timeout = timeout
         self._connect_timeout = connect_timeout
-        self.list_timeout = max(timeout, list_timeout)
+        self.list_timeout = list_timeout or timeout
         """Seconds after which a list is given up. Three times what the last listing took, twice as
         long after one that was given up, and from one to :data:`LONGEST_LIST` times ``timeout``."""
         self._own = own
@@ -97,9 +97,9 @@ class Engine:
     def connect(self) -> None:
         """Reach the engine and agree on a version of the API, anew after it was replaced."""
         path = Path(self.host.removeprefix("unix://"))
-        if self.host.startswith("unix://") and path.exists() and not path.is_socket():
-            raise EngineError(f"{self._named} is not a socket")
         with self._connecting, self._errors():
+            if self.host.startswith("unix://") and path.exists() and not path.is_socket():
+                raise EngineError(f"{self._named} is not a socket")
             api = _Client(
                 self.host,
                 version="auto",
@@ -129,17 +129,19 @@ class Engine:
             call()
 
     def describe(self) -> About:
-        """What it says of itself, which :attr:`about` keeps; less where a proxy refuses to tell.
+        """What it says of itself, which :attr:`about` keeps; less where it is slow or may not tell.
 
         Raises:
             EngineError: it does not answer.
         """
+        api = self.api
         with self._errors():
-            version = self.api.version(api_version=False)
-            url = f"{self.api.base_url}/v{self.api.api_version}/info"
-            answer = self.api.get(url, timeout=INFO_TIMEOUT)
+            version = api.get(f"{api.base_url}/version", timeout=INFO_TIMEOUT).json()
+            self.about = about.read(version, {})
+        with contextlib.suppress(EngineError), self._errors():
+            answer = api.get(f"{api.base_url}/v{api.api_version}/info", timeout=INFO_TIMEOUT)
             self.about = about.read(version, answer.json() if answer.ok else {})
-            return self.about
+        return self.about
 
     def now(self) -> float:
         """The engine's own time, in seconds since the epoch, cut to whole seconds."""

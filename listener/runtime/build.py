@@ -192,13 +192,13 @@ def open_engine(settings: Settings, *, list_timeout: float = 0.0) -> Engine:
 
 
 def _tls(place: Place, folder: Path) -> docker.tls.TLSConfig:
-    authority, certificate, key = (
-        # A context may do without some of them, and has no others.
-        str(folder / name) if not place.context or (folder / name).exists() else None
-        for name in ("ca.pem", "cert.pem", "key.pem")
-    )
-    pair = (certificate, key) if certificate and key else None
     try:
+        authority, certificate, key = (
+            # A context may do without some of them, and has no others.
+            str(folder / name) if not place.context or (folder / name).exists() else None
+            for name in ("ca.pem", "cert.pem", "key.pem")
+        )
+        pair = (certificate, key) if certificate and key else None
         context = ssl.create_default_context(cafile=authority)
         if pair is not None:
             context.load_cert_chain(*pair, password=lambda: "")  # never ask at a terminal

@@ -14,16 +14,20 @@ certificates is missing it speaks without TLS.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
-import os
+import stat
 from dataclasses import dataclass
 from pathlib import Path
 
 from listener.errors import ConfigurationError
 from listener.settings import NO_CONTEXT, Settings
 from listener.settings.parsers import DEFAULT_DOCKER_HOST, docker_host
+from listener.settings.sources import docker_config
 
+LARGEST = 4 * 1024 * 1024
+"""Bytes; a file of Docker's configuration has some hundreds."""
 OTHERWISE = "docker context ls shows those that there are, and --docker-host goes without"
 
 
@@ -46,8 +50,7 @@ class Place:
 
 def configuration(settings: Settings) -> Path:
     """The folder of Docker's configuration."""
-    # Not Path.home(): a user without a home is no reason to fail in any other way than later on.
-    return Path(settings.docker_config or os.path.expanduser("~/.docker"))  # noqa: PTH111
+    return Path(settings.docker_config or docker_config({}) or "/nonexistent")
 
 
 def engine_place(settings: Settings) -> Place:
@@ -61,7 +64,8 @@ def engine_place(settings: Settings) -> Place:
         raise ConfigurationError(
             "--docker-context: --docker-host is given as well; give one of them"
         )
-    if not settings.docker_host and not context:
+    # Settings that were not read from an environment have no folder, and so no current context.
+    if not settings.docker_host and not context and settings.docker_config:
         context = _current(configuration(settings) / "config.json")
     if context not in ("", NO_CONTEXT):
         return _of_context(configuration(settings), context)
@@ -80,27 +84,44 @@ def _current(file: Path) -> str:
             every use, a listener would say once.
     """
     try:
-        return str(json.loads(file.read_bytes()).get("currentContext") or "")
+        said = _read(file) or b"null"  # a crash may leave an empty one, which Docker's tools take
+        return str((json.loads(said) or {}).get("currentContext") or "")
     except OSError:
         return ""
-    except (ValueError, AttributeError) as error:
+    except (ValueError, AttributeError, RecursionError) as error:
         raise ConfigurationError(
             f"--docker-context: {file} is not JSON, so the current context is not known; mend it,"
             " or give --docker-host"
         ) from error
 
 
+def _read(file: Path) -> bytes:
+    """What is in a file, and in nothing that takes for ever.
+
+    Raises:
+        OSError: it cannot be read, or is none.
+        ValueError: it is far too large.
+    """
+    if not stat.S_ISREG(file.stat().st_mode):
+        raise OSError(errno.EINVAL, "it is no file")
+    with file.open("rb") as opened:
+        said = opened.read(LARGEST)
+    if len(said) == LARGEST:
+        raise ValueError(f"more than {LARGEST:,} bytes")
+    return said.strip()
+
+
 def _of_context(folder: Path, name: str) -> Place:
-    id_ = hashlib.sha256(os.fsencode(name)).hexdigest()
+    id_ = hashlib.sha256(name.encode(errors="surrogatepass")).hexdigest()
     file = folder / "contexts" / "meta" / id_ / "meta.json"
     try:
-        endpoint = json.loads(file.read_bytes())["Endpoints"]["docker"]
+        endpoint = json.loads(_read(file))["Endpoints"]["docker"]
         host, verify = str(endpoint.get("Host") or ""), not endpoint.get("SkipTLSVerify")
     except FileNotFoundError:
         raise _unusable(f"{folder} has no context {name!r}") from None
     except OSError as error:
         raise _unusable(f"{file} cannot be read: {error.strerror}") from error
-    except (ValueError, LookupError, TypeError, AttributeError) as error:
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise _unusable(f"{file}, of the context {name!r}, names no Docker Engine") from error
     if host.startswith("ssh://"):
         raise ConfigurationError(
@@ -112,7 +133,10 @@ def _of_context(folder: Path, name: str) -> Place:
     except ValueError as error:
         raise _unusable(f"the context {name!r}: {error}") from None
     certificates = folder / "contexts" / "tls" / id_ / "docker"
-    over_tls = host.startswith("tcp://") and (certificates.is_dir() or not verify)
+    try:
+        over_tls = host.startswith("tcp://") and (certificates.is_dir() or not verify)
+    except OSError as error:
+        raise _unusable(f"{certificates} cannot be read: {error.strerror}") from error
     return Place(host, name, certificates if over_tls else None, verify)
 
 

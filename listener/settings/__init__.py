@@ -90,7 +90,8 @@ class Settings:
     )
     docker_config: str = _option(
         "",
-        "The folder with Docker's own configuration and contexts. Default: ~/.docker.",
+        "The folder with Docker's own configuration and contexts. Default: ~/.docker; none for a"
+        " program that makes its own settings.",
         str,
         variables=("DOCKER_CONFIG",),
         flag=False,
@@ -303,6 +304,7 @@ class Settings:
             first, second = (places[name] if values.get(name) else 4 for name in pair)
             if first != second:
                 values.pop(pair[first < second], None)
+        values.setdefault("docker_config", sources.docker_config(environment))
         return cls(**values, decnet_url=sources.decnet_url(environment))
 
 

@@ -7,8 +7,11 @@ relies on it believes that it counts.
 from __future__ import annotations
 
 import difflib
+import os
+import pwd
 import tomllib
 from collections.abc import Collection, Mapping
+from contextlib import suppress
 from pathlib import Path
 from urllib.parse import quote
 
@@ -87,6 +90,15 @@ def read_urls(file: Path) -> list[tuple[str, str]]:
     if not urls:
         raise ConfigurationError(f"--database-url-file: {file} is empty; write a URL on each line")
     return urls
+
+
+def docker_config(environment: Mapping[str, str]) -> str:
+    """The folder of Docker's configuration in the user's home; empty for a user without one."""
+    home = environment.get("HOME")
+    if not home:
+        with suppress(KeyError):
+            home = pwd.getpwuid(os.geteuid()).pw_dir
+    return f"{home}/.docker" if home else ""
 
 
 def decnet_url(environment: Mapping[str, str]) -> str:

@@ -43,8 +43,9 @@ class LineWriter:
         """Have a line written, in time; never blocks for long, and never raises."""
         with self._changed:
             if self._thread is None:
-                self._thread = threading.Thread(target=self._write_all, name="log", daemon=True)
-                self._thread.start()
+                thread = threading.Thread(target=self._write_all, name="log", daemon=True)
+                thread.start()
+                self._thread = thread
             if len(self._lines) < self._most or threading.current_thread() is self._thread:
                 self._lines.append(line)
             else:

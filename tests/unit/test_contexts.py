@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -99,6 +100,36 @@ def test_without_a_current_context_it_is_the_usual_socket(
     monkeypatch.chdir(working)
     with pytest.raises(ConfigurationError, match="has no context 'rootless'"):
         place_in(empty, docker_context="rootless")
+
+
+def test_settings_that_were_not_read_from_an_environment_follow_no_current_context(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    contexts.create(tmp_path / ".docker", "current", ENGINES["current"])
+    contexts.use(tmp_path / ".docker", "current")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert engine_place(Settings()) == Place(USUAL)
+    assert engine_place(Settings.from_environment()).context == "current"
+
+
+@pytest.mark.parametrize("said", [b"", b" \n", b"null"])
+def test_a_configuration_that_says_nothing_has_no_current_context(
+    tmp_path: Path, said: bytes
+) -> None:
+    (tmp_path / "config.json").write_bytes(said)
+    assert place_in(tmp_path) == Place(USUAL)
+
+
+@pytest.mark.parametrize("said", [b"[" * 200_000, b'{"currentContext": "\\ud800"}', b"{]"])
+def test_a_hostile_configuration_is_one_sentence(tmp_path: Path, said: bytes) -> None:
+    (tmp_path / "config.json").write_bytes(said)
+    with pytest.raises(ConfigurationError, match="--docker-context: "):
+        place_in(tmp_path)
+
+
+def test_a_pipe_is_no_configuration(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "config.json")
+    assert place_in(tmp_path) == Place(USUAL)
 
 
 def place_in(folder: Path, docker_context: str = "") -> Place:

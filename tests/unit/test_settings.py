@@ -244,7 +244,9 @@ def test_docker_host_counts_where_nothing_more_specific_does(toml: MakeFile) -> 
 
 def test_the_defaults_are_those_of_the_interface() -> None:
     settings = Settings()
-    assert settings == Settings.from_environment({})
+    read = Settings.from_environment({"HOME": "/home/me"})
+    assert read.docker_config == "/home/me/.docker"
+    assert settings == dataclasses.replace(read, docker_config="")
     assert (settings.docker_host, settings.docker_context) == ("", "")
     assert (settings.poll_interval, settings.sweep_interval, settings.grace) == (1.0, 300.0, 30.0)
     assert (settings.workers, settings.timeout, settings.feed) == (4, 30.0, "auto")
