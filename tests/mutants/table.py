@@ -280,7 +280,7 @@ MUTANTS = (
         "passing over the current context",
         "the engine is the one that Docker's own tools would use",
         "runtime/contexts.py",
-        "    if not settings.docker_host and not context:\n",
+        "    if not settings.docker_host and not context and settings.docker_config:\n",
         "    if False:\n",
         "unit/test_contexts.py::test_what_is_given_more_closely_counts",
     ),
