@@ -136,7 +136,7 @@ class Engine:
         """
         api = self.api
         with self._errors():
-            version = api.get(f"{api.base_url}/version", timeout=INFO_TIMEOUT).json()
+            version = api.get(f"{api.base_url}/version", timeout=self._connect_timeout).json()
             self.about = about.read(version, {})
         with contextlib.suppress(EngineError), self._errors():
             answer = api.get(f"{api.base_url}/v{api.api_version}/info", timeout=INFO_TIMEOUT)

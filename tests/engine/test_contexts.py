@@ -65,6 +65,8 @@ def test_an_engine_that_does_not_say_what_it_is_is_listened_to_all_the_same(
         eventually(lambda: any("/info" in r.path for r in proxy.requests), "it is asked")
         listener.sweep_now()
         eventually(lambda: listener.status()["sweeps"]["count"] == 2, "it goes on")
-        assert listener.status()["docker"]["engine"] is None
-        assert listener.status()["docker"]["up"]
+        docker = listener.status()["docker"]
+        assert docker["up"]
+        assert docker["engine"]["product"] == "Docker Engine", "by its version"
+        assert docker["engine"]["name"] is None
     for_ever.set()
