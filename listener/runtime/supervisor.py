@@ -26,12 +26,16 @@ from tenacity import (
 )
 
 from listener.control.lane import Lane
+from listener.core.once import Once
 from listener.errors import ConfigurationError, ReaperError, may_pass, presentable
 from listener.runtime.health import Link, Pulse
 
 RECONNECT_WAIT = wait_random_exponential(multiplier=0.1, max=5.0)
 STABLE = 1.0
 """Seconds after which a connection has lasted: it is made again without a pause."""
+ROUTINE = 3600.0
+"""Seconds for which a connection has to last so that its end is news, where the one before it ended
+for the same reason: proxies and servers cut off what they take for idle, every few minutes."""
 RESTART_PAUSE = 1.0
 """Seconds before a loop is started again after a defect."""
 
@@ -124,6 +128,7 @@ class Supervisor:
             pulse: beats for each attempt to connect.
             spread: seconds over which the listeners of many hosts come back.
         """
+        said = Once()
         while not self.stop.is_set():
             retrying = Retrying(
                 retry=retry_if_exception(may_pass) | retry_if_result(lambda lasted: not lasted),
@@ -133,14 +138,19 @@ class Supervisor:
             )
             try:
                 with suppress(RetryError):  # told to stop
-                    retrying(self._connection, link, connect, follow, pulse)
+                    retrying(self._connection, link, connect, follow, pulse, said)
             except ConfigurationError as error:
                 self.failure = error
                 self.end()
             self.stop.wait(random.uniform(0, spread))  # noqa: S311 - not all listeners at once
 
     def _connection(
-        self, link: Link, connect: Callable[[], None], follow: Callable[[], None], pulse: Pulse
+        self,
+        link: Link,
+        connect: Callable[[], None],
+        follow: Callable[[], None],
+        pulse: Pulse,
+        said: Once,
     ) -> bool:
         """One connection from its beginning to its end; returns whether it lasted."""
         try:
@@ -149,6 +159,7 @@ class Supervisor:
         except ReaperError as error:
             if may_pass(error) and not self.stop.is_set():
                 link.failed(error)
+                said.forget()
             raise
         connected = time.monotonic()
         lost = None
@@ -158,10 +169,13 @@ class Supervisor:
             raise
         except ReaperError as error:
             lost = presentable(error)
-        lasted = time.monotonic() - connected >= STABLE
+        seconds = time.monotonic() - connected
+        lasted = seconds >= STABLE
+        if seconds >= ROUTINE:
+            said.forget()
         if lost is not None:
             logger.bind(event="lost", side=link.name, error=lost).log(
-                "INFO" if lasted else "DEBUG",
+                "INFO" if lasted and said.is_new(lost) else "DEBUG",
                 "{} broke off and is connected anew: {}",
                 link.name,
                 lost,

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import psycopg
 import pytest
 import sqlalchemy as sa
 
@@ -26,6 +27,7 @@ from tests.servers.conftest import (
     unavailable,
 )
 from tests.support.decnet import new_id
+from tests.support.follower import PATIENCE
 from tests.support.process import eventually
 from tests.support.proxy import Proxy
 from tests.support.rows import Rows
@@ -77,10 +79,24 @@ def test_what_breaks_off_is_said_and_connected_anew(
     follower = ear.listen(side)
     side.rows.insert(row := new_id())
     fault(side)
-    one_line(follower.await_end(NoAnswer))
+    said = one_line(follower.await_end(NoAnswer))
+    if side.on_postgres:  # MariaDB says nothing
+        assert "terminating connection due to administrator command" in said
     with Rows(side.url) as rows:
         rows.delete(row)
         hears(ear.follow(follower.feed), rows)
+
+
+def test_a_server_that_ends_idle_connections_lets_the_feed_be(
+    postgres_side: Side, ear: Ear
+) -> None:
+    postgres_side.execute(f"ALTER DATABASE {postgres_side.name} SET idle_session_timeout = 500")
+    follower = ear.listen(postgres_side)
+    with psycopg.connect(postgres_side.url, autocommit=True) as other:
+        other.execute("LISTEN something")
+        with pytest.raises(psycopg.OperationalError):
+            next(other.notifies(timeout=PATIENCE))
+    hears(follower, postgres_side.rows)
 
 
 def test_a_server_that_is_down_is_said(side: Side, ear: Ear) -> None:

@@ -63,7 +63,7 @@ class NotifyFeed(Feed):
         self._database = database
         self._interval = min(interval, LONGEST_SILENCE)
         self._connection: psycopg.Connection[Any] | None = None
-        self._table = self._channel = ""
+        self._table = self._channel = self._last_words = ""
 
     def connect(self) -> None:
         """Listen.
@@ -90,7 +90,7 @@ class NotifyFeed(Feed):
         assert connection is not None  # noqa: S101 - connect() comes first
         try:
             # psycopg's own wait would wake ten times a second.
-            with self._errors(), selectors.DefaultSelector() as selector:
+            with self._errors(connection), selectors.DefaultSelector() as selector:
                 selector.register(connection, selectors.EVENT_READ)
                 hint()
                 due = time.monotonic() + self._interval
@@ -120,11 +120,14 @@ class NotifyFeed(Feed):
         connection: psycopg.Connection[Any] = self._database.connect()
         try:
             connection.autocommit = True
+            connection.add_notice_handler(self._keep_last_words)
             oid, replica, backend, *_ = self._inspect(connection)
             if replica:
                 raise self._database.push_unavailable("is a replica, which notifies nobody")
             if backend != connection.info.backend_pid:
                 self._hear_ourselves(connection)
+            # Who listens is idle; cut off again and again, it would observe no absence for long.
+            connection.execute("SET idle_session_timeout = 0")
             self._channel = f"topology_reaper_{oid}"
             self._listen(connection, self._channel)
         except BaseException:
@@ -181,12 +184,25 @@ class NotifyFeed(Feed):
             # As far as a pooler lets us reach the session that listens.
             connection.execute("UNLISTEN *")
 
+    def _keep_last_words(self, notice: psycopg.errors.Diagnostic) -> None:
+        if notice.severity_nonlocalized == "FATAL":
+            self._last_words = notice.message_primary or ""
+
     @contextmanager
-    def _errors(self) -> Iterator[None]:
+    def _errors(self, connection: psycopg.Connection[Any]) -> Iterator[None]:
+        """Whatever goes wrong comes out as NoAnswer, in the words of the server that ended it.
+
+        They come together with the end, of which libpq tells first and alone.
+        """
+        self._last_words = ""
         try:
             yield
         except psycopg.Error as error:
-            raise self._database.no_answer(error) from error
+            with suppress(psycopg.Error):
+                connection.pgconn.notifies()  # reads what has come
+            words = self._last_words
+            said = f"ended the connection that hears deletions: {words}" if words else error
+            raise self._database.no_answer(said) from error
 
 
 def _ids(payload: str) -> Collection[str] | None:
