@@ -102,6 +102,9 @@ class Topologies(ABC):
     Args:
         name: how to speak of the database to a person; without a password.
         clock: seconds, monotonic.
+
+    Attributes:
+        former_name: how the release before spoke of it.
     """
 
     may_refuse_push: ClassVar[bool] = True
@@ -117,7 +120,7 @@ class Topologies(ABC):
     _pool: sa.Engine
 
     def __init__(self, name: str, clock: Callable[[], float] = time.monotonic) -> None:
-        self.name = name
+        self.name = self.former_name = name
         self._clock = clock
         self._reaching = threading.Lock()
         self._reached, self._reached_at, self._setbacks = 0, 0.0, 0

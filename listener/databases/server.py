@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import time
 from abc import abstractmethod
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib.resources import files
@@ -27,6 +27,8 @@ CONNECT_TIMEOUT = 10
 """Seconds until a server that does not answer is given up."""
 READ_TIMEOUT = 30
 """Seconds until an answer that does not come is given up."""
+LEADING = ("service", "read_default_file", "host", "hostaddr", "unix_socket")
+"""What leads to a server, beside the port: the host of a URL, and parameters of the drivers."""
 MOST_AT_ONCE = 8
 """Connections to ask by; all but one are closed after use, for servers count those of a fleet."""
 FIRST_PROBE, REST = 0x12345600, "-0000-0000-0000-000000000000"
@@ -89,12 +91,15 @@ class ServerTopologies(Topologies):
         allow_replica: bool = False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        where = f"{url.host or 'the local socket'}{f':{url.port}' if url.port else ''}"
         kind = url.get_backend_name()
-        name = url.database or url.username or ""
-        super().__init__(f"the {kind} database {name!r} on {where}", clock)
+        before = _place(url, {})
+        place = _place(url, url.query)
+        name = f"the {kind} database {url.database or url.username or ''!r} on"
+        super().__init__(f"{name} {place}", clock)
+        self.former_name = f"{name} {before}"
         self._allow_replica = allow_replica
-        self._where = f"{kind} {where}/{url.database or ''}"
+        self._where = f"{kind} {place}/{url.database or ''}"
+        self._former_where = f"{kind} {before}/{url.database or ''}"
         self._schema: str | None = None
         self._ordered: str | None = None
         self._pool = sa.create_engine(
@@ -105,6 +110,12 @@ class ServerTopologies(Topologies):
             pool_pre_ping=True,
             creator=self.connect,
         )
+
+    def upgraded(self, identity: str) -> str:
+        """With all that leads to the server, of which the release before left parameters out."""
+        if identity.startswith(f"{self._former_where} "):
+            return self._where + identity.removeprefix(self._former_where)
+        return identity
 
     @abstractmethod
     def connect(self) -> Any:
@@ -254,3 +265,15 @@ class ServerTopologies(Topologies):
     def _view(self) -> NoAnswer:
         """Beneath a view any table may take another's place."""
         return self.no_answer(f"has a view {TABLE!r} and no table; name the table itself", "table")
+
+
+def _place(url: sa.URL, parameters: Mapping[str, str | Sequence[str]]) -> str:
+    """The server that the driver is led to; drivers let a parameter of the URL win over its host.
+
+    Two sockets in two directories are two servers, whatever else the URLs have in common.
+    """
+    given = {"host": url.host or "", "port": str(url.port or "")}
+    for name, value in parameters.items():
+        given[name] = value if isinstance(value, str) else ",".join(value)
+    hosts = " ".join(given[name] for name in LEADING if given.get(name))
+    return f"{hosts or 'the local socket'}{given['port'] and ':'}{given['port']}"

@@ -6,7 +6,7 @@ import os
 import ssl
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -121,17 +121,20 @@ def open_databases(
         state: where an earlier run left what it knew.
         interest: the prefixes on this host; None: a feed hints whatever a change is about.
     """
-    return [_database(settings, state, table, len(tables), interest) for table in tables]
+    names = {table.name for table in tables}
+    return [_database(settings, state, table, names, interest) for table in tables]
 
 
 def _database(
     settings: Settings,
     state: StateDirectory,
     topologies: Topologies,
-    count: int,
+    names: Collection[str],
     interest: Interest | None,
 ) -> Database:
-    ledger = Ledger(state, topologies.name)
+    # Under a name that is another database's by now there is that one's ledger.
+    former = "" if topologies.former_name in names else topologies.former_name
+    ledger = Ledger(state, topologies.name, former)
     memory = ledger.load(topologies.upgraded)
     evidence = Evidence(
         settings.grace,
@@ -139,7 +142,7 @@ def _database(
         memory=memory,
         now=time.monotonic(),
     )
-    link = Link("the database" if count == 1 else topologies.name)
+    link = Link("the database" if len(names) == 1 else topologies.name)
     feed = _feed(settings, topologies, interest)
     return Database(topologies, feed, memory, evidence, ledger, link)
 

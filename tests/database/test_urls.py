@@ -96,6 +96,26 @@ def test_any_driver_of_a_server_leads_to_it_and_its_name_tells_no_password(
     assert "db.internal" in topologies.name
 
 
+def test_two_sockets_are_two_servers_whatever_else_their_urls_have_in_common() -> None:
+    names = {
+        open_topologies(url).name
+        for url in (
+            "postgresql://alice:s3cret@/decnet",
+            "postgresql://alice:s3cret@/decnet?host=/run/one",
+            "postgresql://alice:s3cret@/decnet?host=/run/two",
+            "postgresql://alice:s3cret@/decnet?host=/run/two&port=5433",
+            "postgresql://alice:s3cret@/decnet?host=one&host=two",
+            "postgresql://alice:s3cret@/decnet?hostaddr=192.0.2.1",
+            "postgresql://alice:s3cret@/decnet?service=one",
+            "mysql://alice:s3cret@/decnet",
+            "mysql://alice:s3cret@/decnet?unix_socket=/run/one.sock",
+            "mysql://alice:s3cret@localhost/decnet?unix_socket=/run/two.sock",
+        )
+    }
+    assert len(names) == 10
+    assert not any("s3cret" in name or "alice" in name for name in names)
+
+
 @pytest.mark.parametrize(
     ("scheme", "module", "extra"),
     [

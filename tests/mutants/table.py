@@ -585,7 +585,7 @@ MUTANTS = (
         "trusting a foreign ledger",
         "the ledger is bound to its database",
         "runtime/state/ledger.py",
-        "        if database != self._database:\n",
+        "        if database != name:\n",
         "        if False:\n",
         "unit/test_ledger.py::test_the_ledger_of_another_database_is_never_believed",
     ),
@@ -613,6 +613,15 @@ MUTANTS = (
         """table {oid} collation {collation}\"""",
         """collation {collation}\"""",
         "servers/test_answers.py::test_a_table_that_was_made_again_is_another",
+    ),
+    Mutant(
+        "one ledger for two sockets",
+        "each database has its own ledger",
+        "databases/server.py",
+        "_place(url, url.query)",
+        "_place(url, {})",
+        "database/test_urls.py"
+        "::test_two_sockets_are_two_servers_whatever_else_their_urls_have_in_common",
     ),
     Mutant(
         "not noticing an older state of the same table",

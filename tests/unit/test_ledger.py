@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,8 +16,11 @@ import pytest
 
 from listener.core.evidence import Memory
 from listener.databases.sqlite.table import SqliteTopologies
+from listener.databases.urls import open_topologies
+from listener.runtime.build import open_databases, open_tables
 from listener.runtime.state.directory import StateDirectory
 from listener.runtime.state.ledger import LARGEST, REJECTED, Ledger
+from listener.settings import Settings
 from tests.world.parts import TOPOLOGY, P
 
 if TYPE_CHECKING:
@@ -171,6 +175,32 @@ def test_the_ledger_of_the_release_before_is_read_and_its_identity_brought_up_to
         f"{path} 1234 of 1764300000000000000 schema 7", frozenset({TOPOLOGY, P}), vouched=True
     )
     assert memory.position == 12
+
+
+def test_a_ledger_under_the_name_of_the_release_before_is_read_until_there_is_another(
+    state: StateDirectory,
+) -> None:
+    """That release left out of a name what parameters of the URL say, such as a socket's folder."""
+    topologies = open_topologies("postgresql:///decnet?host=/run/one")
+    former = "the postgresql database 'decnet' on the local socket"
+    known = replace(MEMORY, identity="postgresql the local socket/decnet public 7/1 table 2")
+    Ledger(state, former).save(known)
+    ledger = Ledger(state, topologies.name, topologies.former_name)
+    moved = replace(known, identity="postgresql /run/one/decnet public 7/1 table 2")
+    assert ledger.load(topologies.upgraded) == moved
+    ledger.save(replace(moved, vouched=False))
+    assert ledger.load(topologies.upgraded) == replace(moved, vouched=False)
+    assert Ledger(state, former).load() == known
+
+
+def test_the_ledger_under_a_former_name_is_not_taken_from_who_bears_it_now(
+    state: StateDirectory,
+) -> None:
+    urls = ("postgresql:///decnet", "postgresql:///decnet?host=/run/one")
+    settings = Settings(database_url=urls)
+    Ledger(state, open_topologies(urls[0]).name).save(MEMORY)
+    first, second = open_databases(settings, open_tables(settings), state)
+    assert (first.memory, second.memory) == (MEMORY, None)
 
 
 def test_a_second_process_may_read_and_not_write(state: StateDirectory) -> None:

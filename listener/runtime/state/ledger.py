@@ -20,6 +20,7 @@ import stat
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import fields
+from pathlib import Path
 from typing import Any
 
 from loguru import logger
@@ -45,13 +46,14 @@ class Ledger:
     Args:
         state: the folder; nothing is written while it is not locked.
         database: its name, without a password.
+        former: its name in the release before, whose file is read while there is no other.
     """
 
-    def __init__(self, state: StateDirectory, database: str) -> None:
-        digest = hashlib.sha256(database.encode()).hexdigest()[:16]
+    def __init__(self, state: StateDirectory, database: str, former: str = "") -> None:
         self._state = state
-        self._path = state.path / f"ledger-{digest}.json"
+        self._path = state.path / _file_of(database)
         self._database = database
+        self._former = former
         self._saved: tuple[Memory, int, Mapping[str, float]] | None = None
         self._foreign = False
         self._failure = Once()
@@ -108,7 +110,8 @@ class Ledger:
             self._failure.forget()
 
     def _read(self, upgraded: Callable[[str], str]) -> Memory:
-        with os.fdopen(open_file(self._path, os.O_RDONLY)) as file:
+        path, name = self._source()
+        with os.fdopen(open_file(path, os.O_RDONLY)) as file:
             status = os.fstat(file.fileno())
             self._foreign = status.st_uid != os.geteuid()
             # The superuser may read what the service's user keeps in its own folder.
@@ -122,11 +125,10 @@ class Ledger:
             raise ValueError("it is damaged")
         content = json.loads(body)
         version, database = content.pop("version"), content.pop("database")
-        if version == BEFORE:
-            content["identity"] = upgraded(content["identity"])
-        elif version != VERSION:
+        if version not in (BEFORE, VERSION):
             raise ValueError("it is of another version")
-        if database != self._database:
+        content["identity"] = upgraded(content["identity"])
+        if database != name:
             raise ValueError("it is of another database")
         kept: dict[str, Any] = {
             name: frozenset(value) if isinstance(value, list) else value
@@ -134,18 +136,29 @@ class Ledger:
         }
         return Memory(**kept)
 
+    def _source(self) -> tuple[Path, str]:
+        """The file to read, and the name of the database in it."""
+        if self._former and not os.path.lexists(self._path):
+            return self._path.with_name(_file_of(self._former)), self._former
+        return self._path, self._database
+
     def _set_aside(self, error: Exception) -> None:
+        path, _ = self._source()
         logger.bind(event="state", error=str(error)).warning(
             "{} is not believed, for {}; what is missing is held until it is confirmed",
-            self._path,
+            path,
             error,
         )
         if self._state.locked and not self._foreign:
             # A second name: until there is a new one, it goes on being there and rejected.
-            aside = self._path.with_suffix(".set-aside")
+            aside = path.with_suffix(".set-aside")
             with suppress(OSError):
                 aside.unlink(missing_ok=True)
-                os.link(self._path, aside, follow_symlinks=False)
+                os.link(path, aside, follow_symlinks=False)
+
+
+def _file_of(database: str) -> str:
+    return f"ledger-{hashlib.sha256(database.encode()).hexdigest()[:16]}.json"
 
 
 def _compared(memory: Memory) -> tuple[Memory, int, Mapping[str, float]]:
