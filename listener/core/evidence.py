@@ -27,7 +27,7 @@ What outlives a restart is :class:`Memory`.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Set
+from collections.abc import Callable, Iterable, Mapping, Set
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Self
@@ -188,6 +188,7 @@ class Evidence:
         witnessed_only: nothing else is ever believed.
         memory: of an earlier run.
         now: when it was read.
+        same: whether an identity that was known and another are of the same table.
 
     Attributes:
         deletions: those that a feed reported.
@@ -202,11 +203,13 @@ class Evidence:
         witnessed_only: bool = False,
         memory: Memory | None = None,
         now: float = 0.0,
+        same: Callable[[str, str], bool] = str.__eq__,
     ) -> None:
         self.forgotten = 0
         self.revision = 0
         self._grace = grace
         self._witnessed_only = witnessed_only
+        self._same = same
         self._identity = (memory.identity if memory else None) or None
         self._generation = 0
         memory = memory or Memory("")
@@ -253,11 +256,12 @@ class Evidence:
 
     def observe(self, answer: Answer, owners: Iterable[str]) -> None:
         """Learn from an answer about the owners of resources that were known before it."""
-        known = (self._identity, self._generation)
-        if known != (answer.identity, answer.generation) or answer.position < self._least_position:
+        if self._is_another(answer):
             self._replace(answer)
         elif answer.at - self._answered_at > OUTAGE:
             self.interrupted()
+        self.revision += self._identity != answer.identity
+        self._identity = answer.identity
         self._answered_at = max(self._answered_at, answer.at)
         self._position = max(self._position, answer.position)
         for id_ in answer.ids:
@@ -274,6 +278,15 @@ class Evidence:
                 self._observe_absence(owner, answer.at)
                 if owner in self._witnessed:
                     self._witnessed[owner] = answer.at
+
+    def _is_another(self, answer: Answer) -> bool:
+        """Whether the answer is not from the table that was known, as far as that is known."""
+        return (
+            self._identity is None
+            or not self._same(self._identity, answer.identity)
+            or self._generation != answer.generation
+            or 0 < answer.position < self._least_position
+        )
 
     def _replace(self, answer: Answer) -> None:
         """Another table has taken the place of the one that was known."""

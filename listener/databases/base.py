@@ -129,6 +129,10 @@ class Topologies(ABC):
         """An identity that the release before wrote down, in the form of this one."""
         return identity
 
+    def same_table(self, before: str, now: str) -> bool:
+        """Whether two identities are of one incarnation of the table."""
+        return before == now
+
     def close(self) -> None:
         """Close the connections that wait for the next question."""
         self._pool.dispose()
@@ -168,6 +172,8 @@ class Topologies(ABC):
     def _note_position(self, position: int, asked_at: float) -> int:
         """How often the database went back so far: an older state was restored underneath us."""
         with self._reaching:
+            if not position:
+                return self._setbacks
             if position >= self._reached:
                 self._reached, self._reached_at = position, self._clock()
             elif asked_at >= self._reached_at:

@@ -141,6 +141,7 @@ def _database(
         witnessed_only=settings.policy == "witnessed",
         memory=memory,
         now=time.monotonic(),
+        same=topologies.same_table,
     )
     link = Link("the database" if len(names) == 1 else topologies.name)
     feed = _feed(settings, topologies, interest)

@@ -615,6 +615,15 @@ MUTANTS = (
         "servers/test_answers.py::test_a_table_that_was_made_again_is_another",
     ),
     Mutant(
+        "taking every identity for the same table's",
+        "the ledger is bound to what it was learned from",
+        "core/evidence.py",
+        "            or not self._same(self._identity, answer.identity)\n",
+        "",
+        "unit/test_replaced.py::"
+        "test_another_identity_of_the_same_table_replaces_nothing_and_is_kept",
+    ),
+    Mutant(
         "one ledger for two sockets",
         "each database has its own ledger",
         "databases/server.py",
@@ -627,8 +636,8 @@ MUTANTS = (
         "not noticing an older state of the same table",
         "the ledger is bound to what it was learned from",
         "core/evidence.py",
-        " or answer.position < self._least_position:",
-        ":",
+        "            or 0 < answer.position < self._least_position\n",
+        "",
         "unit/test_replaced.py::test_an_older_state_than_an_earlier_run_knew_is_another_table",
     ),
     Mutant(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from listener.core.evidence import Answer, Evidence, Memory, State, Verdict
@@ -19,8 +21,13 @@ NEIGHBOUR = base("neighbour", LIVE)
 class Court:
     """Databases whose answers are given; ``look`` observes, settles and weighs."""
 
-    def __init__(self, *memories: Memory | None, grace: float = 30.0) -> None:
-        self.evidence = [Evidence(grace, memory=memory) for memory in memories]
+    def __init__(
+        self,
+        *memories: Memory | None,
+        grace: float = 30.0,
+        same: Callable[[str, str], bool] = str.__eq__,
+    ) -> None:
+        self.evidence = [Evidence(grace, memory=memory, same=same) for memory in memories]
         self.judge = Judge([(unasked, evidence) for evidence in self.evidence])
         self.identities = ["one"] * len(memories)
         self.now = 0.0
@@ -99,6 +106,26 @@ def test_an_older_state_than_an_earlier_run_knew_is_another_table() -> None:
     assert same.look(base(), set(), position=10).state is State.ORPHAN
     assert older.look(base(), set(), position=9).state is State.HELD
     assert older.look(base(), set(), position=11).state is State.HELD, "for good"
+
+
+def test_what_tells_no_position_is_no_older_state() -> None:
+    court = Court(Memory("one", frozenset({TOPOLOGY}), vouched=True, position=10))
+    assert court.look(base(), set()).state is State.ORPHAN
+
+
+def test_another_identity_of_the_same_table_replaces_nothing_and_is_kept() -> None:
+    first = Court(Memory("one", frozenset({TOPOLOGY}), vouched=True), same=same_letter)
+    first.identities = ["other"]
+    assert first.look(base(), set()).state is State.ORPHAN
+    assert first.memories()[0].identity == "other"
+    assert first.judge.unsaved()
+    first.identities = ["two"]
+    assert first.look(base(), set()).state is State.HELD
+
+
+def same_letter(before: str, now: str) -> bool:
+    """Whether both begin with it."""
+    return before[0] == now[0]
 
 
 def test_the_position_alone_is_no_news() -> None:
