@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from loguru import logger
 from sqlalchemy.ext.compiler import compiles
 
 from listener.databases.feed import Feed
@@ -161,6 +162,15 @@ def opened() -> Iterator[Open]:
     yield open_
     for topologies in made:
         topologies._pool.dispose()
+
+
+@pytest.fixture
+def warned() -> Iterator[list[str]]:
+    """The warnings that were logged."""
+    lines: list[str] = []
+    sink = logger.add(lines.append, level="WARNING", format="{message}")
+    yield lines
+    logger.remove(sink)
 
 
 def refusal(topologies: Opened) -> str:

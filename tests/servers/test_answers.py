@@ -176,7 +176,40 @@ def test_a_reader_needs_no_more_than_the_documented_rights(side: Side, opened: O
     side.execute(on_table.format(f"reader_of_{side.name}", database=side.name))
     answer = topologies.ask(["aaaaaaaa"])
     assert answer.ids == {row}
-    assert answer.identity == opened(side.url).ask([]).identity
+    assert topologies.same_table(answer.identity, opened(side.url).ask([]).identity)
+
+
+@pytest.mark.parametrize(
+    ("function", "missed"),
+    [
+        ("pg_current_wal_flush_lsn()", "an older state"),
+        ("pg_current_wal_insert_lsn()", "a standby that was promoted"),
+        ("pg_walfile_name(pg_lsn)", "a standby that was promoted"),
+        ("pg_control_system()", "another server"),
+    ],
+)
+def test_a_figure_that_a_managed_server_does_not_tell_is_done_without_and_said_once(
+    postgres_side: Side, opened: Open, warned: list[str], function: str, missed: str
+) -> None:
+    postgres_side.rows.insert(row := new_id("aaaaaaaa"))
+    topologies = opened(postgres_side.reader(*READING[PrivatePostgres]))
+    before = topologies.ask([])
+    postgres_side.execute(f"REVOKE EXECUTE ON FUNCTION {function} FROM PUBLIC")
+    for _ in range(2):
+        assert topologies.ask(["aaaaaaaa"]).ids == {row}
+    (said,) = warned
+    assert f"permission denied for function {function.partition('(')[0]}" in said
+    assert missed in said
+    with topologies.reading() as reading:
+        assert "database.figures" in {finding.id for finding in topologies.inside(reading)}
+    # What only tells how far it has come is no part of which table it is.
+    lsn = function == "pg_current_wal_flush_lsn()"
+    assert (topologies.ask([]).identity == before.identity) == lsn
+    assert topologies.ask([]).generation == before.generation
+    postgres_side.execute("DROP TABLE topologies")
+    postgres_side.execute("CREATE TABLE topologies (id VARCHAR(36) PRIMARY KEY)")
+    postgres_side.execute("GRANT SELECT ON topologies TO PUBLIC")
+    assert topologies.ask([]).identity != before.identity
 
 
 # Which table it is.

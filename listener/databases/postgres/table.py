@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, ClassVar
 
 import psycopg
 import sqlalchemy as sa
+from loguru import logger
 from psycopg import sql
 
-from listener.databases.base import CURRENT, TABLE, Behind, Reading
+from listener.core.findings import Finding, warning
+from listener.databases.base import CURRENT, TABLE, Behind, Reading, words_of
 from listener.databases.feed import Feed, Interest
 from listener.databases.postgres.feed import NotifyFeed
 from listener.databases.server import CONNECT_TIMEOUT, READ_TIMEOUT, ServerTopologies, TableIdentity
@@ -22,6 +24,28 @@ _SCHEMA = """
     SELECT n.nspname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
     WHERE c.oid = to_regclass(%s)
 """
+FIGURES = {
+    "pg_control_system()": (
+        "(SELECT system_identifier FROM pg_control_system())",
+        "another server in this one's place",
+    ),
+    "pg_walfile_name(pg_current_wal_insert_lsn())": (
+        "CASE WHEN NOT pg_is_in_recovery()"
+        " THEN substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8) ELSE 'replica' END",
+        "a standby that was promoted",
+    ),
+    # What of the log is on disk for good goes back only with the whole server.
+    "pg_current_wal_flush_lsn()": (
+        "CASE WHEN NOT pg_is_in_recovery()"
+        " THEN (pg_current_wal_flush_lsn() - '0/0')::bigint ELSE 0 END",
+        "an older state that was restored under it",
+    ),
+}
+"""By the functions that tell it, what can be done without, and what is not noticed then. Managed
+servers take the right to them away, and Amazon Aurora's fail without ``wal_level = logical``."""
+UNAVAILABLE = ("42501", "0A000", "42883", "55000")
+"""The states of such a failure: no right, not supported, no such function, not as it is set."""
+TELL = "let the role execute these functions, where the server has them"
 CANCEL_TIMEOUT = 5
 """Seconds for which a statement that is given up is tried to be cancelled."""
 
@@ -30,6 +54,9 @@ class PostgresTopologies(ServerTopologies):
     """The table in PostgreSQL."""
 
     needs = "has CONNECT, USAGE and SELECT"
+
+    _untold: frozenset[str] = frozenset()
+    """The figures that the server did not tell; not tried again, lest the identity change."""
 
     # A peer that is gone shows within half a minute, and so does a lock that is never let go.
     connect_arguments: ClassVar[Mapping[str, object]] = {
@@ -41,21 +68,14 @@ class PostgresTopologies(ServerTopologies):
         "tcp_user_timeout": READ_TIMEOUT * 1000,
     }
 
-    _IDENTITY = sa.text(
-        """
+    _IDENTITY = """
         SELECT n.nspname, c.oid, c.relkind::text, a.attcollation, a.atttypid = 'uuid'::regtype,
-               pg_is_in_recovery(), row_security_active(c.oid), s.system_identifier,
-               CASE WHEN NOT pg_is_in_recovery()
-                    THEN substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8) END,
-               -- What of the log is on disk for good goes back only with the whole server.
-               CASE WHEN NOT pg_is_in_recovery()
-                    THEN (pg_current_wal_flush_lsn() - '0/0')::bigint ELSE 0 END,
+               pg_is_in_recovery(), row_security_active(c.oid), {},
                source.subscriptions, source.in_order, source.elsewhere,
                pglogical.subscribed, pglogical.needed
         FROM pg_class c
         JOIN pg_namespace n ON n.oid = c.relnamespace
         LEFT JOIN pg_attribute a ON a.attrelid = c.oid AND a.attname = 'id'
-        CROSS JOIN pg_control_system() s
         CROSS JOIN LATERAL (
             -- A row may come by the table, by what is beneath it, or by what it is a partition of.
             WITH RECURSIVE beneath (oid) AS (
@@ -99,9 +119,18 @@ class PostgresTopologies(ServerTopologies):
             WHERE ns.nspname = 'pglogical' AND t.relname = 'subscription' AND t.relkind = 'r'
         ) pglogical ON true
         WHERE c.oid = to_regclass(:name)
+    """
+
+    _IS_TEXT = sa.text(
+        """
+        SELECT t.typcategory = 'S'
+        FROM pg_class c
+        JOIN pg_namespace n ON n.oid = c.relnamespace
+        JOIN pg_attribute a ON a.attrelid = c.oid AND a.attname = 'id'
+        JOIN pg_type t ON t.oid = a.atttypid
+        WHERE n.nspname = :schema AND c.relname = :name
         """
     )
-
     _HEX = "to_hex"
     _NOW = sa.text("SELECT extract(epoch FROM clock_timestamp())")
     _RIGHTS = sa.text(
@@ -118,7 +147,7 @@ class PostgresTopologies(ServerTopologies):
     def _identify(self, connection: sa.Connection, schema: str | None) -> TableIdentity:
         quote = connection.dialect.identifier_preparer.quote_identifier
         name = TABLE if schema is None else f"{quote(schema)}.{TABLE}"
-        row = connection.execute(self._IDENTITY, {"name": name}).one_or_none()
+        row = self._look(connection, {"name": name})
         if row is None:
             raise self.no_table()
         found, oid, kind, collation, is_uuid, replica, hidden, system, timeline, position = row[:10]
@@ -131,12 +160,42 @@ class PostgresTopologies(ServerTopologies):
             )
         return TableIdentity(
             found,
-            f"{system}/{timeline or 'replica'} table {oid} collation {collation}",
-            position,
+            f"{system or '?'}/{timeline or '?'} table {oid} collation {collation}",
+            position or 0,
             replica=replica,
             uuid=is_uuid,
             behind=_behind(*row[10:]),
         )
+
+    def _look(
+        self, connection: sa.Connection, parameters: Mapping[str, str]
+    ) -> Sequence[Any] | None:
+        """The row of _IDENTITY, without the figures that the server does not tell."""
+        figures = ("NULL" if f in self._untold else ask for f, (ask, _) in FIGURES.items())
+        statement = sa.text(self._IDENTITY.format(", ".join(figures)))
+        try:
+            return connection.execute(statement, parameters).one_or_none()
+        except sa.exc.DBAPIError as error:
+            untold = {f for f in FIGURES if f not in self._untold and _fails(connection, f, error)}
+            if not untold:
+                raise
+            said = words_of(error)
+        self._untold |= untold
+        logger.bind(event="figures", error=said).warning(
+            "{} {} ({}); {}", self.name, self._unnoticed(), said, TELL
+        )
+        return self._look(connection, parameters)
+
+    def _unnoticed(self) -> str:
+        """What is lost with the figures that are not told, as a predicate."""
+        lost = " or ".join(loss for f, (_, loss) in FIGURES.items() if f in self._untold)
+        return f"does not tell this role {' and '.join(sorted(self._untold))}, so {lost} is missed"
+
+    def inside(self, reading: Reading) -> Iterator[Finding]:
+        """What there is to say of any server, and what this one does not tell."""
+        yield from super().inside(reading)
+        if self._untold:
+            yield warning("database.figures", f"the server {self._unnoticed()}", TELL)
 
     def _beyond_need(self, reading: Reading) -> tuple[str, str]:
         row = reading.connection.execute(self._RIGHTS, {"name": reading.name}).one()
@@ -196,6 +255,21 @@ class PostgresTopologies(ServerTopologies):
             psycopg.Error: the server cannot be reached, or refuses.
         """
         return _Connection.connect(**self.connect_parameters())
+
+
+def _fails(connection: sa.Connection, figure: str, error: sa.exc.DBAPIError) -> bool:
+    """Whether this figure is why a statement failed, which asked for all."""
+    if getattr(error.orig, "sqlstate", None) not in UNAVAILABLE:
+        return False
+    connection.rollback()
+    try:
+        connection.execute(sa.text(f"SELECT {FIGURES[figure][0]}"))
+    except sa.exc.DBAPIError as alone:
+        if getattr(alone.orig, "sqlstate", None) not in UNAVAILABLE:
+            raise
+        connection.rollback()
+        return True
+    return False
 
 
 def _behind(
