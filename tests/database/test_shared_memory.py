@@ -72,6 +72,26 @@ def test_through_fuse_a_database_that_is_not_in_wal_mode_is_asked(
     assert answer.behind == ""
 
 
+def test_a_file_is_the_same_when_its_disk_has_another_number(
+    tmp_path: Path, path: Path, mounted: Path, open_rows: MakeRows
+) -> None:
+    """As after a reboot, which numbers disks in the order in which it finds them."""
+    writer = open_rows(path)
+    writer.execute("PRAGMA journal_mode = DELETE")
+    writer.create_table()
+    before, number = SqliteTopologies(mounted).ask([]).identity, mounted.stat().st_dev
+    with ExitStack() as mounts:
+        (again := tmp_path / "again").mkdir()
+        for mount, source, point in (
+            (["bindfs"], path.parent, again),
+            (["mount", "--bind"], again, mounted.parent),
+        ):
+            subprocess.run([*mount, source, point], check=True)
+            mounts.callback(subprocess.call, ["umount", "--lazy", point])
+        assert mounted.stat().st_dev != number
+        assert SqliteTopologies(mounted).ask([]).identity == before
+
+
 @pytest.mark.parametrize("first", ["reader", "writer"])
 def test_of_a_writer_behind_fuse_every_answer_is_right_or_may_be_behind(
     path: Path, mounted: Path, open_rows: MakeRows, first: str

@@ -615,6 +615,15 @@ MUTANTS = (
         "servers/test_answers.py::test_a_table_that_was_made_again_is_another",
     ),
     Mutant(
+        "taking any table for the one that was there",
+        "the identity changes with the table's incarnation",
+        "databases/mysql/table.py",
+        "        SELECT CONCAT(t.table_id, ' of ', UNIX_TIMESTAMP(r.created)), CAST((\n",
+        "        SELECT 'any', CAST((\n",
+        "servers/test_changed_servers.py::"
+        "test_a_mariadb_that_shows_the_tables_number_has_the_same_table_after_all_but_a_new_one",
+    ),
+    Mutant(
         "taking every identity for the same table's",
         "the ledger is bound to what it was learned from",
         "core/evidence.py",
@@ -622,6 +631,14 @@ MUTANTS = (
         "",
         "unit/test_replaced.py::"
         "test_another_identity_of_the_same_table_replaces_nothing_and_is_kept",
+    ),
+    Mutant(
+        "telling a file by the number of its disk",
+        "a reboot is no other table",
+        "databases/sqlite/table.py",
+        "{file.id.inode} of",
+        "{file.id.device}:{file.id.inode} of",
+        "database/test_shared_memory.py::test_a_file_is_the_same_when_its_disk_has_another_number",
     ),
     Mutant(
         "one ledger for two sockets",

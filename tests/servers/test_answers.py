@@ -16,6 +16,7 @@ import sqlalchemy as sa
 from listener.databases.base import BATCH, Topologies, rows_with
 from listener.databases.mysql import table as mysql
 from listener.databases.server import ServerTopologies
+from listener.databases.urls import open_topologies
 from listener.errors import NoAnswer
 from tests.servers.conftest import READING, SECRET, Explain, Open, Opened, Side, fresh_side, refusal
 from tests.support.decnet import new_id
@@ -304,6 +305,27 @@ def test_a_table_that_is_made_again_while_it_is_asked_gives_no_answer(
     with pytest.raises(NoAnswer, match="another table"):
         topologies.ask(["aaaaaaaa"])
     assert topologies.ask(["aaaaaaaa"]).ids == set()
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "same"),
+    [
+        ("s 1 server 2 table of 3", "s 1 server 2 table of 3 number 4 of 5", True),
+        ("s 1 server 2 table of 3 number 4 of 5", "s 1 server 2 table of 3 number 9 of 5", True),
+        ("s 1 server 2 table of 3 number 4 of 5", "s 1 server 2 table of 9 number 4 of 5", True),
+        ("s 1 server 2 table of 3 number 4 of 5", "s 1 server 2 table of 9 number 4 of 9", False),
+        ("s 1 server 2 table of 3 number 4 of 5", "s 1 server 2 table of 9 number 9 of 5", False),
+        ("s 1 server 2 table of 3 number 4 of 5", "s 1 server 9 table of 3 number 4 of 5", False),
+        ("s 1 server 2 table of 3 number 4 of 5", "s 9 server 2 table of 3 number 4 of 5", False),
+        ("s 1 server 2 table of 3", "s 1 server 2 table of 9", False),
+        ("s 1 server 2 table of 3", "anything", False),
+    ],
+)
+def test_a_table_in_mariadb_is_the_same_by_either_mark(before: str, now: str, same: bool) -> None:
+    """The first one is as the release before wrote it down."""
+    topologies = open_topologies("mysql://h/d")
+    assert topologies.same_table(before, now) == same
+    assert topologies.same_table(now, before) == same
 
 
 def test_a_truncated_table_is_still_the_same(side: Side, opened: Open) -> None:

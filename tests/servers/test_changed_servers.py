@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 import sqlalchemy as sa
 
 from listener.databases.base import rows_with
 from tests.servers.conftest import READING, Ear, Open, Side, refusal, unavailable
 from tests.support.decnet import new_id
-from tests.support.rows import Rows
+from tests.support.rows import OLD_ENOUGH, Rows
 from tests.support.servers import PrivateMariaDB, PrivatePostgres
 from tests.support.shared import shared_server
+
+BIRTH = "sys.version_major"
+"""A function of the system that shows when the data directory was made."""
 
 
 @pytest.fixture
@@ -95,6 +100,40 @@ def test_a_server_that_is_stopped_is_no_answer_and_answers_again(side: Side, ope
     assert after.identity == before.identity
     side.server.restart()  # unnoticed: only the pooled connection is lost
     assert topologies.ask(["aaaaaaaa"]).identity == before.identity
+
+
+def change_mode(side: Side) -> None:
+    """As a backup's agent takes it, and a restart, by which the server sees it."""
+    for file in (side.server.data / side.name).glob("topologies.*"):
+        file.chmod(0o640)
+    side.server.restart()
+
+
+def comment(side: Side) -> None:
+    """What changes nothing but the table's definition."""
+    side.execute("ALTER TABLE topologies COMMENT 'of DECNET'")
+
+
+@pytest.mark.parametrize("change", [change_mode, comment])
+def test_a_mariadb_that_shows_the_tables_number_has_the_same_table_after_all_but_a_new_one(
+    mariadb_side: Side, opened: Open, change: Callable[[Side], None]
+) -> None:
+    side = mariadb_side
+    poor, rich = side.reader(*READING[PrivateMariaDB]), f"rich_{side.name}"
+    for right in ("PROCESS ON *.*", f"SELECT ON {side.name}.*", f"EXECUTE ON FUNCTION {BIRTH}"):
+        side.execute(f"GRANT {right} TO {rich} IDENTIFIED BY 'r'")
+    rich = side.server.url(user=rich, password="r", database=side.name)
+    before = [opened(url).ask([]) for url in (poor, rich)]
+    change(side)
+    side.execute(OLD_ENOUGH)
+    for url, answer, same in zip((poor, rich), before, (False, True), strict=True):
+        topologies = opened(url)
+        now = topologies.ask([])
+        assert now.identity != answer.identity
+        assert topologies.same_table(answer.identity, now.identity) is same
+        assert (now.position >= answer.position > 0) is same
+    side.execute("CREATE OR REPLACE TABLE topologies (id VARCHAR(36) PRIMARY KEY)")
+    assert not topologies.same_table(now.identity, topologies.ask([]).identity)
 
 
 def test_the_identity_of_a_table_is_not_bent_by_a_time_zone(

@@ -61,7 +61,7 @@ _OWN_CHANNELS = "group_replication_"
 _RENEWED = 10.0
 """Seconds after which a connection is given up for which the right was missing: a grant concerns
 new ones only."""
-_SYNTAX, _UNKNOWN_VARIABLE, _ACCESS_DENIED = 1064, 1193, 1227
+_SYNTAX, _UNKNOWN_VARIABLE, ACCESS_DENIED = 1064, 1193, 1227
 """The numbers of ER_PARSE_ERROR, ER_UNKNOWN_SYSTEM_VARIABLE, ER_SPECIFIC_ACCESS_DENIED_ERROR."""
 
 
@@ -96,7 +96,7 @@ def behind(connection: sa.Connection) -> Behind:
         try:
             return _replica_of(_sources(connection), in_order=known["server"] == 0)
         except sa.exc.DBAPIError as error:
-            if _number(error) != _ACCESS_DENIED:
+            if number_of(error) != ACCESS_DENIED:
                 raise
         known["refused_at"] = time.monotonic()
     server = _SERVERS[known["server"]]
@@ -116,7 +116,7 @@ def _sources(connection: sa.Connection) -> list[str]:
     try:
         rows = connection.execute(sa.text(_SERVERS[number].sources)).mappings().all()
     except sa.exc.DBAPIError as error:
-        if _number(error) != _SYNTAX or number + 1 == len(_SERVERS):
+        if number_of(error) != _SYNTAX or number + 1 == len(_SERVERS):
             raise
         connection.info["server"] = number + 1
         return _sources(connection)
@@ -138,7 +138,7 @@ def _replica_of(sources: Collection[str], *, in_order: bool) -> Behind:
     )
 
 
-def _number(error: sa.exc.DBAPIError) -> int:
+def number_of(error: sa.exc.DBAPIError) -> int:
     """The server's number of an error."""
     return int(error.orig.args[0]) if error.orig and error.orig.args else 0
 

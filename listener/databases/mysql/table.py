@@ -1,17 +1,35 @@
-"""Topologies in MySQL or MariaDB."""
+"""Topologies in MySQL or MariaDB.
+
+A table is told from another by its time of creation. In MariaDB that is the time of a file, which
+``ALTER TABLE … COMMENT``, or ``chmod`` and a restart, renew. So a second mark is kept beside it,
+where the account can see it: InnoDB's number of the table, which the server never gives again, and
+when the server's data directory was made, for in another one the numbers begin anew. It is the same
+table while either of the two is the same: ``TRUNCATE`` changes the number, and not the time;
+``OPTIMIZE`` changes both (measured on 10.11). How far the server has written its log goes with the
+mark, for an older copy of a directory would give the same numbers again.
+"""
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import pymysql
 import sqlalchemy as sa
+from loguru import logger
 
 from listener.databases.base import TABLE, Behind, Reading
 from listener.databases.feed import Feed, Interest
 from listener.databases.mysql.feed import BinlogFeed
-from listener.databases.mysql.origin import behind, make_causal, quoted
+from listener.databases.mysql.origin import (
+    ACCESS_DENIED,
+    behind,
+    make_causal,
+    number_of,
+    quoted,
+)
 from listener.databases.server import CONNECT_TIMEOUT, READ_TIMEOUT, ServerTopologies, TableIdentity
 
 YOUNG = 1.1
@@ -22,12 +40,24 @@ NEEDED = (
     *("BINLOG MONITOR", "SLAVE MONITOR"),
 )
 """The rights that are needed, as information_schema calls them; the last two are MariaDB's."""
+MARK_EVERY = 60.0
+"""Seconds after which the mark is looked at again although the time of creation is the same."""
+SHOW_MARK = "GRANT PROCESS ON *.*, and GRANT EXECUTE ON FUNCTION sys.version_major, to this account"
 NAMED = 4
 """How many rights too many are named."""
 
 
+class _Mark(NamedTuple):
+    """The second mark of a table, empty where it does not show, and how far the log was written."""
+
+    text: str = ""
+    position: int = 0
+
+
 class MysqlTopologies(ServerTopologies):
     """The table in MySQL or MariaDB."""
+
+    _marked, _mark_due, _known_mark = "", 0.0, _Mark()
 
     push_takes = "takes no triggers, but settings and rights; topology-reaper feed sql prints them"
     needs = "has SELECT, REPLICATION SLAVE, REPLICATION CLIENT and, in MariaDB, SLAVE MONITOR"
@@ -52,6 +82,33 @@ class MysqlTopologies(ServerTopologies):
         """
     )
 
+    # A function of the system shows when the directory was made, for it is never dumped. In a
+    # Galera cluster each node numbers its tables by itself.
+    _MARK = sa.text(
+        """
+        SELECT CONCAT(t.table_id, ' of ', UNIX_TIMESTAMP(r.created)), CAST((
+            SELECT variable_value FROM information_schema.global_status
+            WHERE variable_name = 'INNODB_LSN_FLUSHED'
+        ) AS UNSIGNED)
+        FROM information_schema.innodb_sys_tables t
+        JOIN information_schema.routines r
+          ON r.routine_schema = 'sys' AND r.routine_name = 'version_major'
+        WHERE t.name = CONCAT(CONVERT(CAST(CONVERT(:schema USING filename) AS BINARY) USING utf8),
+                              '/', :name)
+          AND NOT EXISTS (
+              SELECT * FROM information_schema.global_variables
+              WHERE variable_name = 'WSREP_ON' AND variable_value = 'ON')
+        """
+    )
+    _INCARNATION = re.compile(r"(.* server \d+) table of (\S+)(?: number (.+))?")
+
+    _IS_TEXT = sa.text(
+        """
+        SELECT data_type IN ('char', 'varchar', 'tinytext', 'text', 'mediumtext', 'longtext')
+        FROM information_schema.columns
+        WHERE table_schema = :schema AND table_name = :name AND column_name = 'id'
+        """
+    )
     _HEX = "hex"
     _NOW = sa.text("SELECT UNIX_TIMESTAMP(SYSDATE(6))")
     _RIGHTS = sa.text(
@@ -74,12 +131,58 @@ class MysqlTopologies(ServerTopologies):
         found, kind, created, is_new, *read_only, server = row
         if kind.endswith("VIEW"):
             raise self._view()
+        first = f"server {server} table of {created}"
+        mark = self._mark(connection, found, f"{found} {first}")
         return TableIdentity(
             found,
-            f"server {server} table of {created}",
+            first + mark.text,
+            mark.position,
             too_new=bool(is_new),
             replica=any(str(value).upper() not in ("0", "OFF") for value in read_only),
         )
+
+    @property
+    def _is_mariadb(self) -> bool:
+        """Known from the first connection on."""
+        return bool(getattr(self._pool.dialect, "is_mariadb", False))
+
+    def _mark(self, connection: sa.Connection, schema: str, first: str) -> _Mark:
+        """The second mark of a table, as of a minute ago at most.
+
+        Args:
+            connection: in the transaction.
+            schema: the table's.
+            first: what else it is known by; when that changes, so may this.
+        """
+        if self._marked != first or self._clock() >= self._mark_due:
+            row, due = None, self._clock() + MARK_EVERY
+            try:
+                if self._is_mariadb:
+                    parameters = {"schema": schema, "name": TABLE}
+                    row = connection.execute(self._MARK, parameters).one_or_none()
+            except sa.exc.DBAPIError as error:
+                if number_of(error) != ACCESS_DENIED:
+                    raise
+                due = math.inf  # a grant concerns new connections only
+            self._known_mark = _Mark(f" number {row[0]}", int(row[1])) if row else _Mark()
+            self._marked, self._mark_due = first, due
+        return self._known_mark
+
+    def same_table(self, before: str, now: str) -> bool:
+        """Whether either mark is the same; says which rights would tell, where one cannot be seen.
+
+        A ledger of the release before has the first mark only, which is enough.
+        """
+        old, new = (self._INCARNATION.fullmatch(identity) for identity in (before, now))
+        if before == now or not old or not new or old[1] != new[1]:
+            return before == now
+        if not (old[3] and new[3]) and old[2] != new[2] and self._is_mariadb:
+            logger.bind(event="figures", error="no mark").warning(
+                "{} gives another time of creation for its table, and does not show this account"
+                " whether it is the same one; {}, and restart the listener, and next time it does",
+                *(self.name, SHOW_MARK),
+            )
+        return old[2] == new[2] or (old[3] is not None and old[3] == new[3])
 
     def _behind(self, connection: sa.Connection, identity: TableIdentity) -> Behind:  # noqa: ARG002
         return behind(connection)
@@ -96,7 +199,8 @@ class MysqlTopologies(ServerTopologies):
     def _beyond_need(self, reading: Reading) -> tuple[str, str]:
         # What comes from a role does not show here.
         account = reading.connection.scalar(sa.text("SELECT CURRENT_USER()"))
-        parameters = {"grantee": quoted(account), "needed": NEEDED}
+        needed = (*NEEDED, "PROCESS") if self._is_mariadb else NEEDED
+        parameters = {"grantee": quoted(account), "needed": needed}
         rights = reading.connection.scalars(self._RIGHTS, parameters).all()
         more = f" and {len(rights) - NAMED} more" if len(rights) > NAMED else ""
         return account, f"may {', '.join(rights[:NAMED])}{more}" if rights else ""
