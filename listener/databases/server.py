@@ -81,6 +81,8 @@ class ServerTopologies(Topologies):
     }
     _NOW: ClassVar[sa.TextClause]
     """Asks for the seconds since the epoch."""
+    _IS_TEXT: ClassVar[sa.TextClause]
+    """Asks whether the column holds text; nothing where there is none."""
     _HEX: ClassVar[str]
     """The function that writes a number in hex digits."""
 
@@ -198,11 +200,16 @@ class ServerTopologies(Topologies):
 
         Numeric collations, those in which two digits are one letter, as aa is in Danish and dd in
         Welsh, and MariaDB's own type for UUIDs do not, and hide rows without an error. PostgreSQL's
-        own orders by bytes.
+        own orders by bytes. What holds no text is not tried: MariaDB would compare numbers with the
+        digits that a prefix begins with, and PostgreSQL refuses to compare.
         """
         if incarnation == self._ordered or isinstance(asked.c.id.type, sa.Uuid):
             return
-        found = {str(id_) for id_, in_range in connection.execute(self._probe(asked)) if in_range}
+        where = {"schema": asked.schema, "name": asked.name}
+        found: set[str] = set()
+        if connection.scalar(self._IS_TEXT, where) in (None, True):  # None has words of its own
+            rows = connection.execute(self._probe(asked))
+            found = {str(id_) for id_, in_range in rows if in_range}
         if found != PROBES:
             raise self.no_answer(
                 "holds or orders the ids in a way that hides rows; give the column id a text type"

@@ -641,6 +641,14 @@ MUTANTS = (
         "database/test_shared_memory.py::test_a_file_is_the_same_when_its_disk_has_another_number",
     ),
     Mutant(
+        "asking a column of numbers",
+        "a column whose order hides rows is no answer",
+        "databases/server.py",
+        " in (None, True):  #",
+        " is not False:  #",
+        "servers/test_order.py::test_a_column_that_is_no_text_is_no_answer",
+    ),
+    Mutant(
         "one ledger for two sockets",
         "each database has its own ledger",
         "databases/server.py",

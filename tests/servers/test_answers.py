@@ -6,10 +6,12 @@ and written by another process. A *kind* is a server with a type and a collation
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any
 
+import pymysql
 import pytest
 import sqlalchemy as sa
 
@@ -22,7 +24,7 @@ from tests.servers.conftest import READING, SECRET, Explain, Open, Opened, Side,
 from tests.support.decnet import new_id
 from tests.support.process import eventually
 from tests.support.rows import Rows
-from tests.support.servers import PrivatePostgres
+from tests.support.servers import PrivateMariaDB, PrivatePostgres
 
 PREFIXES = ["12345679", "1234567a", "1234567f", "12345670", "00000000", "ffffffff", "fffffff9"]
 ICU = "TEMPLATE template0 LOCALE_PROVIDER icu ICU_LOCALE"
@@ -164,6 +166,34 @@ def test_a_wrong_password_is_no_answer(side: Side, opened: Open) -> None:
         url = side.server.url(user=role, password=password, database=side.name)
         text = refusal(opened(url))
         assert not password or password not in text
+
+
+@pytest.mark.parametrize("installed", [True, False])
+def test_an_account_with_ed25519_is_let_in_or_the_package_is_named(
+    mariadb_side: Side, opened: Open, monkeypatch: pytest.MonkeyPatch, installed: bool
+) -> None:
+    mariadb_side.execute("INSTALL PLUGIN IF NOT EXISTS ed25519 SONAME 'auth_ed25519'")
+    url = mariadb_side.reader(*READING[PrivateMariaDB])
+    name = sa.make_url(url).username
+    mariadb_side.execute(f"ALTER USER {name} IDENTIFIED VIA ed25519 USING PASSWORD('{SECRET}')")
+    if installed:
+        assert opened(url).ask(["aaaaaaaa"]).ids == set()
+        return
+    monkeypatch.setattr("pymysql._auth._nacl_bindings", None)
+    monkeypatch.setitem(sys.modules, "nacl", None)
+    said = refusal(opened(url))
+    assert "pip install 'topology-reaper[mysql]'" in said
+    assert "pynacl" in said
+
+
+def test_a_login_that_the_driver_does_not_know_is_one_sentence_with_its_name() -> None:
+    """As a server asks for it: MariaDB has parsec from 11.6 on."""
+    driver = pymysql.connections.Connection(defer_connect=True)
+    with pytest.raises(pymysql.OperationalError) as caught:
+        driver._process_auth(b"parsec", None)
+    said = str(open_topologies("mysql://h/d").no_answer(caught.value))
+    assert "parsec" in said
+    assert "ALTER USER" in said
 
 
 # What a reader needs.

@@ -29,6 +29,12 @@ COLLATIONS = {
     " ('binary', 'utf8mb3', 'ucs2', 'utf16', 'utf16le', 'utf32')",
 }
 
+NO_TEXT = {
+    "postgresql": ("bytea", "integer", "jsonb", "text[]", "key", "kind"),
+    "mysql": ("BINARY(16)", "BLOB", "BIGINT", "DATETIME", "ENUM('a')", "UUID", "BIT(64)"),
+}
+TEXT = {"postgresql": ("text", "name", "char(36)"), "mysql": ("TEXT", "CHAR(36)")}
+
 HIDDEN = "SELECT id FROM ids WHERE id < low OR id >= high"
 
 
@@ -71,6 +77,23 @@ def test_every_collation_hides_no_row_or_is_refused(side: Side, opened: Open) ->
                 assert not hidden, collation
     assert hiding >= HIDING[scheme]
     assert len(hiding) < len(collations) / 10
+
+
+@pytest.mark.usefixtures("tables_of_any_age")
+def test_a_column_that_is_no_text_is_no_answer(side: Side, opened: Open) -> None:
+    if side.on_postgres:
+        side.execute("CREATE DOMAIN key AS uuid")
+        side.execute("CREATE TYPE kind AS ENUM ('a')")
+    scheme = side.server.scheme
+    for type_ in (*NO_TEXT[scheme], *TEXT[scheme]):
+        side.execute("DROP TABLE topologies")
+        side.execute(f"CREATE TABLE topologies (id {type_})")
+        if type_ in TEXT[scheme]:
+            assert opened(side.url).ask(["aaaaaaaa"]).ids == set()
+            continue
+        with pytest.raises(NoAnswer, match="give the column id a text type") as caught:
+            opened(side.url).ask([])
+        assert caught.value.aspect == "order"
 
 
 @pytest.mark.parametrize(

@@ -194,6 +194,17 @@ class MysqlTopologies(ServerTopologies):
                 "is a node of a Galera cluster that is cut off from it, or not ready;"
                 f" give the URL of one that is in its primary component ({said})"
             )
+        if "package is required for" in said:
+            return (
+                "logs this account in by a method for which a package is not installed;"
+                f" pip install 'topology-reaper[mysql]' ({said})"
+            )
+        if said.startswith("Authentication plugin"):
+            return (
+                "logs this account in by a method that PyMySQL does not know, as parsec;"
+                " ALTER USER it to mysql_native_password, ed25519 or caching_sha2_password"
+                f" ({said})"
+            )
         return super().remedy(said)
 
     def _beyond_need(self, reading: Reading) -> tuple[str, str]:
