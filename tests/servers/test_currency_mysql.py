@@ -29,16 +29,19 @@ SEES = "GRANT SLAVE MONITOR ON *.* TO {}"
 
 
 def make_table(server: PrivateMariaDB) -> None:
-    """A database with an old enough table of one row, and accounts with and without the right."""
+    """A database with an old enough table, accounts with and without the right, and then one row.
+
+    Whoever has the row has the grants as well, for replicas apply them in that order.
+    """
     server.execute(f"CREATE DATABASE {DATABASE}")
     with Rows(server.url(database=DATABASE)) as rows:
         rows.create_table()
+        for name in ("plain", "seeing"):
+            server.execute(f"CREATE USER {name} IDENTIFIED BY '{PASSWORD}'")
+            for grant in READING[PrivateMariaDB]:
+                server.execute(grant.format(name, database=DATABASE))
+        server.execute(SEES.format("seeing"))
         rows.insert(ROW)
-    for name in ("plain", "seeing"):
-        server.execute(f"CREATE USER {name} IDENTIFIED BY '{PASSWORD}'")
-        for grant in READING[PrivateMariaDB]:
-            server.execute(grant.format(name, database=DATABASE))
-    server.execute(SEES.format("seeing"))
 
 
 def account(server: PrivateMariaDB, user: str) -> str:
