@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,7 @@ SOCKETS = "/run/docker-host"
 """Where the directory of the engine's socket is in the container."""
 DATA = "/var/lib/decnet"
 """Where the directory of the database is in the container."""
+ENDED = re.compile(rb"ended with (\d+)\s")
 
 
 def mount(source: Path, target: str, *, read_only: bool = False) -> str:
@@ -103,7 +106,20 @@ class Sidecar:
         return int(self.state["ExitCode"])
 
     def execute(self, *command: str) -> tuple[int, str]:
-        """Run a command in it, on a terminal; its exit status and what it said."""
-        run = self._api.exec_create(self.id, list(command), tty=True)["Id"]
-        said = bytes(self._api.exec_start(run)).decode()
-        return int(self._api.exec_inspect(run)["ExitCode"]), said
+        """Run a command in it, on a terminal; its exit status and what it said.
+
+        A shell waits until it is heard, and until both were heard: the client reads over what
+        comes with the answer's head, and an engine may lose the last words of who is gone.
+        """
+        shell = ["sh", "-c", 'read _; "$@"; echo "ended with $?"; read _', "-", *command]
+        run = self._api.exec_create(self.id, shell, stdin=True, tty=True)["Id"]
+        terminal: Any = self._api.exec_start(run, tty=True, socket=True)
+        said = b""
+        with closing(terminal), closing(terminal._sock) as end:
+            end.sendall(b"\n")
+            while not (ended := ENDED.search(said)):
+                piece = end.recv(65536)
+                assert piece, f"cut off: {said!r}"
+                said += piece
+            end.sendall(b"\n")
+        return int(ended[1]), said[: ended.start()].decode()
