@@ -382,8 +382,11 @@ class Reconciler:
 
         def permit(resource: Resource, *, fresh: bool) -> bool:
             nonlocal asked_at
+            wanted_at = self._clock()
             with asking:
-                if fresh or self._clock() - asked_at >= FRESH:
+                # What another worker asked meanwhile is as new as an answer can be.
+                is_new = asked_at > wanted_at or not fresh
+                if not is_new or self._clock() - asked_at >= FRESH:
                     asked_at = -math.inf  # if there is no answer, the one before counts no more
                     answers, now = self._judge_by_new_answers(doomed)
                     asked_at = answers.at

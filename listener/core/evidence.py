@@ -28,7 +28,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Set
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Self
 
@@ -94,6 +94,13 @@ class Answer:
         if prefix_of(owner) not in self.prefixes:
             raise KeyError(owner)
         return owner in (self.ids if len(owner) > PREFIX_LENGTH else self._live_prefixes)
+
+    def about(self, prefixes: frozenset[str]) -> Answer:
+        """What it says of these prefixes, all of which were asked about."""
+        if prefixes == self.prefixes:
+            return self
+        ids = frozenset(id_ for id_ in self.ids if prefix_of(id_) in prefixes)
+        return replace(self, prefixes=prefixes, ids=ids, deployed=self.deployed & ids)
 
 
 class State(StrEnum):

@@ -18,7 +18,7 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar, NamedTuple
 from uuid import UUID
 
@@ -68,10 +68,10 @@ CURRENT = Behind()
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """A transaction in which the table may be asked.
+    """A connection on which the table may be asked.
 
     Attributes:
-        connection: in the transaction.
+        connection: to the database; to a file, in a transaction.
         identity: of the database and of the table's incarnation.
         table: what to ask.
         generation: grows when something happened to the database that nobody could follow.
@@ -79,6 +79,7 @@ class Reading:
         too_new: the table cannot be told yet from another that may take its place.
         replica: the server is one, and its word is taken all the same.
         behind: whether it may be behind the origin of its rows.
+        at: just before it was asked, in seconds on the clock of whoever asks.
     """
 
     connection: sa.Connection
@@ -89,6 +90,7 @@ class Reading:
     too_new: bool = False
     replica: bool = False
     behind: Behind = CURRENT
+    at: float = 0.0
 
     @property
     def name(self) -> str:
@@ -147,27 +149,39 @@ class Topologies(ABC):
         """
         wanted = frozenset(prefixes)
         asked = sorted(wanted)
-        ids: set[str] = set()
-        at = self._clock()
-        with self.reading() as reading:
-            if reading.too_new:
-                raise self.no_answer("has just made its table, which is asked in a second")
-            batches = [asked[start : start + BATCH] for start in range(0, len(asked) or 1, BATCH)]
-            deployed = _deployed(reading, batches) if reading.behind.in_order else frozenset()
-            for batch in batches:
-                ids.update(_ids(reading, *rows_with(batch, reading.table)))
+        batches = [asked[start : start + BATCH] for start in range(0, len(asked) or 1, BATCH)]
+        reading, rows = self._look(batches)
+        if reading.too_new:
+            raise self.no_answer("has just made its table, which is asked in a second")
         # A collation that orders otherwise than we think can add rows, never hide one.
-        found = frozenset(id_ for id_ in ids if prefix_of(id_) in wanted)
+        found = {id_: status for id_, status in rows.items() if prefix_of(id_) in wanted}
         return Answer(
             prefixes=wanted,
-            ids=found,
-            at=at,
+            ids=frozenset(found),
+            at=reading.at,
             identity=reading.identity,
-            generation=reading.generation + self._note_position(reading.position, at),
+            generation=reading.generation + self._note_position(reading.position, reading.at),
             position=reading.position,
             behind=f"{self.name} {reading.behind.why}" if reading.behind else "",
-            deployed=deployed & found,
+            deployed=frozenset(id_ for id_, status in found.items() if status in DEPLOYED),
         )
+
+    def _look(self, batches: Sequence[Sequence[str]]) -> tuple[Reading, Mapping[str, str | None]]:
+        """What was read, and by id the status of each row whose id begins with any of these.
+
+        The status is None where nothing depends on it.
+
+        Args:
+            batches: of prefixes.
+
+        Raises:
+            NoAnswer: there is none that can be trusted.
+        """
+        at = self._clock()
+        with self.reading() as reading:
+            questions = [rows_with(batch, reading.table) for batch in batches]
+            ids = [id_ for question in questions for id_ in reading.connection.scalars(*question)]
+        return replace(reading, at=at), {str(id_).lower(): None for id_ in ids}
 
     def _note_position(self, position: int, asked_at: float) -> int:
         """How often the database went back so far: an older state was restored underneath us."""
@@ -183,7 +197,7 @@ class Topologies(ABC):
 
     @abstractmethod
     def reading(self) -> AbstractContextManager[Reading]:
-        """A new transaction; every error inside comes out as NoAnswer."""
+        """A connection, and what it reads; every error inside comes out as NoAnswer."""
 
     @abstractmethod
     def push(
@@ -268,30 +282,20 @@ def rows_with(
     whole = isinstance(topologies.c.id.type, sa.Uuid)
     parameters: dict[str, str | UUID] = {}
     for number, prefix in enumerate(prefixes):
-        parameters[f"from_{number}"] = UUID(prefix + _LEAST) if whole else prefix
-        parameters[f"to_{number}"] = UUID(prefix + _GREATEST) if whole else upper_bound(prefix)
+        low, _, high = bounds(prefix, uuid=whole)
+        parameters[f"from_{number}"] = UUID(low) if whole else low
+        parameters[f"to_{number}"] = UUID(high) if whole else high
     return _in_any_of(len(prefixes), topologies), parameters
 
 
-def _ids(
-    reading: Reading, question: sa.Select[str], parameters: Mapping[str, str | UUID]
-) -> set[str]:
-    return {str(id_).lower() for id_ in reading.connection.scalars(question, parameters)}
+def bounds(prefix: str, *, uuid: bool) -> tuple[str, str, str]:
+    """The lower bound of the ids with a prefix, how the upper one compares, and that one.
 
-
-def _deployed(reading: Reading, batches: Iterable[Sequence[str]]) -> frozenset[str]:
-    """The ids of rows whose status is one that comes after a deploy; none where nobody can tell."""
-    ids: set[str] = set()
-    try:
-        with reading.connection.begin_nested():  # an error must not spoil the transaction
-            for batch in batches:
-                question, parameters = rows_with(batch, reading.table)
-                question = question.where(reading.table.c.status.in_(DEPLOYED))
-                ids |= _ids(reading, question, parameters)
-    except sa.exc.DBAPIError as error:
-        if error.connection_invalidated:
-            raise
-    return frozenset(ids)
+    Raises:
+        ValueError: it is no prefix; a bound is nothing but hex digits and dashes.
+    """
+    low = f"{int(prefix, 16):0{PREFIX_LENGTH}x}"
+    return (low + _LEAST, "<=", low + _GREATEST) if uuid else (low, "<", upper_bound(low))
 
 
 @functools.lru_cache(maxsize=8)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from tests.benchmarks import (
     asking,
     decoding,
+    distance,
     fleet,
     idling,
     indexing,
@@ -26,6 +27,7 @@ ROWS: tuple[Row[Stage], ...] = (
     asking.ROW,
     reaping.MANY,
     fleet.ROW,
+    distance.ROW,
     # From here on a crowd is on the host.
     reaping.CROWDED,
     sweeping.ROW,

@@ -14,7 +14,6 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 from loguru import logger
-from sqlalchemy.ext.compiler import compiles
 
 from listener.databases.feed import Feed
 from listener.databases.mysql import feed as mysql_feed
@@ -181,21 +180,6 @@ def refusal(topologies: Opened) -> str:
     assert SECRET not in everything
     assert "\n" not in str(caught.value)
     return str(caught.value)
-
-
-class Explain(sa.Executable, sa.ClauseElement):
-    """The plan of a statement, with its parameters bound as they are in earnest."""
-
-    inherit_cache = False
-
-    def __init__(self, statement: sa.Select[str]) -> None:
-        self.statement = statement
-
-
-@compiles(Explain)
-def _(element: Explain, compiler: Any, **options: Any) -> str:
-    explain = "EXPLAIN QUERY PLAN " if compiler.dialect.name == "sqlite" else "EXPLAIN "
-    return explain + str(compiler.process(element.statement, **options))
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any
 
@@ -15,12 +16,12 @@ import pymysql
 import pytest
 import sqlalchemy as sa
 
-from listener.databases.base import BATCH, Topologies, rows_with
+from listener.databases.base import BATCH, Topologies
 from listener.databases.mysql import table as mysql
 from listener.databases.server import ServerTopologies
 from listener.databases.urls import open_topologies
 from listener.errors import NoAnswer
-from tests.servers.conftest import READING, SECRET, Explain, Open, Opened, Side, fresh_side, refusal
+from tests.servers.conftest import READING, SECRET, Open, Opened, Side, fresh_side, refusal
 from tests.support.decnet import new_id
 from tests.support.process import eventually
 from tests.support.rows import Rows
@@ -99,7 +100,9 @@ def test_a_key_that_no_range_fits_is_judged_rightly_or_not_at_all(
         judge(opened(side.url), side.rows)
 
 
-def test_a_question_uses_the_primary_key(any_kind: Side, opened: Open) -> None:
+def test_a_question_uses_the_primary_key(
+    any_kind: Side, opened: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
     on_postgres = any_kind.on_postgres
     if on_postgres:
         new_ids = "SELECT gen_random_uuid() FROM generate_series(1, 10000)"
@@ -108,23 +111,57 @@ def test_a_question_uses_the_primary_key(any_kind: Side, opened: Open) -> None:
     any_kind.execute(f"INSERT INTO topologies (id) {new_ids}")
     any_kind.execute("ANALYZE topologies" if on_postgres else "ANALYZE TABLE topologies")
     ids = [str(id_) for (id_,) in any_kind.execute("SELECT id FROM topologies")]
+    asked: list[str] = []
+    get = ServerTopologies._results
+
+    def noted(self: ServerTopologies, connection: sa.Connection, statements: str) -> Any:
+        asked.append(statements)
+        return get(self, connection, statements)
+
+    monkeypatch.setattr(ServerTopologies, "_results", noted)
     topologies = opened(any_kind.url)
     for count in (1, BATCH):
         prefixes = sorted({id_[:8] for id_ in ids[:count]})
         assert topologies.ask(prefixes).ids >= set(ids[:count])
-        with topologies.reading() as reading:
-            statement, parameters = rows_with(prefixes, reading.table)
-            plan = reading.connection.execute(Explain(statement), parameters).all()
+        statement = asked[-1][asked[-1].index("SELECT '") :].removesuffix("; COMMIT")
+        plan = any_kind.execute(f"EXPLAIN {statement.replace('%', '%%')}")
         if on_postgres:
             text = "\n".join(str(line) for (line,) in plan)
             assert text.count("topologies_pkey") == len(prefixes)
-            assert "Seq Scan" not in text
+            assert "Seq Scan on topologies" not in text
         else:
-            ((_, _, table, kind, _, key, *_),) = plan
-            assert (table, kind, key) == ("topologies", "range", "PRIMARY")
+            ((_, _, _, kind, _, key, *_),) = (line for line in plan if line[2] == "topologies")
+            assert (kind, key) == ("range", "PRIMARY")
 
 
 # Every question is a new transaction.
+
+
+def test_a_question_that_waits_for_a_restore_sees_what_it_restored(
+    postgres_side: Side, opened: Open
+) -> None:
+    """In the snapshot of before the wait, the table that was emptied and filled would be empty."""
+    url = postgres_side.reader(*READING[PrivatePostgres])
+    role = sa.make_url(url).username
+    isolation = "default_transaction_isolation = 'repeatable read'"
+    postgres_side.execute(f"ALTER ROLE {role} SET {isolation}")
+    postgres_side.rows.insert(row := new_id("aaaaaaaa"))
+    topologies = opened(url)
+    assert topologies.ask(["aaaaaaaa"]).ids == {row}
+    with ThreadPoolExecutor(1) as pool, postgres_side.connected() as restoring:
+        restoring.execute(sa.text("CREATE TEMPORARY TABLE dump AS SELECT * FROM topologies"))
+        restoring.execute(sa.text("TRUNCATE topologies"))
+        asked = pool.submit(topologies.ask, ["aaaaaaaa"])
+        eventually(lambda: waits_for_a_lock(postgres_side), "it waits for the restore")
+        restoring.execute(sa.text("INSERT INTO topologies SELECT * FROM dump"))
+        restoring.commit()
+        assert asked.result().ids == {row}
+
+
+def waits_for_a_lock(side: Side) -> bool:
+    """Whether any session in this database does."""
+    waiting = "SELECT FROM pg_stat_activity WHERE datname = current_database()"
+    return bool(side.execute(f"{waiting} AND wait_event_type = 'Lock'"))
 
 
 # What is no answer.
@@ -250,9 +287,13 @@ def test_a_table_that_comes_first_later_is_not_asked(postgres_side: Side, opened
     postgres_side.rows.insert(row := new_id("aaaaaaaa"))
     topologies = opened(postgres_side.url)
     before = topologies.ask(["aaaaaaaa"])
-    postgres_side.execute('CREATE SCHEMA "Earl.y"')
-    postgres_side.execute('CREATE TABLE "Earl.y".topologies (id TEXT PRIMARY KEY)')
-    postgres_side.execute(f'ALTER DATABASE {postgres_side.name} SET search_path = "Earl.y", public')
+    odd = '"Earl.y% ""\\\'"'
+    for statement in (
+        f"CREATE SCHEMA {odd}",
+        f"CREATE TABLE {odd}.topologies (id TEXT PRIMARY KEY)",
+        f"ALTER DATABASE {postgres_side.name} SET search_path = {odd}, public",
+    ):
+        postgres_side.execute(statement.replace("%", "%%"))
     topologies._pool.dispose()
     assert topologies.ask(["aaaaaaaa"]).ids == {row}
     assert topologies.ask([]).identity == before.identity
@@ -316,13 +357,13 @@ def test_a_table_that_was_made_again_is_another(side: Side, opened: Open) -> Non
     assert topologies.ask([]).identity != before
 
 
-def test_a_table_that_is_made_again_while_it_is_asked_gives_no_answer(
+def test_a_table_that_is_made_again_while_it_is_asked_answers_as_another(
     side: Side, opened: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As in a restore: what looked like the old table would answer for the new, empty one."""
     side.rows.insert(new_id("aaaaaaaa"))
     topologies = opened(side.url)
-    topologies.ask(["aaaaaaaa"])
+    before = topologies.ask(["aaaaaaaa"])
     check_order = ServerTopologies._check_order
 
     def restore(self: ServerTopologies, *asked: Any) -> None:
@@ -332,9 +373,29 @@ def test_a_table_that_is_made_again_while_it_is_asked_gives_no_answer(
         side.execute("CREATE TABLE topologies (id VARCHAR(36) PRIMARY KEY)")
 
     monkeypatch.setattr(ServerTopologies, "_check_order", restore)
-    with pytest.raises(NoAnswer, match="another table"):
-        topologies.ask(["aaaaaaaa"])
-    assert topologies.ask(["aaaaaaaa"]).ids == set()
+    answer = topologies.ask(["aaaaaaaa"])
+    assert answer.ids == set()
+    assert answer.identity != before.identity
+
+
+def test_an_old_answer_to_another_question_is_none(
+    side: Side, opened: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a cache gives that takes all questions for rows to be the same."""
+    topologies = opened(side.url)
+    results: list[Any] = []
+    get = ServerTopologies._results
+
+    def cached(self: ServerTopologies, *asked: Any) -> Any:
+        results.append(get(self, *asked) if len(results) < 2 else results[-1])
+        return results[-1]
+
+    monkeypatch.setattr(ServerTopologies, "_results", cached)
+    assert topologies.ask(["aaaaaaaa"]).ids == set()  # it was asked who it is, and for the rows
+    side.rows.insert(row := new_id("aaaaaaaa"))
+    assert "is behind a cache" in refusal(topologies)
+    monkeypatch.undo()
+    assert topologies.ask(["aaaaaaaa"]).ids == {row}
 
 
 @pytest.mark.parametrize(

@@ -53,6 +53,20 @@ def test_no_default_of_the_account_or_server_makes_a_snapshot(side: Side, opened
             side.execute("SET GLOBAL TRANSACTION ISOLATION LEVEL REPEATABLE READ")
 
 
+def test_a_deletion_that_is_not_committed_is_none(side: Side, opened: Open) -> None:
+    if not side.on_postgres:  # which has no such level
+        side.execute("SET GLOBAL TRANSACTION ISOLATION LEVEL READ UNCOMMITTED")
+    try:
+        side.rows.insert(row := new_id("aaaaaaaa"))
+        topologies = opened(side.url)
+        with side.connected() as deleting:
+            deleting.execute(sa.text("DELETE FROM topologies"))
+            assert topologies.ask(["aaaaaaaa"]).ids == {row}
+    finally:
+        if not side.on_postgres:
+            side.execute("SET GLOBAL TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+
+
 def test_a_standby_gives_no_answer_and_notifies_nobody_until_it_is_promoted(
     postgres_side: Side, postgres: PrivatePostgres, opened: Open, ear: Ear
 ) -> None:

@@ -7,25 +7,31 @@ MariaDB lets everybody see whether it has ever been a replica; it may have been 
 
 In a cluster that replicates by itself, Galera or MySQL's Group Replication, every member is an
 origin, but may not have applied yet what another has committed. There each connection waits for it
-before it reads (see :func:`make_causal`), and a member that is cut off gives no answer.
+before it reads (see :func:`prepare`), and a member that is cut off gives no answer.
+
+All this is sent as one text with the question for the rows, so that nothing in between can ask one
+server who it is and another one for its rows. The sources come first: who was the origin then has
+all that was committed until then.
 """
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Iterator, Mapping, MutableMapping, Sequence
 from typing import Any, NamedTuple
 
 import pymysql
-import sqlalchemy as sa
 
 from listener.databases.base import CURRENT, Behind
+from listener.databases.server import Result
 
-_CAUSAL = (
+_SETTINGS = (
+    "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED",
     "SET SESSION wsrep_sync_wait = 1, wsrep_dirty_reads = OFF",
     "SET SESSION group_replication_consistency = 'BEFORE'",
 )
-"""What makes reads wait: in Galera, and in Group Replication."""
+"""No read is of an old snapshot; and what makes reads wait: in Galera, and in Group Replication."""
 
 
 class _Server(NamedTuple):
@@ -34,8 +40,8 @@ class _Server(NamedTuple):
     Attributes:
         sources: shows them.
         right: what that takes.
-        traces: asks for the account, and whether the server may have a source by all that an
-            account sees without that right.
+        traces: whether the server may have a source by all that an account sees without that
+            right.
     """
 
     sources: str
@@ -44,7 +50,7 @@ class _Server(NamedTuple):
 
 
 _REPLICATED = """
-    SELECT CURRENT_USER(), @@global.gtid_slave_pos <> '' OR EXISTS (
+    @@global.gtid_slave_pos <> '' OR EXISTS (
         SELECT * FROM information_schema.global_status
         WHERE variable_name IN ('SLAVE_HEARTBEAT_PERIOD', 'SLAVES_RUNNING') AND variable_value > 0
     )
@@ -52,8 +58,8 @@ _REPLICATED = """
 """The position is empty until something was applied, and stays so where the source is MySQL."""
 _SERVERS = (
     _Server("SHOW ALL SLAVES STATUS", "SLAVE MONITOR", _REPLICATED),
-    _Server("SHOW REPLICA STATUS", "REPLICATION CLIENT", "SELECT CURRENT_USER(), TRUE"),
-    _Server("SHOW SLAVE STATUS", "REPLICATION CLIENT", "SELECT CURRENT_USER(), TRUE"),
+    _Server("SHOW REPLICA STATUS", "REPLICATION CLIENT", "TRUE"),
+    _Server("SHOW SLAVE STATUS", "REPLICATION CLIENT", "TRUE"),
 )
 """MariaDB, MySQL from 8.0.22 on, and MySQL before; to each, what comes before it is no SQL."""
 _OWN_CHANNELS = "group_replication_"
@@ -65,14 +71,14 @@ _SYNTAX, _UNKNOWN_VARIABLE, ACCESS_DENIED = 1064, 1193, 1227
 """The numbers of ER_PARSE_ERROR, ER_UNKNOWN_SYSTEM_VARIABLE, ER_SPECIFIC_ACCESS_DENIED_ERROR."""
 
 
-def make_causal(connection: pymysql.Connection[Any]) -> None:
-    """Let each transaction of this connection wait for what its cluster has committed before.
+def prepare(connection: pymysql.Connection[Any]) -> None:
+    """Let each statement of this connection see all that its server or cluster has committed.
 
     Raises:
         pymysql.Error: the server does not let us.
     """
     with connection.cursor() as cursor:
-        for statement in _CAUSAL:
+        for statement in _SETTINGS:
             try:
                 cursor.execute(statement)
             except pymysql.Error as error:
@@ -80,52 +86,72 @@ def make_causal(connection: pymysql.Connection[Any]) -> None:
                     raise
 
 
-def behind(connection: sa.Connection) -> Behind:
-    """Whether the server may be behind the origin of its rows.
+class Origin:
+    """Whether a server is the origin of its rows, as far as it shows that on one connection.
 
     A replica of MySQL may apply changes in another order than its source, and one of several
-    sources mixes theirs. Takes one statement, and one more each time that something is found
-    out of a new connection.
+    sources mixes theirs.
 
-    Raises:
-        sqlalchemy.exc.DBAPIError: the server does not answer.
+    Args:
+        known: what was found out on this connection; kept with it.
     """
-    known = connection.info
-    refused_at = known.get("refused_at")
-    if refused_at is None:
-        try:
-            return _replica_of(_sources(connection), in_order=known["server"] == 0)
-        except sa.exc.DBAPIError as error:
-            if number_of(error) != ACCESS_DENIED:
-                raise
-        known["refused_at"] = time.monotonic()
-    server = _SERVERS[known["server"]]
-    account, may_be = connection.execute(sa.text(server.traces)).one()
-    if refused_at is not None and time.monotonic() - refused_at > _RENEWED:
-        connection.detach()
-    if not may_be:
-        return CURRENT
-    grant = f"GRANT {server.right} ON *.* TO {quoted(account)}"
-    why = f"does not show this account whether it is a replica; run {grant}"
-    return Behind(why, in_order=known["server"] == 0)
+
+    def __init__(self, known: MutableMapping[str, Any]) -> None:
+        self._known = known
+        self._server = _SERVERS[known.setdefault("server", 0)]
+        self._in_order = known["server"] == 0
+
+    @property
+    def before(self) -> Sequence[str]:
+        """The statement to be sent before the question for the rows, if any."""
+        return () if "refused_at" in self._known else (self._server.sources,)
+
+    @property
+    def traces(self) -> str:
+        """What to select with the rows."""
+        return self._server.traces if "refused_at" in self._known else "FALSE"
+
+    @property
+    def is_outdated(self) -> bool:
+        """Whether the account may have been granted the right since the connection was made."""
+        return bool(time.monotonic() - self._known.get("refused_at", math.inf) > _RENEWED)
+
+    def learn(self, error: pymysql.Error) -> bool:
+        """Whether an error told that something else has to be sent."""
+        number = error.args[0] if error.args else 0
+        if number == ACCESS_DENIED and "refused_at" not in self._known:
+            self._known["refused_at"] = time.monotonic()
+        elif number == _SYNTAX and self._server is not _SERVERS[-1]:
+            self._known["server"] += 1
+        else:
+            return False
+        return True
+
+    def behind(self, shown: Sequence[Result], account: str, *, may_be: bool) -> Behind:
+        """What follows from the answers.
+
+        Args:
+            shown: what came of :attr:`before`.
+            account: ours, as CURRENT_USER() tells it.
+            may_be: what came of :attr:`traces`.
+        """
+        if shown:
+            ((columns, rows),) = shown
+            sources = (dict(zip(columns, row, strict=True)) for row in rows)
+            return _replica_of([*_addresses(sources)], in_order=self._in_order)
+        if not may_be:
+            return CURRENT
+        grant = f"GRANT {self._server.right} ON *.* TO {quoted(account)}"
+        why = f"does not show this account whether it is a replica; run {grant}"
+        return Behind(why, in_order=self._in_order)
 
 
-def _sources(connection: sa.Connection) -> list[str]:
-    """What it replicates from, whether it does so just now or not."""
-    number = connection.info.setdefault("server", 0)
-    try:
-        rows = connection.execute(sa.text(_SERVERS[number].sources)).mappings().all()
-    except sa.exc.DBAPIError as error:
-        if number_of(error) != _SYNTAX or number + 1 == len(_SERVERS):
-            raise
-        connection.info["server"] = number + 1
-        return _sources(connection)
-    return [
-        f"{row.get('Source_Host') or row.get('Master_Host')}"
-        f":{row.get('Source_Port') or row.get('Master_Port')}"
-        for row in rows
-        if not row.get("Channel_Name", "").startswith(_OWN_CHANNELS)
-    ]
+def _addresses(sources: Iterable[Mapping[str, Any]]) -> Iterator[str]:
+    """Of what it replicates from, whether it does so just now or not."""
+    for row in sources:
+        if not row.get("Channel_Name", "").startswith(_OWN_CHANNELS):
+            host = row.get("Source_Host") or row.get("Master_Host")
+            yield f"{host}:{row.get('Source_Port') or row.get('Master_Port')}"
 
 
 def _replica_of(sources: Collection[str], *, in_order: bool) -> Behind:
@@ -136,11 +162,6 @@ def _replica_of(sources: Collection[str], *, in_order: bool) -> Behind:
         " where its rows are written, or run RESET REPLICA ALL if it has been promoted",
         in_order=in_order and len(sources) == 1,
     )
-
-
-def number_of(error: sa.exc.DBAPIError) -> int:
-    """The server's number of an error."""
-    return int(error.orig.args[0]) if error.orig and error.orig.args else 0
 
 
 def quoted(account: str) -> str:

@@ -19,17 +19,12 @@ from typing import Any, ClassVar, NamedTuple
 import pymysql
 import sqlalchemy as sa
 from loguru import logger
+from pymysql.constants import CLIENT
 
-from listener.databases.base import TABLE, Behind, Reading
+from listener.databases.base import TABLE, Reading
 from listener.databases.feed import Feed, Interest
 from listener.databases.mysql.feed import BinlogFeed
-from listener.databases.mysql.origin import (
-    ACCESS_DENIED,
-    behind,
-    make_causal,
-    number_of,
-    quoted,
-)
+from listener.databases.mysql.origin import ACCESS_DENIED, Origin, prepare, quoted
 from listener.databases.server import CONNECT_TIMEOUT, READ_TIMEOUT, ServerTopologies, TableIdentity
 
 YOUNG = 1.1
@@ -67,20 +62,20 @@ class MysqlTopologies(ServerTopologies):
         if aspect != "row-security"  # there is none
     }
 
-    connect_arguments: ClassVar[Mapping[str, object]] = {
+    connect_arguments: ClassVar[Mapping[str, Any]] = {
         "connect_timeout": CONNECT_TIMEOUT,
         "read_timeout": READ_TIMEOUT,
+        "autocommit": True,
     }
 
-    _IDENTITY = sa.text(
-        """
+    _IDENTITY = """
         SELECT table_schema, table_type, UNIX_TIMESTAMP(create_time),
-               UNIX_TIMESTAMP(SYSDATE(6)) - UNIX_TIMESTAMP(create_time) BETWEEN 0 AND :young,
-               @@global.read_only, @@global.innodb_read_only, @@global.server_id
+               UNIX_TIMESTAMP(SYSDATE(6)) - UNIX_TIMESTAMP(create_time) BETWEEN 0 AND {young},
+               @@global.read_only, @@global.innodb_read_only, @@global.server_id,
+               CURRENT_USER(), {traces}
         FROM information_schema.tables
-        WHERE table_schema = COALESCE(:schema, DATABASE()) AND table_name = :name
-        """
-    )
+        WHERE table_schema = {schema} AND table_name = '{name}'
+    """
 
     # A function of the system shows when the directory was made, for it is never dumped. In a
     # Galera cluster each node numbers its tables by itself.
@@ -110,6 +105,7 @@ class MysqlTopologies(ServerTopologies):
         """
     )
     _HEX = "hex"
+    _QUOTE = "`"
     _NOW = sa.text("SELECT UNIX_TIMESTAMP(SYSDATE(6))")
     _RIGHTS = sa.text(
         """
@@ -123,14 +119,28 @@ class MysqlTopologies(ServerTopologies):
         """
     ).bindparams(sa.bindparam("needed", expanding=True))
 
-    def _identify(self, connection: sa.Connection, schema: str | None) -> TableIdentity:
-        parameters = {"schema": schema, "name": TABLE, "young": YOUNG}
-        row = connection.execute(self._IDENTITY, parameters).one_or_none()
-        if row is None:
-            raise self.no_table()
-        found, kind, created, is_new, *read_only, server = row
+    def _ask(
+        self, connection: sa.Connection, schema: str | None, rows: str | None = None
+    ) -> tuple[TableIdentity, dict[str, str | None]]:
+        driven: Any = connection.connection.dbapi_connection
+        origin = Origin(connection.info)
+        identity = self._IDENTITY.format(
+            young=YOUNG,
+            traces=origin.traces,
+            schema="DATABASE()" if schema is None else driven.escape(schema),
+            name=TABLE,
+        )
+        try:
+            row, statuses, shown = self._select(connection, identity, rows, before=origin.before)
+        except pymysql.Error as error:
+            if connection.invalidated or not origin.learn(error):
+                raise
+            return self._ask(connection, schema, rows)
+        found, kind, created, is_new, *read_only, server, account, may_be = row
         if kind.endswith("VIEW"):
             raise self._view()
+        if may_be and origin.is_outdated:
+            connection.detach()
         first = f"server {server} table of {created}"
         mark = self._mark(connection, found, f"{found} {first}")
         return TableIdentity(
@@ -139,7 +149,8 @@ class MysqlTopologies(ServerTopologies):
             mark.position,
             too_new=bool(is_new),
             replica=any(str(value).upper() not in ("0", "OFF") for value in read_only),
-        )
+            behind=origin.behind(shown, account, may_be=bool(may_be)),
+        ), statuses
 
     @property
     def _is_mariadb(self) -> bool:
@@ -150,7 +161,7 @@ class MysqlTopologies(ServerTopologies):
         """The second mark of a table, as of a minute ago at most.
 
         Args:
-            connection: in the transaction.
+            connection: was checked.
             schema: the table's.
             first: what else it is known by; when that changes, so may this.
         """
@@ -161,7 +172,7 @@ class MysqlTopologies(ServerTopologies):
                     parameters = {"schema": schema, "name": TABLE}
                     row = connection.execute(self._MARK, parameters).one_or_none()
             except sa.exc.DBAPIError as error:
-                if number_of(error) != ACCESS_DENIED:
+                if error.orig is None or error.orig.args[:1] != (ACCESS_DENIED,):
                     raise
                 due = math.inf  # a grant concerns new connections only
             self._known_mark = _Mark(f" number {row[0]}", int(row[1])) if row else _Mark()
@@ -184,12 +195,10 @@ class MysqlTopologies(ServerTopologies):
             )
         return old[2] == new[2] or (old[3] is not None and old[3] == new[3])
 
-    def _behind(self, connection: sa.Connection, identity: TableIdentity) -> Behind:  # noqa: ARG002
-        return behind(connection)
-
     def remedy(self, said: str) -> str:
         """What a driver's words mean, as a predicate."""
-        if said.startswith("WSREP has not yet prepared"):
+        # The latter where it cannot wait for its cluster; nothing that we read locks a row.
+        if said.startswith(("WSREP has not yet prepared", "Lock wait timeout exceeded")):
             return (
                 "is a node of a Galera cluster that is cut off from it, or not ready;"
                 f" give the URL of one that is in its primary component ({said})"
@@ -238,7 +247,7 @@ class MysqlTopologies(ServerTopologies):
         """
         connection = pymysql.connect(**self.connect_parameters())
         try:
-            make_causal(connection)
+            prepare(connection)
         except BaseException:
             connection.close()
             raise
@@ -247,6 +256,7 @@ class MysqlTopologies(ServerTopologies):
     def connect_parameters(self) -> dict[str, Any]:
         """What the driver is told for a new connection."""
         given = super().connect_parameters()
+        given["client_flag"] = given.get("client_flag", 0) | CLIENT.MULTI_STATEMENTS
         if isinstance(given.get("password"), str):
             given["password"] = given["password"].encode()  # the driver itself would take Latin-1
         return given

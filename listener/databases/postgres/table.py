@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import suppress
 from typing import Any, ClassVar
 
@@ -59,7 +59,7 @@ class PostgresTopologies(ServerTopologies):
     """The figures that the server did not tell; not tried again, lest the identity change."""
 
     # A peer that is gone shows within half a minute, and so does a lock that is never let go.
-    connect_arguments: ClassVar[Mapping[str, object]] = {
+    connect_arguments: ClassVar[Mapping[str, Any]] = {
         "connect_timeout": CONNECT_TIMEOUT,
         "application_name": "topology-reaper",
         "keepalives_idle": 10,
@@ -118,7 +118,7 @@ class PostgresTopologies(ServerTopologies):
             ) may
             WHERE ns.nspname = 'pglogical' AND t.relname = 'subscription' AND t.relkind = 'r'
         ) pglogical ON true
-        WHERE c.oid = to_regclass(:name)
+        WHERE c.oid = to_regclass({name})
     """
 
     _IS_TEXT = sa.text(
@@ -132,6 +132,7 @@ class PostgresTopologies(ServerTopologies):
         """
     )
     _HEX = "to_hex"
+    _QUOTE = '"'
     _NOW = sa.text("SELECT extract(epoch FROM clock_timestamp())")
     _RIGHTS = sa.text(
         """
@@ -144,12 +145,25 @@ class PostgresTopologies(ServerTopologies):
         """
     )
 
-    def _identify(self, connection: sa.Connection, schema: str | None) -> TableIdentity:
-        quote = connection.dialect.identifier_preparer.quote_identifier
-        name = TABLE if schema is None else f"{quote(schema)}.{TABLE}"
-        row = self._look(connection, {"name": name})
-        if row is None:
-            raise self.no_table()
+    def _ask(
+        self, connection: sa.Connection, schema: str | None, rows: str | None = None
+    ) -> tuple[TableIdentity, dict[str, str | None]]:
+        figures = ("NULL" if f in self._untold else ask for f, (ask, _) in FIGURES.items())
+        name = sql.Identifier(TABLE) if schema is None else sql.Identifier(schema, TABLE)
+        literal = sql.Literal(name.as_string()).as_string()
+        identity = self._IDENTITY.format(", ".join(figures), name=literal)
+        if rows is not None:
+            # A lock holds the table that was found by its name, but not the schema's own name.
+            identity += f"AND c.reltype = pg_typeof(NULL::{name.as_string()})"
+        begin = "BEGIN ISOLATION LEVEL READ COMMITTED"
+        try:
+            row, statuses, _ = self._select(
+                connection, identity, rows, before=[begin], after=["COMMIT"]
+            )
+        except psycopg.Error as error:
+            if not self._learn(connection, error):
+                raise
+            return self._ask(connection, schema, rows)
         found, oid, kind, collation, is_uuid, replica, hidden, system, timeline, position = row[:10]
         if kind not in ("r", "p"):
             raise self._view()
@@ -165,26 +179,28 @@ class PostgresTopologies(ServerTopologies):
             replica=replica,
             uuid=is_uuid,
             behind=_behind(*row[10:]),
-        )
+        ), statuses
 
-    def _look(
-        self, connection: sa.Connection, parameters: Mapping[str, str]
-    ) -> Sequence[Any] | None:
-        """The row of _IDENTITY, without the figures that the server does not tell."""
-        figures = ("NULL" if f in self._untold else ask for f, (ask, _) in FIGURES.items())
-        statement = sa.text(self._IDENTITY.format(", ".join(figures)))
+    def _learn(self, connection: sa.Connection, error: psycopg.Error) -> bool:
+        """Whether an error told that there are figures which the server does not tell."""
+        if error.sqlstate not in UNAVAILABLE:
+            return False
+        untold = {f for f in FIGURES if f not in self._untold and self._fails(connection, f)}
+        if untold:
+            self._untold |= untold
+            logger.bind(event="figures", error=words_of(error)).warning(
+                "{} {} ({}); {}", self.name, self._unnoticed(), words_of(error), TELL
+            )
+        return bool(untold)
+
+    def _fails(self, connection: sa.Connection, figure: str) -> bool:
         try:
-            return connection.execute(statement, parameters).one_or_none()
-        except sa.exc.DBAPIError as error:
-            untold = {f for f in FIGURES if f not in self._untold and _fails(connection, f, error)}
-            if not untold:
+            self._results(connection, f"SELECT {FIGURES[figure][0]}")
+        except psycopg.Error as error:
+            if error.sqlstate not in UNAVAILABLE:
                 raise
-            said = words_of(error)
-        self._untold |= untold
-        logger.bind(event="figures", error=said).warning(
-            "{} {} ({}); {}", self.name, self._unnoticed(), said, TELL
-        )
-        return self._look(connection, parameters)
+            return True
+        return False
 
     def _unnoticed(self) -> str:
         """What is lost with the figures that are not told, as a predicate."""
@@ -255,21 +271,6 @@ class PostgresTopologies(ServerTopologies):
             psycopg.Error: the server cannot be reached, or refuses.
         """
         return _Connection.connect(**self.connect_parameters())
-
-
-def _fails(connection: sa.Connection, figure: str, error: sa.exc.DBAPIError) -> bool:
-    """Whether this figure is why a statement failed, which asked for all."""
-    if getattr(error.orig, "sqlstate", None) not in UNAVAILABLE:
-        return False
-    connection.rollback()
-    try:
-        connection.execute(sa.text(f"SELECT {FIGURES[figure][0]}"))
-    except sa.exc.DBAPIError as alone:
-        if getattr(alone.orig, "sqlstate", None) not in UNAVAILABLE:
-            raise
-        connection.rollback()
-        return True
-    return False
 
 
 def _behind(
