@@ -99,6 +99,7 @@ class ServerTopologies(Topologies):
     Args:
         url: with a synchronous driver.
         allow_replica: take the word of a replica, which may lag behind.
+        patience: whole seconds after which a server that is silent is given up, if that is sooner.
         clock: seconds, monotonic.
     """
 
@@ -126,6 +127,7 @@ class ServerTopologies(Topologies):
         url: sa.URL,
         *,
         allow_replica: bool = False,
+        patience: int = READ_TIMEOUT,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         kind = url.get_backend_name()
@@ -135,6 +137,7 @@ class ServerTopologies(Topologies):
         super().__init__(f"{name} {place}", clock)
         self.former_name = f"{name} {before}"
         self._allow_replica = allow_replica
+        self._patience = patience
         self._where = f"{kind} {place}/{url.database or ''}"
         self._former_where = f"{kind} {before}/{url.database or ''}"
         self._known: TableIdentity | None = None
@@ -167,7 +170,12 @@ class ServerTopologies(Topologies):
     def connect_parameters(self) -> dict[str, Any]:
         """What the driver is told for a new connection."""
         _, given = self._pool.dialect.create_connect_args(self._pool.url)
-        return {**self.connect_arguments, **given}
+        limits = {
+            name: min(seconds, self._patience)
+            for name, seconds in self.connect_arguments.items()
+            if name in ("connect_timeout", "read_timeout")
+        }
+        return {**self.connect_arguments, **limits, **given}
 
     def script(self, name: str) -> str:
         """The text of a file with SQL."""

@@ -9,7 +9,7 @@ from pathlib import Path
 import sqlalchemy as sa
 
 from listener.databases.base import Topologies
-from listener.databases.server import ServerTopologies
+from listener.databases.server import READ_TIMEOUT, ServerTopologies
 from listener.databases.sqlite.table import SqliteTopologies
 from listener.errors import ConfigurationError
 
@@ -49,7 +49,11 @@ _SERVERS = {
 
 
 def open_topologies(
-    url: str, *, allow_replica: bool = False, traceless: bool = False
+    url: str,
+    *,
+    allow_replica: bool = False,
+    traceless: bool = False,
+    patience: int = READ_TIMEOUT,
 ) -> Topologies:
     """The table of topologies behind this URL; nothing is reached yet.
 
@@ -59,6 +63,7 @@ def open_topologies(
         url: an SQLAlchemy URL.
         allow_replica: take the word of a replica.
         traceless: make no file beside a SQLite file that is not there, for who only looks.
+        patience: whole seconds after which a server that is silent is given up, if that is sooner.
 
     Raises:
         ConfigurationError: it is no URL, its database is not supported, or its driver is missing.
@@ -96,7 +101,7 @@ def open_topologies(
         instead = "sslmode=require" if scheme == "postgresql" else "ssl_ca=/path/to/ca.pem"
         raise _error(f"the parameter ssl is another driver's; write {instead} instead")
     driven = parsed.set(drivername=f"{scheme}+{server.driver}")
-    return topologies(driven, allow_replica=allow_replica)
+    return topologies(driven, allow_replica=allow_replica, patience=patience)
 
 
 def _path(url: sa.URL) -> Path:

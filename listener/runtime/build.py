@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import ssl
 import threading
@@ -20,6 +21,7 @@ from listener.databases.base import Topologies
 from listener.databases.fallback import PushOrPoll
 from listener.databases.feed import Feed, Interest
 from listener.databases.poll import PollFeed
+from listener.databases.server import READ_TIMEOUT
 from listener.databases.urls import open_topologies
 from listener.engine.client import Engine
 from listener.engine.own import own_containers
@@ -83,20 +85,29 @@ def open_state(settings: Settings) -> StateDirectory:
     return state
 
 
-def open_tables(settings: Settings, *, traceless: bool = False) -> list[Topologies]:
+def open_tables(
+    settings: Settings, *, once: bool = True, traceless: bool = False
+) -> list[Topologies]:
     """The tables of topologies, none reached yet.
 
     Args:
         settings: where they are.
+        once: for a command that ends, and gives up a server that is silent for its timeout.
         traceless: make no file beside a SQLite file that is not there, for who only looks.
 
     Raises:
         ConfigurationError: an option cannot be used.
     """
     opened = []
+    patience = max(1, math.ceil(settings.timeout)) if once else READ_TIMEOUT
     for source, url in settings.databases:
         try:
-            table = open_topologies(url, allow_replica=settings.allow_replica, traceless=traceless)
+            table = open_topologies(
+                url,
+                allow_replica=settings.allow_replica,
+                traceless=traceless,
+                patience=patience,
+            )
         except ConfigurationError as error:
             raise ConfigurationError(f"{source}: {error}") from error
         opened.append(table)

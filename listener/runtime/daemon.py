@@ -73,7 +73,7 @@ class Listener:
         self._settings = settings
         sweep_command = sweep_command or command.sweep_command(settings)
         self._engine = open_engine(settings)
-        tables = open_tables(settings)
+        tables = open_tables(settings, once=False)
         self._state = open_state(settings)
         index = PrefixIndex(only=prefixes)
         self._databases = open_databases(settings, tables, self._state, index.prefixes)

@@ -83,6 +83,19 @@ def test_database_server_that_refuses(command: Command, engine: str, scheme: str
     assert refused.status == 3
 
 
+@pytest.mark.parametrize("scheme", ["mysql", "postgresql"])
+def test_timeout_counts_for_a_database_server_that_is_silent(
+    command: Command, engine: str, scheme: str
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        where = "127.0.0.1:{1}".format(*listener.getsockname())
+        url = f"{scheme}://decnet:{SECRET}@{where}/decnet"
+        options = ("--docker-host", engine, "--database-url", url)
+        silent = command("sweep", *options, "--timeout", 2.5)
+    assert (silent.status, silent.out) == (3, "")
+    assert f"--database-url: the {scheme} database 'decnet' on {where} gave" in silent.err
+
+
 def bound(path: Path) -> None:
     with closing(socket.socket(socket.AF_UNIX)) as listener:
         listener.bind(str(path))

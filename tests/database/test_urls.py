@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from listener.databases.mysql.table import MysqlTopologies
 from listener.databases.postgres.table import PostgresTopologies
+from listener.databases.server import ServerTopologies
 from listener.databases.sqlite.table import SqliteTopologies
 from listener.databases.urls import open_topologies
 from listener.errors import ConfigurationError, NoAnswer
@@ -162,3 +163,11 @@ def test_a_password_that_nobody_quoted_is_not_repeated(before: str) -> None:
     with pytest.raises((ConfigurationError, NoAnswer)) as caught:
         open_topologies(url).ask([])
     assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("scheme", ["postgresql", "mysql"])
+def test_no_driver_waits_longer_for_a_server_than_it_is_told(scheme: str) -> None:
+    topologies = open_topologies(f"{scheme}://host/decnet", patience=3)
+    assert isinstance(topologies, ServerTopologies)
+    given = topologies.connect_parameters()
+    assert {given.get(name, 3) for name in ("connect_timeout", "read_timeout")} == {3}

@@ -14,7 +14,7 @@ from listener.core.resources import prefix_of
 from listener.databases import server
 from listener.databases.base import BATCH
 from listener.databases.server import ServerTopologies
-from tests.servers.conftest import HEARING, READING, Open, Side
+from tests.servers.conftest import HEARING, READING, Open, Side, refusal
 from tests.support.decnet import new_id
 from tests.support.distance import Distance
 from tests.support.process import eventually
@@ -83,3 +83,13 @@ def test_who_asks_while_a_question_is_under_way_shares_the_next_one(
     assert {prefix: answer.result().prefixes for prefix, answer in others.items()} == {
         prefix: {prefix} for prefix in others
     }
+
+
+def test_a_server_that_falls_silent_is_given_up(
+    side: Side, opened: Open, distance: Distance
+) -> None:
+    url = sa.make_url(side.url).set(port=distance.port).render_as_string(hide_password=False)
+    topologies = opened(url, patience=1)
+    topologies.ask([])
+    distance.freeze()
+    assert ("silent for 1 s" if side.on_postgres else "timed out") in refusal(topologies)

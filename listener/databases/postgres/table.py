@@ -246,6 +246,7 @@ class PostgresTopologies(ServerTopologies):
         try:
             with self.connect() as connection:
                 connection.autocommit = True  # the script has its own transaction
+                connection.patience = READ_TIMEOUT  # it waits for the table's lock, for a while
                 if connection.info.server_version < OLDEST:
                     raise ConfigurationError(f"feed {action}: it takes PostgreSQL 14 or newer")
                 row = connection.execute(_SCHEMA, [TABLE]).fetchone()
@@ -264,13 +265,15 @@ class PostgresTopologies(ServerTopologies):
         except psycopg.Error as error:
             raise ConfigurationError(f"feed {action}: {self.name} refuses: {error}") from error
 
-    def connect(self) -> psycopg.Connection[tuple[Any, ...]]:
+    def connect(self) -> _Connection:
         """A new connection of the driver's own.
 
         Raises:
             psycopg.Error: the server cannot be reached, or refuses.
         """
-        return _Connection.connect(**self.connect_parameters())
+        connection = _Connection.connect(**self.connect_parameters())
+        connection.patience = min(READ_TIMEOUT, self._patience)
+        return connection
 
 
 def _behind(
@@ -307,12 +310,15 @@ def _behind(
 
 
 class _Connection(psycopg.Connection[tuple[Any, ...]]):
-    """A connection on which no answer takes longer than READ_TIMEOUT, whatever holds it up.
+    """A connection on which no answer takes longer than its patience, whatever holds it up.
 
     Keep-alives notice a peer that is gone, but neither a lock that is never let go nor something in
     between that holds the connection open and passes nothing on. A statement timeout would be the
     server's to keep, and poolers refuse connections that ask for one.
     """
+
+    patience = READ_TIMEOUT
+    """Seconds."""
 
     def wait(
         self, gen: Generator[Any, Any, Any], interval: float = 0.1, timeout: float | None = None
@@ -320,11 +326,11 @@ class _Connection(psycopg.Connection[tuple[Any, ...]]):
         if timeout is not None:
             return super().wait(gen, interval, timeout)
         try:
-            return super().wait(gen, interval, READ_TIMEOUT)
+            return super().wait(gen, interval, self.patience)
         except psycopg.OperationalError:
             if self.pgconn.transaction_status != psycopg.pq.TransactionStatus.ACTIVE:
                 raise
             with suppress(psycopg.Error):
-                self.cancel_safe(timeout=CANCEL_TIMEOUT)
+                self.cancel_safe(timeout=min(CANCEL_TIMEOUT, self.patience))
             self.pgconn.finish()
-            raise psycopg.OperationalError(f"silent for {READ_TIMEOUT} s") from None
+            raise psycopg.OperationalError(f"silent for {self.patience} s") from None
