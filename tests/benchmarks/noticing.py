@@ -113,7 +113,7 @@ ROW = Row(
         for figure in (
             Figure(f"request.{feed}", f"{kind}: commit → first request", 3, "% of floor"),
             Figure(f"request.{feed}.seconds", f"{kind}: commit → first request: seconds", unit="s"),
-            Figure(f"commits.{feed}.cpu", f"{kind}: 200 commits a second", 2, "% of a core"),
+            Figure(f"commits.{feed}.cpu", f"{kind}: 200 commits a second", 1.5, "% of a core"),
             Figure(f"commits.{feed}.noticed", f"{kind}: noticed among these", 1.5, "× quiet"),
         )
     ],

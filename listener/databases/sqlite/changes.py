@@ -7,6 +7,7 @@ are compared with the earlier ones, and show which rows were deleted. Neither de
 
 from __future__ import annotations
 
+import functools
 import math
 import sqlite3
 import time
@@ -20,9 +21,9 @@ from listener.errors import NoAnswer
 
 MOST_COMPARED = 2000
 """Rows; in a larger table deletions are not told by their ids."""
-REST = 50.0
+REST, REST_FROM_ALL = 100.0, 300.0
 """How many times the processor time of a look the next one waits, if nothing else makes it wait
-longer."""
+longer: a look at this host's rows, and one at all of them."""
 
 
 def fingerprint(
@@ -40,19 +41,28 @@ def fingerprint(
     """
     if interest is None:
         return object()
-    prefixes = sorted(interest())
+    prefixes = frozenset(interest())
     ids: set[str] = set()
     try:
-        for start in range(0, len(prefixes), BATCH):
-            batch = prefixes[start : start + BATCH]
-            ranges = " OR ".join(["id >= ? AND id < ?"] * len(batch))
-            bounds = [bound for prefix in batch for bound in (prefix, upper_bound(prefix))]
-            found = connection.execute(f"SELECT id FROM {TABLE} WHERE {ranges}", bounds)  # noqa: S608
-            ids.update(id_ for (id_,) in found)
+        for question, bounds in _questions(prefixes):
+            ids.update(id_ for (id_,) in connection.execute(question, bounds))
         (schema,) = connection.execute("PRAGMA schema_version").fetchone()
     except sqlite3.Error:
         return object()
     return prefixes, ids, schema, file.generation, file.header().changes
+
+
+@functools.lru_cache(maxsize=1)
+def _questions(prefixes: frozenset[str]) -> list[tuple[str, list[str]]]:
+    """Each asks for the ids with some of these prefixes; kept, for they hardly ever change."""
+    asked = sorted(prefixes)
+    questions = []
+    for start in range(0, len(asked), BATCH):
+        batch = asked[start : start + BATCH]
+        ranges = " OR ".join(["id >= ? AND id < ?"] * len(batch))
+        bounds = [bound for prefix in batch for bound in (prefix, upper_bound(prefix))]
+        questions.append((f"SELECT id FROM {TABLE} WHERE {ranges}", bounds))  # noqa: S608
+    return questions
 
 
 class _AllIds(NamedTuple):
@@ -121,6 +131,6 @@ class Deletions:
         began = time.thread_time()
         earlier, self._known = self._known, _all_ids(self._file, self._connection)
         gone = self._known.gone_since(earlier) if earlier and self._known else ()
-        rest = REST * (time.thread_time() - began)
+        rest = REST_FROM_ALL * (time.thread_time() - began)
         self._earliest, self.due = time.monotonic() + rest, math.inf
         return gone

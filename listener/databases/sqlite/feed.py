@@ -106,6 +106,7 @@ class SqliteFeed(Feed):
             pause: float | None = None
             due = time.monotonic() + self._interval
             while not stop.is_set():
+                began = time.thread_time()
                 sleep = min(due, deletions.due) - time.monotonic()
                 woken, moved = self._woken(notifier, real.name, sleep)
                 now = time.monotonic()
@@ -120,15 +121,14 @@ class SqliteFeed(Feed):
                 if version != seen:
                     # Another commit may be on its way already, its wake-up spent on this one.
                     seen, pause = version, FIRST_PAUSE
-                    began = time.thread_time()
                     found = fingerprint(self._file, connection, self._interest)
-                    rest = REST * (time.thread_time() - began)
                     deletions.committed()
                     if found != known:
                         known = found
                         if gone := deletions.look():
                             hint(gone)  # first, for the look that follows is about these as well
                         hint()
+                    rest = REST * (time.thread_time() - began)
                     time.sleep(min(max(GATHER, rest), LONGEST_SLEEP))
                 elif woken:
                     pause = FIRST_PAUSE
