@@ -368,6 +368,14 @@ MUTANTS = (
         "database/test_sqlite_feed.py::test_rows_that_are_not_seen_any_more_are_no_deletions",
     ),
     Mutant(
+        "passing over what cannot be read in the binary log",
+        "a deletion is heard of at once",
+        "databases/mysql/connection.py",
+        "                raise AnyRow(kind)\n",
+        "                continue\n",
+        "servers/test_feeds.py::test_what_is_compressed_may_have_taken_any_row",
+    ),
+    Mutant(
         "trusting a file without what was written last",
         "an error is no answer",
         "databases/sqlite/file.py",

@@ -6,10 +6,13 @@ deletion is reported.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from typing import Any
 
+import pymysql
 import pytest
 import sqlalchemy as sa
 
@@ -346,6 +349,111 @@ def test_a_session_that_logs_statements_may_have_deleted_any_row(
         rows.execute("SET SESSION binlog_format = 'ROW'")
         follower.await_hints(before + 1)
         assert [heard.ids for heard in follower.heard[before:]] == [None], sql
+
+
+@pytest.mark.parametrize(
+    "sql",
+    ["DELETE FROM topologies", "TRUNCATE TABLE topologies /* " + 300 * "x" + " */"],
+)
+def test_what_is_compressed_may_have_taken_any_row(mariadb_side: Side, ear: Ear, sql: str) -> None:
+    rows = mariadb_side.rows
+    rows.insert(new_id())
+    rows.execute("UPDATE topologies SET name = REPEAT('x', 999)")
+    follower = ear.listen(mariadb_side)
+    mariadb_side.execute("SET GLOBAL log_bin_compress = ON")
+    try:
+        assert heard_of(follower, rows, statement(rows, sql)) == [None]
+        other = "INSERT INTO attacks (detail) VALUES (REPEAT('x', 999))"
+        assert heard_of(follower, rows, statement(rows, other)) == []
+    finally:
+        mariadb_side.execute("SET GLOBAL log_bin_compress = OFF")
+
+
+def test_an_alteration_in_two_phases_is_heard_of_like_any_other(
+    mariadb_side: Side, ear: Ear
+) -> None:
+    """MariaDB then writes a status variable that the reader of the log does not know."""
+    rows, row = mariadb_side.rows, new_id()
+    rows.insert(row)
+    rows.execute("SET SESSION binlog_alter_two_phase = ON")
+    follower = ear.listen(mariadb_side)
+    other = statement(rows, "ALTER TABLE attacks ADD COLUMN a INT")
+    assert heard_of(follower, rows, other) == []
+    before = follower.hints
+    rows.execute("ALTER TABLE topologies MODIFY COLUMN id VARCHAR(36) AFTER status")
+    rows.delete(row)
+    follower.await_deleted(row)
+    hints = [heard.ids for heard in follower.heard[before:]]
+    assert hints == [None] * (len(hints) - 1) + [[row]]
+    assert len(hints) > 1
+
+
+RECORDED = {
+    "a compressed transaction": (
+        [
+            "0088df0a6b2805000000ca0000000c0c000000000201000301ed0101a90028b52ffd20ed050500c2071d27"
+            "a0396bc0ffecffff593cd7068442066c8d854d1f6c9a23f66d03c36bc4b9f6b94943695b4a9902ffbf8320"
+            "486ed34d21190b484a29a129f17dbb0b90e76b9f83ce8d69ac1dbcaf59a1500bb5688df0667de350c50c8b"
+            "488fc8719d97c9a4be866f43d5ebc128f3d3761e2e38b0f4035c15332c1300a004e23a21186e0f1843b11b"
+            "971de8036307c1e2a5d281e6c005262ccb2d67591a080d0619801743a87b5c"
+        ],
+        [None],
+    ),
+    "an id that changes, in a session that logs parts of values": (
+        [
+            "008bdf0a6b130500000042000000c710000000007000000000000100066465636e6574000a746f706f6c6f"
+            "6769657300030ffcfc0490000202060203fcff002a4446ae",
+            "008bdf0a6b27050000007d0000004411000000007000000000001100020003ffff00246161616161616161"
+            "2d303030302d343030302d383030302d303030303030303030303033010061010062000024616161616161"
+            "61612d303030302d343030302d383030302d303030303030303030303038010061010062b5425dde",
+        ],
+        [None],
+    ),
+    "DELETE FROM topologies, as a statement with an unknown status variable": (
+        [
+            "008cdf0a6b02050000007c0000008412000000000c0000000000000006000028000000000000012000a045"
+            "00000000060373746404ff00ff00ff000c016465636e65740012ff0015006465636e65740064656c657465"
+            "2066726f6d20746f706f6c6f67696573207768657265206964206c696b6520272538272d0a5f0e"
+        ],
+        [None],
+    ),
+    "TRUNCATE, before a checksum that begins with a letter": (
+        [
+            "008fdf0a6b020500000064000000f616000000000c0000000000000006000026000000000000012000a045"
+            "00000000060373746404ff00ff00ff00112e0000000000000012ff006465636e6574007472756e63617465"
+            "20746f706f6c6f6769657379a97377"
+        ],
+        [None],
+    ),
+    "INSERT INTO attacks, as such a statement": (
+        [
+            "008cdf0a6b02050000007f000000e713000000000c0000000000000006000028000000000000012000a045"
+            "00000000060373746404ff00ff00ff000c016465636e65740012ff0015006465636e657400696e73657274"
+            "20696e746f2061747461636b73202864657461696c292076616c756573202875756964282929bc51408f"
+        ],
+        [],
+    ),
+}
+"""Events as MySQL 9.7.4 sends them, with a checksum, and what is said of them."""
+
+
+@pytest.mark.parametrize("name", list(RECORDED))
+def test_what_mysql_logs_by_a_sessions_own_settings_is_heard_of(
+    mariadb_side: Side, ear: Ear, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """No MySQL is at hand, so its words are put into MariaDB's log, before what comes next."""
+    recorded, hints = RECORDED[name]
+    follower = ear.listen(mariadb_side)
+    ahead: deque[str] = deque()
+    read = pymysql.connections.Connection._read_packet
+
+    def read_packet(self: Any, *arguments: Any) -> Any:
+        if getattr(self, "reads_log", False) and ahead:
+            return pymysql.protocol.MysqlPacket(bytes.fromhex(ahead.popleft()), "utf8mb4")
+        return read(self, *arguments)
+
+    monkeypatch.setattr(pymysql.connections.Connection, "_read_packet", read_packet)
+    assert heard_of(follower, mariadb_side.rows, lambda: ahead.extend(recorded)) == hints
 
 
 def test_what_is_in_the_log_before_it_is_visible_is_hinted_at_again(

@@ -3,7 +3,8 @@
 The log tells of every row that a transaction deleted or gave another id, in the moment in which it
 commits. Other connections may see that later (up to 400 ms with eight writers, measured on MariaDB
 10.11), so whoever hears of a deletion has to be ready to ask again. Statements that name the table,
-such as ``TRUNCATE``, may concern any row.
+such as ``TRUNCATE``, may concern any row; so may what cannot be read, such as a transaction that a
+session had compressed.
 
 The server sends us all that it writes, and a sign of life when it writes nothing; a connection that
 is silent for longer is given up. The next one starts from the server's current position: the first
@@ -18,7 +19,6 @@ from __future__ import annotations
 
 import logging
 import random
-import re
 import threading
 import time
 from collections.abc import Mapping
@@ -27,7 +27,7 @@ from typing import Any
 import pymysql
 import sqlalchemy as sa
 from pymysqlreplication import BinLogStreamReader
-from pymysqlreplication.event import HeartbeatLogEvent, QueryEvent, RotateEvent, XidEvent
+from pymysqlreplication.event import HeartbeatLogEvent, RotateEvent
 from pymysqlreplication.row_event import DeleteRowsEvent, UpdateRowsEvent
 
 from listener.core.ownership import ID
@@ -35,7 +35,7 @@ from listener.databases.base import TABLE
 from listener.databases.feed import Feed, Hint
 from listener.databases.hangup import hang_up
 from listener.databases.mysql import requirements
-from listener.databases.mysql.connection import LogConnection
+from listener.databases.mysql.connection import AnyRow, LogConnection, Turn
 from listener.databases.server import ServerTopologies
 from listener.errors import NoAnswer, PushUnavailable
 
@@ -47,10 +47,8 @@ SILENCE = 15
 VISIBLE = 2.0
 """Seconds in which what is in the log has long become visible."""
 
-_MENTIONED = re.compile(rf"\b{TABLE}\b|^XA COMMIT", re.IGNORECASE)
-"""A statement that may concern any row; XA's changes are logged long before they are committed."""
-EVENTS = [DeleteRowsEvent, UpdateRowsEvent, QueryEvent, RotateEvent, XidEvent, HeartbeatLogEvent]
-"""What the reader returns; the last three only give us a turn."""
+EVENTS = [DeleteRowsEvent, UpdateRowsEvent, RotateEvent, HeartbeatLogEvent]
+"""What the reader returns; the last two only give us a turn."""
 
 logging.getLogger("pymysqlreplication").addHandler(logging.NullHandler())  # else it prints
 
@@ -134,10 +132,11 @@ class BinlogFeed(Feed):
                         hint(ids)
                     if len(ids) < len(gone):
                         self._hint_twice(hint)
-                elif isinstance(event, QueryEvent) and _MENTIONED.search(event.query):
+                elif isinstance(event, AnyRow):
                     self._hint_twice(hint)
-                    with self._database.reading() as reading:  # it may have moved the key
-                        self._key_position = requirements.key_position(self._database, reading)
+                    if event.is_statement:  # it may have moved the key
+                        with self._database.reading() as reading:
+                            self._key_position = requirements.key_position(self._database, reading)
         except (NoAnswer, PushUnavailable):
             if not stop.is_set():
                 self._database.close()  # what else is open there may be as silent
@@ -162,6 +161,8 @@ class BinlogFeed(Feed):
         assert self._reader is not None  # noqa: S101 - connect() comes first
         try:
             event = self._reader.fetchone()
+        except (AnyRow, Turn) as instead:
+            return instead
         except pymysql.Error as error:
             raise self._database.no_answer(error) from error
         except NoAnswer:
