@@ -376,6 +376,14 @@ MUTANTS = (
         "servers/test_feeds.py::test_what_is_compressed_may_have_taken_any_row",
     ),
     Mutant(
+        "listening to a replica whose log has nothing of what it applies",
+        "a deletion is heard of at once",
+        "databases/mysql/requirements.py",
+        "    if unlogged and ",
+        "    if False and ",
+        "servers/test_currency_mysql.py::test_a_replica_is_polled_unless_it_logs_what_it_applies",
+    ),
+    Mutant(
         "trusting a file without what was written last",
         "an error is no answer",
         "databases/sqlite/file.py",

@@ -13,9 +13,22 @@ import pymysql
 import pytest
 import sqlalchemy as sa
 
+from listener.cli.doctor.database import examine
+from listener.core.findings import Status
 from listener.databases.mysql import origin
 from listener.errors import NoAnswer
-from tests.servers.conftest import READING, Open, Opened, one_line
+from listener.settings import Settings
+from tests.servers.conftest import (
+    HEARING,
+    NEVER,
+    READING,
+    Ear,
+    Open,
+    Opened,
+    hears,
+    one_line,
+    unavailable,
+)
 from tests.support.decnet import new_id
 from tests.support.process import eventually
 from tests.support.rows import Rows
@@ -133,6 +146,36 @@ def test_a_replica_that_may_be_written_to_may_be_behind_until_it_is_promoted(
         seeing.close()
 
 
+def test_a_replica_is_polled_unless_it_logs_what_it_applies(
+    primary: PrivateMariaDB, opened: Open, ear: Ear
+) -> None:
+    primary.execute(f"CREATE USER hearing IDENTIFIED BY '{PASSWORD}'")
+    for grant in HEARING[PrivateMariaDB]:
+        if grant != SEES:
+            primary.execute(grant.format("hearing", database=DATABASE))
+    url, blind = primary.url(database=DATABASE), account(primary, "hearing")
+    follow(primary, primary)
+    try:
+        for options in ({}, {"allow_replica": True}):
+            said = unavailable(ear.feed(url, **options))
+            assert "does not log what it applies, and is a replica of 127.0.0.1" in said
+            assert "--log-slave-updates" in said
+        assert grant_for("hearing").removeprefix("; ") in unavailable(ear.feed(blind))
+        *_, found = examine(opened(url), Settings(feed="push", timeout=0))
+        assert (found.id, found.status) == ("feed.push", Status.FAULT)
+        assert "--log-slave-updates" in f"{found.message}; {found.remedy}"
+    finally:
+        primary.execute("RESET SLAVE ALL")
+    with Rows(primary.url(database=DATABASE)) as rows:
+        hears(ear.follow(ear.feed(url)), rows)
+        with PrivateMariaDB(options=["--log-slave-updates"]) as replica:
+            follow(replica, primary)
+            replica.execute("START SLAVE")
+            copy = opened(replica.url(database=DATABASE))
+            eventually(lambda: shows(copy, "aaaaaaaa"), "the replica has the row")
+            hears(ear.follow(copy.push(look_every=1.0, check_every=NEVER)), rows)
+
+
 def test_a_server_whose_storage_is_read_only_is_no_answer(
     primary: PrivateMariaDB, opened: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -155,7 +198,7 @@ def test_a_server_whose_storage_is_read_only_is_no_answer(
 
 
 def test_a_node_of_a_cluster_waits_for_the_others_and_says_nothing_when_cut_off(
-    opened: Open,
+    opened: Open, ear: Ear
 ) -> None:
     with PrivateGalera() as one, PrivateGalera(peer=one) as other:
         make_table(one)
@@ -164,6 +207,10 @@ def test_a_node_of_a_cluster_waits_for_the_others_and_says_nothing_when_cut_off(
         answer = topologies.ask(["aaaaaaaa"])
         assert answer.ids == {ROW}
         assert answer.behind == ""
+        follower = ear.follow(ear.feed(other.url(database=DATABASE)))
+        with Rows(one.url(database=DATABASE)) as rows:
+            hears(follower, rows)
+        follower.end()
 
         new = new_id("bbbbbbbb")
         with ThreadPoolExecutor(1) as pool, standing_still(other):

@@ -1,6 +1,7 @@
 """What a MySQL or MariaDB server has to be like so that its binary log tells of deletions.
 
-It has to log each row as it is, of a plain table, and let our account read the log. What is missing
+It has to log each row as it is, of a plain table, and let our account read the log. If it applies
+what is written on its source, it has to log that too; MariaDB does not by default. What is missing
 is raised as :class:`~listener.errors.PushUnavailable`, with its remedy.
 """
 
@@ -13,7 +14,7 @@ import pymysql
 import sqlalchemy as sa
 
 from listener.databases.base import TABLE, Reading
-from listener.databases.mysql.origin import quoted
+from listener.databases.mysql.origin import behind, quoted
 from listener.databases.server import ServerTopologies
 from listener.errors import NoAnswer, PushUnavailable
 
@@ -35,6 +36,9 @@ _NEEDED = {
     "read_only": ("OFF", "is a replica, whose log need not have everything"),
 }
 """By variable, where the server has it: the value it takes, and what another one means."""
+_LOGS_APPLIED = ("log_replica_updates", "log_slave_updates")
+"""Whether what comes from a source stands in the log, as MySQL and MariaDB call it. What the others
+of a cluster write does without it in Galera (MariaDB 10.11); Group Replication requires it."""
 _KIND = sa.text(
     "SELECT table_type FROM information_schema.tables"
     " WHERE table_schema = :schema AND table_name = :name"
@@ -46,19 +50,25 @@ _POSITION = sa.text(
 
 
 def check_variables(database: ServerTopologies, reading: Reading) -> None:
-    """See that the server logs rows as they are.
+    """See that the server logs rows as they are, and those from its source too.
 
     Raises:
         PushUnavailable: it does not.
+        sqlalchemy.exc.DBAPIError: it does not answer.
     """
-    names = ", ".join(f"'{name}'" for name in _NEEDED)
+    names = ", ".join(f"'{name}'" for name in (*_NEEDED, *_LOGS_APPLIED))
     found = reading.connection.execute(
         sa.text(f"SHOW GLOBAL VARIABLES WHERE Variable_name IN ({names})")
     )
-    for name, value in found:
-        needed, otherwise = _NEEDED[name.lower()]
-        if value.upper() != needed:
+    values = {name.lower(): value.upper() for name, value in found}
+    for name, (needed, otherwise) in _NEEDED.items():
+        if values.get(name, needed) != needed:
             raise _unavailable(database, otherwise)
+    unlogged = next((name for name in _LOGS_APPLIED if values.get(name) == "OFF"), None)
+    if unlogged and (why := behind(reading.connection).why):
+        applies, *others = why.split("; ")
+        remedy = ", or ".join([f"start it with --{unlogged.replace('_', '-')}", *others])
+        raise _unavailable(database, f"does not log what it applies, and {applies}; {remedy}")
 
 
 def key_position(database: ServerTopologies, reading: Reading) -> int:
