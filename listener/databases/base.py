@@ -120,6 +120,8 @@ class Topologies(ABC):
     """What an answer proves, as predicates, in the order in which they are found out; a NoAnswer
     names the first that does not hold."""
     _pool: sa.Engine
+    _allow_replica = False
+    """Whether the word of one that may be behind is taken all the same."""
 
     def __init__(self, name: str, clock: Callable[[], float] = time.monotonic) -> None:
         self.name = self.former_name = name
@@ -162,9 +164,13 @@ class Topologies(ABC):
             identity=reading.identity,
             generation=reading.generation + self._note_position(reading.position, reading.at),
             position=reading.position,
-            behind=f"{self.name} {reading.behind.why}" if reading.behind else "",
+            behind=self._behind(reading),
             deployed=frozenset(id_ for id_, status in found.items() if status in DEPLOYED),
         )
+
+    def _behind(self, reading: Reading) -> str:
+        believed = self._allow_replica or not reading.behind
+        return "" if believed else f"{self.name} {reading.behind.why}"
 
     def _look(self, batches: Sequence[Sequence[str]]) -> tuple[Reading, Mapping[str, str | None]]:
         """What was read, and by id the status of each row whose id begins with any of these.

@@ -267,7 +267,7 @@ class ServerTopologies(Topologies):
             position=identity.position,
             too_new=identity.too_new,
             replica=identity.replica,
-            behind=CURRENT if self._allow_replica else identity.behind,
+            behind=identity.behind,
             at=at,
         )
 

@@ -14,7 +14,7 @@ import pymysql
 import sqlalchemy as sa
 
 from listener.databases.base import TABLE, Reading
-from listener.databases.mysql.origin import behind, quoted
+from listener.databases.mysql.origin import quoted
 from listener.databases.server import ServerTopologies
 from listener.errors import NoAnswer, PushUnavailable
 
@@ -65,8 +65,8 @@ def check_variables(database: ServerTopologies, reading: Reading) -> None:
         if values.get(name, needed) != needed:
             raise _unavailable(database, otherwise)
     unlogged = next((name for name in _LOGS_APPLIED if values.get(name) == "OFF"), None)
-    if unlogged and (why := behind(reading.connection).why):
-        applies, *others = why.split("; ")
+    if unlogged and reading.behind:
+        applies, *others = reading.behind.why.split("; ")
         remedy = ", or ".join([f"start it with --{unlogged.replace('_', '-')}", *others])
         raise _unavailable(database, f"does not log what it applies, and {applies}; {remedy}")
 
