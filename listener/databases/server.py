@@ -42,6 +42,7 @@ from listener.databases.base import (
     table,
     words_of,
 )
+from listener.databases.feed import Feed, Interest
 from listener.databases.shared import Shared
 from listener.errors import NoAnswer, PushUnavailable
 
@@ -113,6 +114,8 @@ class ServerTopologies(Topologies):
         "replica": "is no replica",
         "order": "orders ids as they are asked for",
     }
+    _FEED: ClassVar[type[Any]]
+    """The feed by which it tells: of itself, with seconds between two checks."""
     _NOW: ClassVar[sa.TextClause]
     """Asks for the seconds since the epoch."""
     _IS_TEXT: ClassVar[sa.TextClause]
@@ -180,6 +183,17 @@ class ServerTopologies(Topologies):
     def script(self, name: str) -> str:
         """The text of a file with SQL."""
         return files(self.__module__.rpartition(".")[0]).joinpath(name).read_text()
+
+    def push(
+        self,
+        *,
+        look_every: float,  # noqa: ARG002
+        check_every: float,
+        interest: Interest | None = None,  # noqa: ARG002
+    ) -> Feed:
+        """The feed by which the server tells of changes by itself."""
+        feed: Feed = self._FEED(self, check_every)
+        return feed
 
     def push_unavailable(self, why: str | Exception) -> PushUnavailable:
         """The error that says so of this database.

@@ -22,7 +22,6 @@ from loguru import logger
 from pymysql.constants import CLIENT
 
 from listener.databases.base import TABLE, Reading
-from listener.databases.feed import Feed, Interest
 from listener.databases.mysql.feed import BinlogFeed
 from listener.databases.mysql.origin import ACCESS_DENIED, Origin, prepare, quoted
 from listener.databases.server import CONNECT_TIMEOUT, READ_TIMEOUT, ServerTopologies, TableIdentity
@@ -54,6 +53,7 @@ class MysqlTopologies(ServerTopologies):
 
     _marked, _mark_due, _known_mark = "", 0.0, _Mark()
 
+    _FEED = BinlogFeed
     push_takes = "takes no triggers, but settings and rights; topology-reaper feed sql prints them"
     needs = "has SELECT, REPLICATION SLAVE, REPLICATION CLIENT and, in MariaDB, SLAVE MONITOR"
     proves: ClassVar[Mapping[str, str]] = {
@@ -224,16 +224,6 @@ class MysqlTopologies(ServerTopologies):
         rights = reading.connection.scalars(self._RIGHTS, parameters).all()
         more = f" and {len(rights) - NAMED} more" if len(rights) > NAMED else ""
         return account, f"may {', '.join(rights[:NAMED])}{more}" if rights else ""
-
-    def push(
-        self,
-        *,
-        look_every: float,  # noqa: ARG002
-        check_every: float,
-        interest: Interest | None = None,  # noqa: ARG002
-    ) -> Feed:
-        """The feed of the binary log."""
-        return BinlogFeed(self, check_every)
 
     def push_sql(self) -> str:
         """The settings and rights that the binary log takes."""

@@ -13,7 +13,6 @@ from psycopg import sql
 
 from listener.core.findings import Finding, warning
 from listener.databases.base import CURRENT, TABLE, Behind, Reading, words_of
-from listener.databases.feed import Feed, Interest
 from listener.databases.postgres.feed import NotifyFeed
 from listener.databases.server import CONNECT_TIMEOUT, READ_TIMEOUT, ServerTopologies, TableIdentity
 from listener.errors import ConfigurationError
@@ -53,6 +52,7 @@ CANCEL_TIMEOUT = 5
 class PostgresTopologies(ServerTopologies):
     """The table in PostgreSQL."""
 
+    _FEED = NotifyFeed
     needs = "has CONNECT, USAGE and SELECT"
 
     _untold: frozenset[str] = frozenset()
@@ -221,16 +221,6 @@ class PostgresTopologies(ServerTopologies):
         if owner:
             return account, "owns the table"
         return account, f"may {', '.join(privileges)}" if privileges else ""
-
-    def push(
-        self,
-        *,
-        look_every: float,  # noqa: ARG002
-        check_every: float,
-        interest: Interest | None = None,  # noqa: ARG002
-    ) -> Feed:
-        """The feed of notifications."""
-        return NotifyFeed(self, check_every)
 
     def push_sql(self) -> str:
         """The triggers."""
