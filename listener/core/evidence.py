@@ -33,7 +33,7 @@ from enum import StrEnum
 from typing import Self
 
 from listener.core.deletions import ReportedDeletions
-from listener.core.resources import PREFIX_LENGTH, prefix_of
+from listener.core.resources import ID_LENGTH, PREFIX_LENGTH, prefix_of
 from listener.core.unproven import DAY, MOST_REMEMBERED
 
 UNSEEN = (
@@ -43,6 +43,9 @@ UNSEEN = (
 """What no rule here can see, as a sentence for whoever has the policy *absent*."""
 OUTAGE = 5.0
 """Seconds without a good answer that are an outage."""
+WATCHED = 60.0
+"""Seconds between two good answers in which a server may start anew, and nobody can put an older
+copy of it in place that has gone on past the state of before."""
 LOOKS_APART = 1.0
 """Seconds between the two answers that a single look takes."""
 
@@ -80,10 +83,14 @@ class Answer:
     behind: str = ""
     deployed: frozenset[str] = frozenset()
     _live_prefixes: frozenset[str] = field(init=False, repr=False, compare=False)
+    _vague: frozenset[str] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         # Once, for a host asks about each of its networks by a prefix.
         object.__setattr__(self, "_live_prefixes", frozenset(map(prefix_of, self.ids)))
+        # Written otherwise than in a label, an id may be that of any owner with its prefix.
+        vague = frozenset(prefix_of(id_) for id_ in self.ids if len(id_) != ID_LENGTH)
+        object.__setattr__(self, "_vague", vague)
 
     def live(self, owner: str) -> bool:
         """Whether the owner has a row.
@@ -91,9 +98,12 @@ class Answer:
         Raises:
             KeyError: nobody asked about this owner.
         """
-        if prefix_of(owner) not in self.prefixes:
+        prefix = prefix_of(owner)
+        if prefix not in self.prefixes:
             raise KeyError(owner)
-        return owner in (self.ids if len(owner) > PREFIX_LENGTH else self._live_prefixes)
+        if len(owner) == PREFIX_LENGTH:
+            return owner in self._live_prefixes
+        return owner in self.ids or prefix in self._vague
 
     def about(self, prefixes: frozenset[str]) -> Answer:
         """What it says of these prefixes, all of which were asked about."""
@@ -195,7 +205,8 @@ class Evidence:
         witnessed_only: nothing else is ever believed.
         memory: of an earlier run.
         now: when it was read.
-        same: whether an identity that was known and another are of the same table.
+        same: whether an identity that was known and another are of the same table; and whether
+            no more than a minute lies between the answers is given as well.
 
     Attributes:
         deletions: those that a feed reported.
@@ -210,7 +221,7 @@ class Evidence:
         witnessed_only: bool = False,
         memory: Memory | None = None,
         now: float = 0.0,
-        same: Callable[[str, str], bool] = str.__eq__,
+        same: Callable[[str, str, bool], bool] = lambda before, now, _: before == now,
     ) -> None:
         self.forgotten = 0
         self.revision = 0
@@ -288,9 +299,10 @@ class Evidence:
 
     def _is_another(self, answer: Answer) -> bool:
         """Whether the answer is not from the table that was known, as far as that is known."""
+        watched = answer.at - self._answered_at <= WATCHED
         return (
             self._identity is None
-            or not self._same(self._identity, answer.identity)
+            or not self._same(self._identity, answer.identity, watched)
             or self._generation != answer.generation
             or 0 < answer.position < self._least_position
         )

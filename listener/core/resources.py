@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
 from typing import NamedTuple
 
-PREFIX_LENGTH = 8
+PREFIX_LENGTH, ID_LENGTH = 8, 36
 
 
 class Kind(StrEnum):

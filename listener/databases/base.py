@@ -133,8 +133,14 @@ class Topologies(ABC):
         """An identity that the release before wrote down, in the form of this one."""
         return identity
 
-    def same_table(self, before: str, now: str) -> bool:
-        """Whether two identities are of one incarnation of the table."""
+    def same_table(self, before: str, now: str, watched: bool) -> bool:  # noqa: ARG002
+        """Whether two identities are of one incarnation of the table.
+
+        Args:
+            before: of an earlier answer.
+            now: of this one.
+            watched: no more than a minute lies between them.
+        """
         return before == now
 
     def close(self) -> None:
@@ -155,8 +161,9 @@ class Topologies(ABC):
         reading, rows = self._look(batches)
         if reading.too_new:
             raise self.no_answer("has just made its table, which is asked in a second")
+        written = {id_.rstrip().lower(): status for id_, status in rows.items()}
         # A collation that orders otherwise than we think can add rows, never hide one.
-        found = {id_: status for id_, status in rows.items() if prefix_of(id_) in wanted}
+        found = {id_: status for id_, status in written.items() if prefix_of(id_) in wanted}
         return Answer(
             prefixes=wanted,
             ids=frozenset(found),
@@ -187,7 +194,7 @@ class Topologies(ABC):
         with self.reading() as reading:
             questions = [rows_with(batch, reading.table) for batch in batches]
             ids = [id_ for question in questions for id_ in reading.connection.scalars(*question)]
-        return replace(reading, at=at), {str(id_).lower(): None for id_ in ids}
+        return replace(reading, at=at), {str(id_): None for id_ in ids}
 
     def _note_position(self, position: int, asked_at: float) -> int:
         """How often the database went back so far: an older state was restored underneath us."""

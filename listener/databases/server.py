@@ -50,7 +50,10 @@ CONNECT_TIMEOUT = 10
 """Seconds until a server that does not answer is given up."""
 READ_TIMEOUT = 30
 """Seconds until an answer that does not come is given up."""
-LEADING = ("service", "read_default_file", "host", "hostaddr", "unix_socket")
+LEADING = (
+    *("service", "read_default_file", "read_default_group"),
+    *("host", "hostaddr", "unix_socket"),
+)
 """What leads to a server, beside the port: the host of a URL, and parameters of the drivers."""
 CHECKED = 1.0
 """Seconds for which a connection that has answered counts as checked."""
@@ -136,12 +139,12 @@ class ServerTopologies(Topologies):
         kind = url.get_backend_name()
         before = _place(url, {})
         place = _place(url, url.query)
-        name = f"the {kind} database {url.database or url.username or ''!r} on"
-        super().__init__(f"{name} {place}", clock)
-        self.former_name = f"{name} {before}"
+        database = str(url.query.get("dbname") or url.query.get("database") or url.database or "")
+        super().__init__(_name(kind, database or url.username, place), clock)
+        self.former_name = _name(kind, url.database or url.username, before)
         self._allow_replica = allow_replica
         self._patience = patience
-        self._where = f"{kind} {place}/{url.database or ''}"
+        self._where = f"{kind} {place}/{database}"
         self._former_where = f"{kind} {before}/{url.database or ''}"
         self._known: TableIdentity | None = None
         self._ordered: str | None = None
@@ -253,6 +256,7 @@ class ServerTopologies(Topologies):
                     was_lost = not checked and self._clock() - at < CHECKED  # before it was asked
                     if again or (connection.invalidated and not was_lost):
                         raise
+                    connection.rollback()  # SQLAlchemy's idea of a transaction
                     continue
                 self._known = self._trusted(identity)
                 if identity == expected:
@@ -330,7 +334,7 @@ class ServerTopologies(Topologies):
         if any(row[0] != nonce for row in found):
             raise self.no_answer("is behind a cache, which gave an old answer; give its own URL")
         (row,) = {row[3:] for row in found}
-        statuses = {str(id_).lower(): status for _, id_, status, *_ in found if id_ is not None}
+        statuses = {str(id_): status for _, id_, status, *_ in found if id_ is not None}
         return row, statuses, others
 
     def _results(self, connection: sa.Connection, statements: str) -> list[Result]:
@@ -377,8 +381,9 @@ class ServerTopologies(Topologies):
         try:
             with self._connect() as connection:
                 yield connection
-        except (sa.exc.SQLAlchemyError, self._driver.Error, TypeError, ValueError) as error:
-            # The latter two where a parameter of the URL makes the driver return something odd.
+        except NoAnswer:
+            raise
+        except Exception as error:  # any, where a parameter of the URL makes a driver odd
             raise self.no_answer(error, "table") from error
 
     def _check_order(
@@ -458,6 +463,10 @@ class ServerTopologies(Topologies):
     def _view(self) -> NoAnswer:
         """Beneath a view any table may take another's place."""
         return self.no_answer(f"has a view {TABLE!r} and no table; name the table itself", "table")
+
+
+def _name(kind: str, database: str | None, place: str) -> str:
+    return f"the {kind} database {database or ''!r} on {place}"
 
 
 def _place(url: sa.URL, parameters: Mapping[str, str | Sequence[str]]) -> str:

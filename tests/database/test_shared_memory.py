@@ -8,6 +8,7 @@ import shutil
 import sqlite3
 import struct
 import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
@@ -23,6 +24,11 @@ from tests.support.decnet import new_id
 from tests.support.rows import Rows
 
 MakeRows = Callable[[Path], Rows]
+IDENTITY = """
+import pathlib, sys
+from listener.databases.sqlite.table import SqliteTopologies
+print(SqliteTopologies(pathlib.Path(sys.argv[1])).ask([]).identity)
+"""
 TRUNCATE = "PRAGMA wal_checkpoint(TRUNCATE)"
 
 
@@ -72,24 +78,40 @@ def test_through_fuse_a_database_that_is_not_in_wal_mode_is_asked(
     assert answer.behind == ""
 
 
+@pytest.mark.parametrize(
+    ("size_of_inodes", "same"),
+    [(256, True), pytest.param(128, False, id="without times of birth")],
+)
 def test_a_file_is_the_same_when_its_disk_has_another_number(
-    tmp_path: Path, path: Path, mounted: Path, open_rows: MakeRows
+    tmp_path: Path, open_rows: MakeRows, size_of_inodes: int, same: bool
 ) -> None:
     """As after a reboot, which numbers disks in the order in which it finds them."""
-    writer = open_rows(path)
-    writer.execute("PRAGMA journal_mode = DELETE")
-    writer.create_table()
-    before, number = SqliteTopologies(mounted).ask([]).identity, mounted.stat().st_dev
-    with ExitStack() as mounts:
-        (again := tmp_path / "again").mkdir()
-        for mount, source, point in (
-            (["bindfs"], path.parent, again),
-            (["mount", "--bind"], again, mounted.parent),
-        ):
-            subprocess.run([*mount, source, point], check=True)
-            mounts.callback(subprocess.call, ["umount", "--lazy", point])
-        assert mounted.stat().st_dev != number
-        assert SqliteTopologies(mounted).ask([]).identity == before
+    image, point = tmp_path / "image", tmp_path / "disk"
+    point.mkdir()
+    with image.open("wb") as file:
+        file.truncate(8 << 20)
+    said("mkfs.ext4", "-q", "-I", str(size_of_inodes), str(image))
+    numbers, identities = set(), set()
+    with ExitStack() as devices:
+        for run in range(2):
+            device = said("losetup", "--find", "--show", str(image))
+            devices.callback(said, "losetup", "--detach", device)
+            with ExitStack() as mounts:
+                said("mount", device, str(point))
+                mounts.callback(said, "umount", str(point))
+                if run == 0:
+                    with open_rows(point / "decnet.db") as writer:
+                        writer.create_table()
+                # By another process, for ours would keep the file open.
+                identities.add(said(sys.executable, "-c", IDENTITY, str(point / "decnet.db")))
+                numbers.add(point.stat().st_dev)
+    assert len(numbers) == 2
+    assert (len(identities) == 1) is same
+
+
+def said(*command: str) -> str:
+    """What a command says that does what it should."""
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
 
 
 @pytest.mark.parametrize("first", ["reader", "writer"])

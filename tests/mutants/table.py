@@ -666,8 +666,8 @@ MUTANTS = (
         "not telling a table from the one made after it",
         "the identity changes with the table's incarnation",
         "databases/postgres/table.py",
-        """table {oid} collation {collation}\"""",
-        """collation {collation}\"""",
+        "database {database} table {oid}",
+        "database {database}",
         "servers/test_answers.py::test_a_table_that_was_made_again_is_another",
     ),
     Mutant(
@@ -683,7 +683,7 @@ MUTANTS = (
         "taking every identity for the same table's",
         "the ledger is bound to what it was learned from",
         "core/evidence.py",
-        "            or not self._same(self._identity, answer.identity)\n",
+        "            or not self._same(self._identity, answer.identity, watched)\n",
         "",
         "unit/test_replaced.py::"
         "test_another_identity_of_the_same_table_replaces_nothing_and_is_kept",
@@ -692,8 +692,8 @@ MUTANTS = (
         "telling a file by the number of its disk",
         "a reboot is no other table",
         "databases/sqlite/table.py",
-        "{file.id.inode} of",
-        "{file.id.device}:{file.id.inode} of",
+        "if file.id.born else",
+        "if False else",
         "database/test_shared_memory.py::test_a_file_is_the_same_when_its_disk_has_another_number",
     ),
     Mutant(

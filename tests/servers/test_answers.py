@@ -6,6 +6,7 @@ and written by another process. A *kind* is a server with a type and a collation
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -244,7 +245,7 @@ def test_a_reader_needs_no_more_than_the_documented_rights(side: Side, opened: O
     side.execute(on_table.format(f"reader_of_{side.name}", database=side.name))
     answer = topologies.ask(["aaaaaaaa"])
     assert answer.ids == {row}
-    assert topologies.same_table(answer.identity, opened(side.url).ask([]).identity)
+    assert topologies.same_table(answer.identity, opened(side.url).ask([]).identity, True)
 
 
 @pytest.mark.parametrize(
@@ -357,6 +358,46 @@ def test_a_table_that_was_made_again_is_another(side: Side, opened: Open) -> Non
     assert topologies.ask([]).identity != before
 
 
+def test_a_copy_of_a_database_by_a_template_is_another(postgres_side: Side, opened: Open) -> None:
+    """Its tables have the numbers of those that they were copied from."""
+    side, copy = postgres_side, f"copy_of_{postgres_side.name}"
+    topologies = opened(side.url)
+    before = topologies.ask([]).identity
+    ends = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname ="
+    side.server.execute(f"{ends} '{side.name}'")  # a template may not be in use
+    side.server.execute(f"CREATE DATABASE {copy} TEMPLATE {side.name}")
+    side.server.execute(f"DROP DATABASE {side.name} WITH (FORCE)")
+    side.server.execute(f"ALTER DATABASE {copy} RENAME TO {side.name}")
+    eventually(lambda: answers(topologies), "it answers on a new connection")
+    now = topologies.ask([]).identity
+    assert not topologies.same_table(before, now, True)
+    former = re.sub(r" database \d+", "", now)
+    assert topologies.same_table(former, now, True), "as the release before wrote it"
+
+
+def answers(topologies: Opened) -> bool:
+    """Whether it does, now."""
+    try:
+        topologies.ask([])
+    except NoAnswer:
+        return False
+    return True
+
+
+def test_a_database_without_an_encoding_is_asked_all_the_same(
+    postgres_side: Side, opened: Open
+) -> None:
+    side, name = postgres_side, f"ascii_{postgres_side.name}"
+    side.server.execute(
+        f"CREATE DATABASE {name} ENCODING SQL_ASCII TEMPLATE template0 LC_COLLATE 'C' LC_CTYPE 'C'"
+    )
+    url = side.server.url(database=name)
+    with Rows(f"{url}?client_encoding=utf8") as rows:
+        rows.create_table()
+        rows.insert(row := new_id("aaaaaaaa"))
+    assert opened(url).ask(["aaaaaaaa"]).ids == {row}
+
+
 def test_a_table_that_is_made_again_while_it_is_asked_answers_as_another(
     side: Side, opened: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -415,8 +456,15 @@ def test_an_old_answer_to_another_question_is_none(
 def test_a_table_in_mariadb_is_the_same_by_either_mark(before: str, now: str, same: bool) -> None:
     """The first one is as the release before wrote it down."""
     topologies = open_topologies("mysql://h/d")
-    assert topologies.same_table(before, now) == same
-    assert topologies.same_table(now, before) == same
+    assert topologies.same_table(before, now, True) == same
+    assert topologies.same_table(now, before, True) == same
+
+
+def test_a_number_alone_does_not_tell_a_table_that_nobody_watched() -> None:
+    """An older copy of the server's directory has the same."""
+    topologies = open_topologies("mysql://h/d")
+    before, now = (f"s 1 server 2 table of {time} number 4 of 5" for time in (3, 9))
+    assert not topologies.same_table(before, now, False)
 
 
 def test_a_truncated_table_is_still_the_same(side: Side, opened: Open) -> None:

@@ -102,6 +102,11 @@ def test_a_full_id_lives_by_its_own_row_and_a_prefix_by_any_row() -> None:
     assert [answer.live(o) for o in (TOPOLOGY, OTHER, P, Q)] == [False, True, True, False]
 
 
+def test_an_id_that_is_written_otherwise_keeps_all_with_its_prefix_alive() -> None:
+    answer = Answer(frozenset({P}), frozenset({OTHER.replace("-", "")}), 0.0, "one")
+    assert [answer.live(o) for o in (TOPOLOGY, OTHER, P)] == [True, True, True]
+
+
 def test_what_nobody_asked_about_is_neither_alive_nor_dead() -> None:
     with pytest.raises(KeyError, match=LIVE):
         Answer(frozenset({P}), frozenset(), 0.0, "one").live(LIVE)

@@ -25,7 +25,7 @@ class Court:
         self,
         *memories: Memory | None,
         grace: float = 30.0,
-        same: Callable[[str, str], bool] = str.__eq__,
+        same: Callable[[str, str, bool], bool] = lambda before, now, _: before == now,
     ) -> None:
         self.evidence = [Evidence(grace, memory=memory, same=same) for memory in memories]
         self.judge = Judge([(unasked, evidence) for evidence in self.evidence])
@@ -123,9 +123,19 @@ def test_another_identity_of_the_same_table_replaces_nothing_and_is_kept() -> No
     assert first.look(base(), set()).state is State.HELD
 
 
-def same_letter(before: str, now: str) -> bool:
+def same_letter(before: str, now: str, _: bool) -> bool:
     """Whether both begin with it."""
     return before[0] == now[0]
+
+
+@pytest.mark.parametrize(("later", "state"), [(60.0, State.ORPHAN), (61.0, State.HELD)])
+def test_whether_the_table_was_watched_is_told_to_who_compares_identities(
+    later: float, state: State
+) -> None:
+    court = Court(None, same=lambda before, now, watched: before == now or watched)
+    court.look(base(), {TOPOLOGY})
+    court.identities = ["two"]
+    assert court.look(base(), set(), at=later).state is state
 
 
 def test_the_position_alone_is_no_news() -> None:

@@ -11,7 +11,6 @@ mark, for an older copy of a directory would give the same numbers again.
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Mapping
 from typing import Any, ClassVar, NamedTuple
@@ -51,7 +50,7 @@ class _Mark(NamedTuple):
 class MysqlTopologies(ServerTopologies):
     """The table in MySQL or MariaDB."""
 
-    _marked, _mark_due, _known_mark = "", 0.0, _Mark()
+    _mark_denied = False
 
     _FEED = BinlogFeed
     push_takes = "takes no triggers, but settings and rights; topology-reaper feed sql prints them"
@@ -70,7 +69,7 @@ class MysqlTopologies(ServerTopologies):
 
     _IDENTITY = """
         SELECT table_schema, table_type, UNIX_TIMESTAMP(create_time),
-               UNIX_TIMESTAMP(SYSDATE(6)) - UNIX_TIMESTAMP(create_time) BETWEEN 0 AND {young},
+               UNIX_TIMESTAMP(NOW(6)) - UNIX_TIMESTAMP(create_time) BETWEEN 0 AND {young},
                @@global.read_only, @@global.innodb_read_only, @@global.server_id,
                CURRENT_USER(), {traces}
         FROM information_schema.tables
@@ -158,15 +157,18 @@ class MysqlTopologies(ServerTopologies):
         return bool(getattr(self._pool.dialect, "is_mariadb", False))
 
     def _mark(self, connection: sa.Connection, schema: str, first: str) -> _Mark:
-        """The second mark of a table, as of a minute ago at most.
+        """The second mark of a table, as of a minute ago at most, and of this connection.
 
         Args:
-            connection: was checked.
+            connection: was checked; that it was not lost means that the server was not put back.
             schema: the table's.
             first: what else it is known by; when that changes, so may this.
         """
-        if self._marked != first or self._clock() >= self._mark_due:
-            row, due = None, self._clock() + MARK_EVERY
+        known = connection.info
+        if known.get("marked") != first or self._clock() >= known["mark_due"]:
+            if known.get("mark_denied"):
+                connection.detach()  # a grant concerns new connections only
+            row = None
             try:
                 if self._is_mariadb:
                     parameters = {"schema": schema, "name": TABLE}
@@ -174,26 +176,28 @@ class MysqlTopologies(ServerTopologies):
             except sa.exc.DBAPIError as error:
                 if error.orig is None or error.orig.args[:1] != (ACCESS_DENIED,):
                     raise
-                due = math.inf  # a grant concerns new connections only
-            self._known_mark = _Mark(f" number {row[0]}", int(row[1])) if row else _Mark()
-            self._marked, self._mark_due = first, due
-        return self._known_mark
+                self._mark_denied = known["mark_denied"] = True
+            known["mark"] = _Mark(f" number {row[0]}", int(row[1])) if row else _Mark()
+            known["marked"], known["mark_due"] = first, self._clock() + MARK_EVERY
+        mark: _Mark = known["mark"]
+        return mark
 
-    def same_table(self, before: str, now: str) -> bool:
+    def same_table(self, before: str, now: str, watched: bool) -> bool:
         """Whether either mark is the same; says which rights would tell, where one cannot be seen.
 
-        A ledger of the release before has the first mark only, which is enough.
+        The number alone is enough only where the table was watched: an older copy of the server's
+        directory has the same numbers. A ledger of the release before has the first mark only.
         """
         old, new = (self._INCARNATION.fullmatch(identity) for identity in (before, now))
         if before == now or not old or not new or old[1] != new[1]:
             return before == now
-        if not (old[3] and new[3]) and old[2] != new[2] and self._is_mariadb:
+        if not (old[3] and new[3]) and old[2] != new[2] and self._mark_denied:
             logger.bind(event="figures", error="no mark").warning(
                 "{} gives another time of creation for its table, and does not show this account"
-                " whether it is the same one; {}, and restart the listener, and next time it does",
+                " whether it is the same one; {}, and next time it does",
                 *(self.name, SHOW_MARK),
             )
-        return old[2] == new[2] or (old[3] is not None and old[3] == new[3])
+        return old[2] == new[2] or (watched and old[3] is not None and old[3] == new[3])
 
     def remedy(self, said: str) -> str:
         """What a driver's words mean, as a predicate."""

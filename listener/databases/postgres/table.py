@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import suppress
 from typing import Any, ClassVar
@@ -44,6 +45,8 @@ FIGURES = {
 servers take the right to them away, and Amazon Aurora's fail without ``wal_level = logical``."""
 UNAVAILABLE = ("42501", "0A000", "42883", "55000")
 """The states of such a failure: no right, not supported, no such function, not as it is set."""
+_DATABASE = re.compile(r" database \d+(?= table \d+ collation \d+$)")
+"""A copy of a database by a template has tables of the same numbers."""
 TELL = "let the role execute these functions, where the server has them"
 CANCEL_TIMEOUT = 5
 """Seconds for which a statement that is given up is tried to be cancelled."""
@@ -60,6 +63,7 @@ class PostgresTopologies(ServerTopologies):
 
     # A peer that is gone shows within half a minute, and so does a lock that is never let go.
     connect_arguments: ClassVar[Mapping[str, Any]] = {
+        "client_encoding": "utf8",  # a database of SQL_ASCII would answer in bytes
         "connect_timeout": CONNECT_TIMEOUT,
         "application_name": "topology-reaper",
         "keepalives_idle": 10,
@@ -69,7 +73,8 @@ class PostgresTopologies(ServerTopologies):
     }
 
     _IDENTITY = """
-        SELECT n.nspname, c.oid, c.relkind::text, a.attcollation, a.atttypid = 'uuid'::regtype,
+        SELECT n.nspname, (SELECT oid FROM pg_database WHERE datname = current_database()),
+               c.oid, c.relkind::text, a.attcollation, a.atttypid = 'uuid'::regtype,
                pg_is_in_recovery(), row_security_active(c.oid), {},
                source.subscriptions, source.in_order, source.elsewhere,
                pglogical.subscribed, pglogical.needed
@@ -148,10 +153,10 @@ class PostgresTopologies(ServerTopologies):
     def _ask(
         self, connection: sa.Connection, schema: str | None, rows: str | None = None
     ) -> tuple[TableIdentity, dict[str, str | None]]:
-        figures = ("NULL" if f in self._untold else ask for f, (ask, _) in FIGURES.items())
+        asked = ("NULL" if f in self._untold else ask for f, (ask, _) in FIGURES.items())
         name = sql.Identifier(TABLE) if schema is None else sql.Identifier(schema, TABLE)
         literal = sql.Literal(name.as_string()).as_string()
-        identity = self._IDENTITY.format(", ".join(figures), name=literal)
+        identity = self._IDENTITY.format(", ".join(asked), name=literal)
         if rows is not None:
             # A lock holds the table that was found by its name, but not the schema's own name.
             identity += f"AND c.reltype = pg_typeof(NULL::{name.as_string()})"
@@ -164,7 +169,8 @@ class PostgresTopologies(ServerTopologies):
             if not self._learn(connection, error):
                 raise
             return self._ask(connection, schema, rows)
-        found, oid, kind, collation, is_uuid, replica, hidden, system, timeline, position = row[:10]
+        found, database, oid, kind, collation, is_uuid, replica, hidden = row[:8]
+        system, timeline, position = row[8:11]
         if kind not in ("r", "p"):
             raise self._view()
         if hidden:
@@ -174,11 +180,12 @@ class PostgresTopologies(ServerTopologies):
             )
         return TableIdentity(
             found,
-            f"{system or '?'}/{timeline or '?'} table {oid} collation {collation}",
+            f"{system or '?'}/{timeline or '?'} database {database} table {oid}"
+            f" collation {collation}",
             position or 0,
             replica=replica,
             uuid=is_uuid,
-            behind=_behind(*row[10:]),
+            behind=_behind(*row[11:]),
         ), statuses
 
     def _learn(self, connection: sa.Connection, error: psycopg.Error) -> bool:
@@ -201,6 +208,10 @@ class PostgresTopologies(ServerTopologies):
                 raise
             return True
         return False
+
+    def same_table(self, before: str, now: str, watched: bool) -> bool:  # noqa: ARG002
+        """Without the number of the database where the release before did not write it down."""
+        return before in (now, _DATABASE.sub("", now))
 
     def _unnoticed(self) -> str:
         """What is lost with the figures that are not told, as a predicate."""
@@ -320,7 +331,8 @@ class _Connection(psycopg.Connection[tuple[Any, ...]]):
         except psycopg.OperationalError:
             if self.pgconn.transaction_status != psycopg.pq.TransactionStatus.ACTIVE:
                 raise
-            with suppress(psycopg.Error):
-                self.cancel_safe(timeout=min(CANCEL_TIMEOUT, self.patience))
+            if psycopg.capabilities.has_cancel_safe():  # another way may take for ever
+                with suppress(psycopg.Error):
+                    self.cancel_safe(timeout=min(CANCEL_TIMEOUT, self.patience))
             self.pgconn.finish()
             raise psycopg.OperationalError(f"silent for {self.patience} s") from None

@@ -82,8 +82,11 @@ class SqliteTopologies(Topologies):
                     self._forget_pages(connection)
                 connection.exec_driver_sql("BEGIN")
                 version = connection.exec_driver_sql("PRAGMA schema_version").scalar_one()
-                # Not the device, whose number may be another one after a reboot.
-                identity = f"{file.path} {file.id.inode} of {file.id.born} schema {version}"
+                # The device may have another number after a reboot. Without a time of birth it
+                # has to do all the same, for another disk has a file of the same inode.
+                device = "" if file.id.born else f"{file.id.device}:"
+                told = f"{device}{file.id.inode} of {file.id.born}"
+                identity = f"{file.path} {told} schema {version}"
                 position = file.header().changes
                 behind = Behind(_MISSES_COMMITS) if self._may_be_behind() else CURRENT
                 aspect = "table"
@@ -106,7 +109,7 @@ class SqliteTopologies(Topologies):
 
     def upgraded(self, identity: str) -> str:
         """Without the number of the device, which the release before wrote down as well."""
-        return re.sub(r" \d+:(\d+ of \d+ schema \d+)$", r" \1", identity)
+        return re.sub(r" \d+:(\d+ of [1-9]\d* schema \d+)$", r" \1", identity)
 
     def _forget_pages(self, connection: sa.Connection) -> None:
         """Let the next question read its pages from the file."""

@@ -30,8 +30,8 @@ from listener.core.once import Once
 from listener.runtime.state.directory import StateDirectory
 from listener.runtime.state.files import open_file, replace
 
-VERSION = 3
-BEFORE = 2
+VERSION = 4
+BEFORE = (2, 3)
 """The version of the release before, which is read as well: it kept less."""
 LARGEST = 32 * 1024 * 1024
 """Bytes; some 400,000 topologies."""
@@ -125,11 +125,14 @@ class Ledger:
             raise ValueError("it is damaged")
         content = json.loads(body)
         version, database = content.pop("version"), content.pop("database")
-        if version not in (BEFORE, VERSION):
+        if version not in (*BEFORE, VERSION):
             raise ValueError("it is of another version")
-        content["identity"] = upgraded(content["identity"])
         if database != name:
             raise ValueError("it is of another database")
+        if version in BEFORE:
+            content["identity"] = upgraded(content["identity"])
+        elif path != self._path:
+            raise FileNotFoundError  # by this release, of another database that has this name now
         kept: dict[str, Any] = {
             name: frozenset(value) if isinstance(value, list) else value
             for name, value in content.items()
