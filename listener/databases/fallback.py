@@ -3,6 +3,9 @@
 Whether it does shows only once the database is reached, and may change: a restore drops a trigger,
 an administrator grants a right. So each time that push turns out to be impossible the reason is
 said, once, the database is polled for a while, and then push is tried again.
+
+Push may go on hearing a table, or a server, whose place another one has taken. So it is told which
+one answers, and is connected anew when that is not the one that it hears.
 """
 
 from __future__ import annotations
@@ -32,6 +35,7 @@ class PushOrPoll(Feed):
         self._required = required
         self._feed: Feed = push
         self._poll_next = False
+        self._answered = ""
         self._reason = Once()
 
     @property
@@ -72,9 +76,18 @@ class PushOrPoll(Feed):
         except PushUnavailable as error:
             self._say(error)
             self._poll_next = True
-        except NoAnswer:
-            if not self._poll_next:
-                raise
+        except NoAnswer as error:
+            if self._poll_next:
+                return
+            if self._hears_another:
+                raise NoAnswer("another table answers now than the one that was heard") from error
+            raise
+
+    def answered(self, identity: str) -> None:
+        """Connect push anew if it hears another table than this one; from any thread."""
+        self._answered = identity
+        if self._hears_another:
+            self._push.close()
 
     def distrust(self) -> None:
         """Poll for a while, because a deletion was not told of; from any thread."""
@@ -85,6 +98,12 @@ class PushOrPoll(Feed):
     def close(self) -> None:
         """End :meth:`follow` soon after ``stop`` was set; from any thread."""
         self._push.close()
+
+    @property
+    def _hears_another(self) -> bool:
+        """Whether the last answer came from another table than push hears."""
+        heard = self._push.identity
+        return "" not in (heard, self._answered) and heard != self._answered
 
     def _say(self, error: PushUnavailable) -> None:
         if self._reason.is_new(str(error)):

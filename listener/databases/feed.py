@@ -29,6 +29,10 @@ class Hint(Protocol):
 class Feed(Protocol):
     """Hears of changes in one database."""
 
+    identity: str = ""
+    """Of the table that is heard, as :meth:`connect` found it; empty for a feed that sees for
+    itself when another one takes its place."""
+
     @property
     def name(self) -> str:
         """How it hears: ``wal``, ``notify``, ``binlog`` or ``poll``."""
@@ -51,6 +55,13 @@ class Feed(Protocol):
 
     def close(self) -> None:
         """End :meth:`follow` soon, by a NoAnswer unless ``stop`` is set; from any thread."""
+
+    def answered(self, identity: str) -> None:  # noqa: ARG002
+        """End :meth:`follow` soon, by a NoAnswer, if it is another table that has just answered.
+
+        For who would not see that by himself within moments; from any thread.
+        """
+        return
 
     def distrust(self) -> None:
         """Use other means for a while, if it has any, for it missed a deletion; any thread."""

@@ -57,6 +57,7 @@ class Database:
                 self.link.failed(error, asked_at=began)
                 raise
             self.link.answered()
+            self.feed.answered(answer.identity)
             return answer
 
         return ask

@@ -663,6 +663,14 @@ MUTANTS = (
         "test_a_change_of_the_table_is_not_past_by_the_listing_at_hand_when_it_was_learned",
     ),
     Mutant(
+        "listening on to a table that is gone",
+        "push is not deaf after a restore",
+        "databases/fallback.py",
+        "        if self._hears_another:\n            self._push.close()\n",
+        "",
+        "servers/test_feed_restores.py::test_after_a_restore_it_hears_the_table_that_is_there_now",
+    ),
+    Mutant(
         "not telling a table from the one made after it",
         "the identity changes with the table's incarnation",
         "databases/postgres/table.py",

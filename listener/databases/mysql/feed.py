@@ -83,6 +83,7 @@ class BinlogFeed(Feed):
             self._key_position = requirements.key_position(self._database, reading)
             account = reading.connection.scalar(sa.text("SELECT CURRENT_USER()"))
             schema = reading.table.schema or ""
+            self.identity = reading.identity
         with requirements.refusals(self._database, account):
             file, position = requirements.end_of_log(self._database, schema)
         self._reader = BinLogStreamReader(

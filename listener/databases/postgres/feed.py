@@ -73,7 +73,7 @@ class NotifyFeed(Feed):
             PushUnavailable: there are no triggers, or nothing would come through.
         """
         with self._database.reading() as reading:
-            self._table = reading.name
+            self._table, self.identity = reading.name, reading.identity
         try:
             self._connection = self._connected()
         except psycopg.Error as error:  # it has just answered a question, so it is there
