@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import psycopg
+import pytest
 import sqlalchemy as sa
 from debian_packages import system_environment
 
+from listener.core.findings import Finding, Status
 from tests.servers.conftest import SECRET, Ear, Open, Side, heard_of
 from tests.support.decnet import new_id
 from tests.support.process import call
-from tests.support.servers import FOREIGN
+from tests.support.rows import Rows
+from tests.support.servers import FOREIGN, PrivatePostgres
 
 SQL = Path(__file__).parents[2] / "contrib" / "sql"
 OURS = "topology_reaper"
@@ -72,7 +76,8 @@ def test_the_owner_installs_and_uninstalls_as_often_as_he_likes(
             f"installed the triggers in the postgresql database '{postgres_side.name}'"
             in done.stdout
         )
-        assert SECRET not in done.stdout + done.stderr
+        assert done.stderr == "", "nothing to warn of"
+        assert SECRET not in done.stdout
         assert installed(postgres_side) == ALL
     postgres_side.rows.insert(row := new_id())
     follower = ear.follow(ear.feed(url))
@@ -219,3 +224,46 @@ def test_the_mysql_script_is_understood_by_the_server(mariadb_side: Side) -> Non
     for statement in statements:
         mariadb_side.execute(statement)
     mariadb_side.execute("DROP USER topology_reaper")
+
+
+@pytest.fixture
+def preparing() -> Iterator[Side]:
+    """A fresh database with an empty table on a server whose transactions may be prepared."""
+    with PrivatePostgres(options=("-c", "max_prepared_transactions=1")) as server:
+        name = server.create_database()
+        with Rows(url := server.url(database=name)) as writer:
+            writer.create_table()
+            yield Side(server, name, url, writer)
+
+
+def test_who_prepares_transactions_is_told_that_a_deletion_can_be_prepared_no_more(
+    preparing: Side, opened: Open
+) -> None:
+    topologies = opened(preparing.url)
+
+    def prepare_a_deletion() -> None:
+        preparing.rows.insert(row := new_id())
+        with psycopg.connect(preparing.url, autocommit=True) as writer:
+            writer.execute("BEGIN")
+            writer.execute("DELETE FROM topologies WHERE id = %s", [row])
+            writer.execute("PREPARE TRANSACTION 'a deletion'")
+            writer.execute("COMMIT PREPARED 'a deletion'")
+
+    def warnings() -> list[Finding]:
+        with topologies.reading() as reading:
+            found = topologies.inside(reading)
+            return [f for f in found if f.id == "database.prepared" and f.status is Status.WARNING]
+
+    prepare_a_deletion()
+    assert warnings() == []
+    done = feed("install", preparing.url)
+    assert done.returncode == 0
+    assert "topology-reaper feed uninstall" in done.stderr
+    assert done.stderr.count("\n") == 1
+    with pytest.raises(psycopg.errors.FeatureNotSupported, match="cannot PREPARE"):
+        prepare_a_deletion()
+    (warning,) = warnings()
+    assert "topology-reaper feed uninstall" in str(warning.remedy)
+    assert feed("uninstall", preparing.url).stderr == ""
+    prepare_a_deletion()
+    assert warnings() == []

@@ -7,6 +7,10 @@
 -- One notification tells of all rows that a statement deleted, at its commit: up to 200 ids, or '*'
 -- for more (a notification holds less than 8,000 bytes). A statement that deletes nothing tells
 -- nothing, for every notification wakes all listeners of the database.
+--
+-- PostgreSQL refuses PREPARE TRANSACTION to a transaction that has notified. So a writer that deletes
+-- topologies in two-phase commits, for which max_prepared_transactions is not 0, can do so no more
+-- once these triggers are there: leave them out, and let listeners poll.
 
 BEGIN;
 

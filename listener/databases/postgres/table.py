@@ -48,6 +48,16 @@ UNAVAILABLE = ("42501", "0A000", "42883", "55000")
 _DATABASE = re.compile(r" database \d+(?= table \d+ collation \d+$)")
 """A copy of a database by a template has tables of the same numbers."""
 TELL = "let the role execute these functions, where the server has them"
+_PREPARES = "SELECT current_setting('max_prepared_transactions') <> '0'"
+REFUSES = (
+    "lets transactions be prepared (max_prepared_transactions), and refuses PREPARE TRANSACTION to"
+    " those that delete topologies, for the triggers notify"
+)
+"""PostgreSQL 15: "cannot PREPARE a transaction that has executed LISTEN, UNLISTEN, or NOTIFY"."""
+IF_PREPARED = (
+    "run topology-reaper feed uninstall if the writer prepares any, and listeners poll, or set"
+    " max_prepared_transactions = 0 if nobody does"
+)
 CANCEL_TIMEOUT = 5
 """Seconds for which a statement that is given up is tried to be cancelled."""
 
@@ -150,6 +160,11 @@ class PostgresTopologies(ServerTopologies):
         """
     )
 
+    _REFUSES_TO_PREPARE = sa.text(
+        f"{_PREPARES} AND EXISTS (SELECT FROM pg_trigger WHERE tgrelid = to_regclass(:name)"
+        " AND tgenabled <> 'D' AND tgname LIKE 'topology_reaper_%')"
+    )
+
     def _ask(
         self, connection: sa.Connection, schema: str | None, rows: str | None = None
     ) -> tuple[TableIdentity, dict[str, str | None]]:
@@ -219,10 +234,12 @@ class PostgresTopologies(ServerTopologies):
         return f"does not tell this role {' and '.join(sorted(self._untold))}, so {lost} is missed"
 
     def inside(self, reading: Reading) -> Iterator[Finding]:
-        """What there is to say of any server, and what this one does not tell."""
+        """What there is to say of any server, what this one does not tell, and what it refuses."""
         yield from super().inside(reading)
         if self._untold:
             yield warning("database.figures", f"the server {self._unnoticed()}", TELL)
+        if reading.connection.scalar(self._REFUSES_TO_PREPARE, {"name": reading.name}):
+            yield warning("database.prepared", f"the server {REFUSES}", IF_PREPARED)
 
     def _beyond_need(self, reading: Reading) -> tuple[str, str]:
         row = reading.connection.execute(self._RIGHTS, {"name": reading.name}).one()
@@ -238,7 +255,7 @@ class PostgresTopologies(ServerTopologies):
         return self.script("install.sql")
 
     def change_triggers(self, action: str) -> None:
-        """Install the triggers, or take them out again.
+        """Install the triggers, or take them out again; says what the writer can do no more.
 
         Raises:
             ConfigurationError: this user may not, or the server is too old.
@@ -256,6 +273,10 @@ class PostgresTopologies(ServerTopologies):
                 path = sql.SQL("SET search_path TO {}").format(sql.Identifier(*row))
                 connection.execute(path)
                 connection.execute(self.script(f"{action}.sql").encode())
+                if action == "install" and connection.execute(_PREPARES).fetchone() == (True,):
+                    logger.bind(event="prepared").warning(
+                        "{} {}; {}", self.name, REFUSES, IF_PREPARED
+                    )
         except psycopg.errors.InsufficientPrivilege as error:
             raise ConfigurationError(
                 f"feed {action}: --database-url: this user may not do that in {self.name}; give a"
