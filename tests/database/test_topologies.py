@@ -520,3 +520,30 @@ def test_a_question_under_way_does_not_keep_the_deleted_files_in_use(
         assert live(database, "aaaaaaaa") == {"aaaaaaaa"}
     finally:
         gc.enable()
+
+
+def test_what_is_deleted_stays_open_no_longer_than_somebody_else_has_it_open(
+    path: Path, open_rows: MakeRows
+) -> None:
+    def opened() -> int:
+        entries = [entry for entry in Path("/proc/self/fd").iterdir() if entry.exists()]
+        return sum(str(entry.readlink()) == f"{path}-shm (deleted)" for entry in entries)
+
+    def ask(database: Path) -> None:
+        with closing(SqliteTopologies(database)) as topologies:
+            topologies.ask(["aaaaaaaa"])
+
+    for _ in range(3):  # its end, as the last, deletes what lies beside the database
+        with open_rows(path) as writer:
+            writer.create_table()
+            ask(path)
+    ask(path)
+    assert opened() == 0
+
+    with closing(sqlite3.connect(path)) as other:
+        other.execute("SELECT * FROM topologies").fetchall()
+        path.with_name(f"{path.name}-shm").unlink()
+        with open_rows(path.with_name("other.db")) as writer:
+            writer.create_table()
+            ask(path.with_name("other.db"))
+        assert opened() == 2, "to close ours would drop the locks of the other connection"

@@ -32,7 +32,7 @@ import sqlalchemy as sa
 
 from listener.databases.mounts import file_system
 from listener.databases.sqlite import wal
-from listener.databases.sqlite.inode import FileId, close_deleted, descriptor, status_of
+from listener.databases.sqlite.inode import FileId, descriptor, status_of
 from listener.errors import NoAnswer
 
 BUSY_TIMEOUT = 5.0
@@ -209,7 +209,6 @@ class DatabaseFile:
                 raise self.no_answer("lost its -wal or -shm file; its connections are made anew")
             self.outdated = False
             self.generation += 1
-            close_deleted(self._beside.values())
         self._beside = found
 
     def _find(self) -> FileId:

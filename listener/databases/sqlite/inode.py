@@ -10,7 +10,9 @@ from __future__ import annotations
 import ctypes
 import os
 import struct
-from collections.abc import Iterable
+import threading
+from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -29,6 +31,7 @@ class FileId(NamedTuple):
 
 _descriptors: dict[FileId, int] = {}
 """By file, a descriptor that is not closed while anybody may have the file open."""
+_lock = threading.Lock()
 
 
 class Status(NamedTuple):
@@ -66,15 +69,21 @@ def descriptor(file: FileId, path: Path) -> int:
         KeyError: the path names another one by now.
     """
     if file not in _descriptors:
-        opened = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        _descriptors.setdefault(status_of(f"/proc/self/fd/{opened}").id, opened)
+        with _lock:
+            _close_deleted()
+            opened = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            _descriptors.setdefault(status_of(f"/proc/self/fd/{opened}").id, opened)
     return _descriptors[file]
 
 
-def close_deleted(candidates: Iterable[FileId]) -> None:
-    """Close what we kept open of files that nobody can open any more."""
-    for file in candidates:
-        kept = _descriptors.get(file)
-        if kept is not None and os.fstat(kept).st_nlink == 0:
+def _close_deleted() -> None:
+    """Close what we kept open of files that nobody has open any more, or can open."""
+    inodes: Counter[tuple[int, int]] = Counter()
+    for opened in Path("/proc/self/fd").iterdir():
+        with suppress(OSError):  # another thread has closed it
+            status = opened.stat()
+            inodes[status.st_dev, status.st_ino] += 1
+    for file, kept in list(_descriptors.items()):
+        if os.fstat(kept).st_nlink == 0 and inodes[file.device, file.inode] == 1:
             del _descriptors[file]
             os.close(kept)
