@@ -14,6 +14,8 @@ that there is one: :mod:`listener.core.unproven`.
 
 A container whose labels may be another's is held as well, and says nothing of its owners' rows.
 
+What somebody else has seen alive is alive, and vouches for no database.
+
 What another listener on the same engine holds is held here too, but where it never saw a row and we
 have seen one go: so two listeners of two databases can work side by side.
 
@@ -104,6 +106,7 @@ class Judge:
         delay: seconds between a deletion and its reap.
         now: when the memories were read.
         peers: what other listeners hold.
+        alive: the ids of rows that somebody else has just seen.
     """
 
     def __init__(
@@ -114,8 +117,10 @@ class Judge:
         delay: float = 0.0,
         now: float = 0.0,
         peers: Callable[[], Peers] = Peers,
+        alive: Iterable[str] = (),
     ) -> None:
         self._peers = peers
+        self._alive = {owner for id_ in alive for owner in (id_, prefix_of(id_))}
         self._asks = [ask for ask, _ in databases]
         self._evidence = [evidence for _, evidence in databases]
         known = [memory for memory in memories if memory is not None]
@@ -249,7 +254,7 @@ class Judge:
             answers: cover every one of its owners.
             engine_now: see :meth:`Evidence.weigh`.
         """
-        if any(answers.live(owner) for owner in resource.owners):
+        if any(answers.live(owner) or owner in self._alive for owner in resource.owners):
             return Verdict(State.ALIVE, "its row exists")
         if any(
             evidence.alive_after(owner, answer.at)

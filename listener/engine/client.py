@@ -110,6 +110,11 @@ class Engine:
             api.list_timeout = lambda: self.list_timeout
             self._connected, self.is_podman = api, api.is_podman
 
+    def close(self) -> None:
+        """Close the connections; whoever asks again makes new ones."""
+        if self._connected is not None:
+            self._connected.close()
+
     @property
     def api(self) -> docker.APIClient:
         """The SDK's low-level client; reaches the engine when first used."""

@@ -166,6 +166,7 @@ def open_judge(
     asking: Callable[[Database], Ask] = lambda database: database.topologies.ask,
     *,
     peers: Callable[[], Peers],
+    alive: Collection[str] = (),
 ) -> Judge:
     """The judge of what these databases say, with what earlier runs knew.
 
@@ -174,6 +175,7 @@ def open_judge(
         databases: as they were opened.
         asking: how to ask each.
         peers: what other listeners hold.
+        alive: the ids of rows that somebody else has just seen.
     """
     return Judge(
         [(asking(database), database.evidence) for database in databases],
@@ -181,24 +183,30 @@ def open_judge(
         delay=settings.delay,
         now=time.monotonic(),
         peers=peers,
+        alive=alive,
     )
 
 
-def open_engine(settings: Settings, *, list_timeout: float = 0.0) -> Engine:
+def open_engine(
+    settings: Settings, *, tls: docker.tls.TLSConfig | None = None, list_timeout: float = 0.0
+) -> Engine:
     """The Docker Engine, not reached yet.
 
     Args:
         settings: where it is.
+        tls: for TLS, instead of what the settings name.
         list_timeout: what the first list may take, in seconds, where that is more than usual.
 
     Raises:
         ConfigurationError: no one engine is named, or the certificates for TLS cannot be read.
     """
     place = engine_place(settings)
+    if tls is None and place.certificates is not None:
+        tls = _tls(place, place.certificates)
     return Engine(
         place.host,
         context=place.context,
-        tls=None if place.certificates is None else _tls(place, place.certificates),
+        tls=tls,
         keep_volumes=settings.keep_volumes,
         timeout=settings.docker_timeout,
         connect_timeout=min(settings.docker_timeout, max(1.0, settings.timeout)),

@@ -57,6 +57,8 @@ def sweep(
     prefixes: Collection[str] | None = None,
     confirm: str | None = None,
     observer: Observer | None = None,
+    engine: Engine | None = None,
+    alive: Collection[str] = (),
 ) -> Report:
     """One full sweep: list, ask, remove what is orphaned.
 
@@ -65,6 +67,9 @@ def sweep(
         prefixes: look at these only.
         confirm: the token that releases what is held.
         observer: is told what was found and removed.
+        engine: the Docker Engine, if it is not the one that the settings name.
+        alive: the ids of rows that the caller has just seen: what is theirs stays, whatever the
+            databases answer.
 
     Raises:
         ConfigurationError: an option cannot be used, or the token is not the one of what is held.
@@ -72,14 +77,15 @@ def sweep(
         NoAnswer: a database could not.
     """
     started = time.monotonic()
-    engine = open_engine(settings, list_timeout=settings.timeout)
+    engine = engine or open_engine(settings, list_timeout=settings.timeout)
     tables = open_tables(settings)
     with closing(StateDirectory(settings.state_path)) as state, ExitStack() as stack:
+        stack.callback(engine.close)
         databases = open_databases(settings, tables, state)
         for database in databases:
             stack.callback(database.topologies.close)
         observers = Observers(History(state.path), RemovalLog(), observer or Observer())
-        report, unsaved = _sweep(engine, databases, settings, prefixes, confirm, observers)
+        report, unsaved = _sweep(engine, databases, settings, prefixes, confirm, observers, alive)
         # Only now, so that a listener that is started meanwhile can have the folder. What one has
         # written since is newer than what was read here.
         if not settings.dry_run and state.lock() is None:
@@ -97,6 +103,7 @@ def _sweep(
     prefixes: Collection[str] | None,
     confirm: str | None,
     observer: Observer,
+    alive: Collection[str] = (),
 ) -> tuple[Report, Mapping[int, Memory]]:
     index, found = PrefixIndex(), Findings()
     engine_now = reach(engine.now, settings.timeout)
@@ -105,7 +112,7 @@ def _sweep(
     listing = reach(engine.listing, settings.timeout)
     index.replace(listing.resources)
     others = OtherListeners(lambda: listing.mark)
-    judge = open_judge(settings, databases, peers=others.ask)
+    judge = open_judge(settings, databases, peers=others.ask, alive=alive)
     with closing(others), ThreadPoolExecutor(settings.workers, "remove") as pool:
         controller = Controller(
             index=index,

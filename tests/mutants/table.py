@@ -1224,4 +1224,38 @@ MUTANTS = (
         ' == ""',
         "unit/test_objects.py::test_a_network_is_known_by_its_name_where_its_id_is_not_told",
     ),
+    Mutant(
+        "passing over the rows that DECNET's repository shows",
+        "a row that either shows is life",
+        "core/judge.py",
+        "answers.live(owner) or owner in self._alive for owner",
+        "answers.live(owner) for owner",
+        "unit/test_judge.py::test_what_somebody_else_has_seen_alive_is_alive_and_vouches_for_nothing",
+    ),
+    Mutant(
+        "sweeping in DECNET's event loop",
+        "the event loop goes on while the button works",
+        "decnet.py",
+        "await asyncio.to_thread(_sweep, report, repo, client, ids)",
+        "_sweep(report, repo, client, ids)",
+        "engine/test_drop_in.py"
+        "::test_the_event_loop_goes_on_while_it_works_and_while_the_repository_blocks",
+    ),
+    Mutant(
+        "keeping from DECNET's interface what is held",
+        "whatever is held is told",
+        "decnet.py",
+        "    for held in swept.held:\n",
+        "    for held in ():\n",
+        "engine/test_drop_in.py::test_what_a_listener_beside_it_holds_stays",
+    ),
+    Mutant(
+        "closing a deleted file that another connection has open",
+        "a connection of DECNET's in this process keeps its locks",
+        "databases/sqlite/inode.py",
+        " and inodes[file.device, file.inode] == 1",
+        "",
+        "database/test_topologies.py"
+        "::test_what_is_deleted_stays_open_no_longer_than_somebody_else_has_it_open",
+    ),
 )

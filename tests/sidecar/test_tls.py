@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import shutil
 import subprocess
@@ -9,16 +10,19 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import docker
+import docker.tls
 import pytest
 from debian_packages import ensure
 from private_engine import PrivateEngine
 
+from listener.decnet import reap_orphan_topology_resources
 from tests.engine.conftest import empty, gone
 from tests.sidecar.conftest import Wire
 from tests.support import contexts
 from tests.support.decnet import deploy, new_id
 from tests.support.process import ListenerProcess, call
 from tests.support.proxy import Proxy
+from tests.support.repository import Listed
 from tests.support.rows import Rows
 
 NAME = "localhost"
@@ -185,6 +189,25 @@ def test_a_context_has_certificates_of_its_own(
         assert done.returncode == status, done.stderr
         assert words in done.stderr
         assert (words == "") == (done.stderr == "")
+
+
+def test_the_drop_in_takes_over_the_certificates_of_a_client(
+    api: docker.APIClient, port: int, authority: Authority, data: Path, rows: Rows
+) -> None:
+    rows.insert(live := new_id())
+    staying = deploy(api, live, decky_numbers=(1,), start=False)
+    orphan = deploy(api, new_id(), decky_numbers=(2,), start=False)
+    ours = authority.certify("button", "clientAuth")
+    certificate, key, authorities = (
+        str((ours / f"{name}.pem").rename(ours / f"our-{name}")) for name in ("cert", "key", "ca")
+    )
+    tls = docker.tls.TLSConfig((certificate, key), authorities, verify=True)
+    client = docker.APIClient(f"tcp://{NAME}:{port}", "1.41", tls=tls)  # it asks nothing
+    repo = Listed(live, db_path=data / "decnet.db")
+    report = asyncio.run(reap_orphan_topology_resources(repo, client))
+    assert report.errors == []
+    assert not orphan.remaining(api)
+    staying.assert_intact(api)
 
 
 def sweep(data: Path, environment: dict[str, str]) -> subprocess.CompletedProcess[str]:

@@ -22,14 +22,21 @@ MINE, THEIRS = base("mine", topology("11111111")), base("theirs", topology("2222
 class Court:
     """A judge over two databases that share a clock."""
 
-    def __init__(self, *, grace: float = 30.0, delay: float = 0.0, policy: bool = False) -> None:
+    def __init__(
+        self,
+        *,
+        grace: float = 30.0,
+        delay: float = 0.0,
+        policy: bool = False,
+        alive: Iterable[str] = (),
+    ) -> None:
         self.clock = Clock()
         self.databases = [Database(self.clock, identity=name) for name in ("first", "second")]
         self.first, self.second = self.databases
         self.evidence = [Evidence(grace, witnessed_only=policy) for _ in self.databases]
         pairs = [(d.ask, e) for d, e in zip(self.databases, self.evidence, strict=True)]
         self.peers = Peers()
-        self.judge = Judge(pairs, delay=delay, peers=lambda: self.peers)
+        self.judge = Judge(pairs, delay=delay, peers=lambda: self.peers, alive=alive)
 
     def vouch(self) -> None:
         """Let both databases own something here."""
@@ -67,6 +74,17 @@ def court() -> Court:
 @pytest.mark.parametrize("resource", [base(), network()])
 def test_a_row_in_any_database_is_life(court: Court, number: int, resource: Resource) -> None:
     court.databases[number].rows.add(TOPOLOGY)
+    assert court.look(resource).state is State.ALIVE
+
+
+@pytest.mark.parametrize("resource", [base(), network()])
+def test_what_somebody_else_has_seen_alive_is_alive_and_vouches_for_nothing(
+    resource: Resource,
+) -> None:
+    court = Court(grace=0.0, alive=[TOPOLOGY])
+    assert court.look(resource).state is State.ALIVE
+    assert court.look(base("stranger", topology(Q))).state is State.HELD
+    court.vouch()
     assert court.look(resource).state is State.ALIVE
 
 
