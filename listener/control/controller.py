@@ -4,7 +4,8 @@ Everything that happens, an event, a listing, a hint, becomes a key in one of tw
 work on a key is one call. A hint that any topology may have gone is a key too, :data:`EVERYTHING`,
 in the screening lane: all prefixes are screened in one question that never waits for Docker, at
 most ten times a second, and what turns out orphaned is queued by its prefix in the other lane,
-where it is reconciled.
+where it is reconciled. :data:`IMAGES`, in that other lane, follows a listing where images are to go
+as well.
 
 There is no thread, socket or clock in here: the listener brings its own, and a test plays any order
 of steps.
@@ -16,6 +17,7 @@ import threading
 from collections.abc import Callable, Collection, Mapping
 from typing import Final
 
+from listener.control.images import ListImages
 from listener.control.inventory import PrefixIndex
 from listener.control.lane import Lane
 from listener.control.missed import MissedDeletions
@@ -23,13 +25,16 @@ from listener.control.observer import Observer, Reconciled, Sweep
 from listener.control.reconciler import Reap, Reconciler
 from listener.core.evidence import Memory
 from listener.core.judge import Judge
-from listener.core.outcome import Screening
+from listener.core.once import Once
+from listener.core.outcome import Outcome, Screening
 from listener.core.resources import Resource
 from listener.core.workqueue import DONE, FAILED, Next
-from listener.errors import NoAnswer
+from listener.errors import EngineError, NoAnswer, presentable
 
 EVERYTHING: Final = "*"
 """The key for "any prefix may have gone"."""
+IMAGES: Final = "images"
+"""The key for "of some topologies there may be nothing left but images"."""
 SCREEN_SPACING = 0.1
 """Seconds between two screenings; the first of a series is not delayed."""
 OBSERVE_EVERY = 2.0
@@ -45,6 +50,8 @@ class Controller:
         reap: removes.
         read: looks a resource up in the engine.
         remove_volume: see :class:`Reconciler`.
+        list_images: likewise; None: all of them stay, and are not looked for.
+        dry_run: likewise.
         clock: seconds, monotonic.
         docker_up: whether anything could be removed.
         learned: called when there may be :meth:`unsaved` to be kept.
@@ -66,6 +73,8 @@ class Controller:
         reap: Reap,
         read: Callable[[Resource], Resource | None],
         remove_volume: Callable[[str], bool] = lambda _: False,
+        list_images: ListImages | None = None,
+        dry_run: bool = False,
         clock: Callable[[], float],
         docker_up: Callable[[], bool] = lambda: True,
         learned: Callable[[], None] = lambda: None,
@@ -89,6 +98,8 @@ class Controller:
         self._relist = relist
         self._observer = observer or Observer()
         self._only = only
+        self._looks_for_images = list_images is not None
+        self._no_images = Once()
         self._retries_failures = attempts is None
         self._reconciler = Reconciler(
             index=index,
@@ -96,6 +107,8 @@ class Controller:
             reap=reap,
             read=read,
             remove_volume=remove_volume,
+            list_images=list_images or (lambda _prefix, _leaving: ()),
+            dry_run=dry_run,
             clock=clock,
             learned=learned,
             engine_now=engine_now,
@@ -134,6 +147,8 @@ class Controller:
         self._list = Sweep(cause, seconds)
         self._lists += 1
         self._look_at_everything()
+        if self._looks_for_images:
+            self.reconcile_lane.add(IMAGES, hasten=True)
 
     def hinted(
         self,
@@ -237,6 +252,8 @@ class Controller:
     def _reconcile(self, prefix: str) -> Next:
         if not self._docker_up():
             return DONE  # nothing can be removed; the listing that ends this brings it back
+        if prefix == IMAGES:
+            return self._look_for_images()
         began = self._clock()
         try:
             outcome = self._reconciler.reconcile(prefix)
@@ -258,6 +275,19 @@ class Controller:
         if outcome.held:
             self._look_at_everything()
         return outcome.next if outcome.pending or self._retries_failures else DONE
+
+    def _look_for_images(self) -> Next:
+        left = ""
+        try:
+            prefixes = self._reconciler.images.alone()
+        except (EngineError, NoAnswer) as error:
+            left = f"images may be left: {presentable(error)}"
+        else:
+            for prefix in prefixes if self._only is None else prefixes.intersection(self._only):
+                self.reconcile_lane.add(prefix)
+        if self._no_images.is_new(left) and left:
+            self._observer.reconciled(Reconciled("", Outcome(left=left), 0.0, 0.0))
+        return DONE  # the next sweep looks again
 
     def _forget_noticed(self, screening: Screening) -> None:
         """What was noticed before the question, and is not to go: a later deletion is another."""

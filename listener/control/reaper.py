@@ -1,10 +1,11 @@
 """Removing one topology's resources: in the fast order, side by side, each judged once more.
 
 Bases go first, because they hold the networks' endpoints; each network goes as soon as no base is
-left, beside the service containers, which hold nothing up. (Podman wants those to go first.) One
-loop serves all kinds, a resource that is stuck delays no other, and Tenacity retries each request
-that may heal. Before every attempt the caller's *permit* is asked: it knows whether the database's
-answer is still fresh, and asks again where it is not.
+left, beside the service containers, which hold nothing up. (Podman wants those to go first.) Images
+come in a call of their own, when nothing else is left. One loop serves all kinds, a resource that
+is stuck delays no other, and Tenacity retries each request that may heal. Before every attempt the
+caller's *permit* is asked: it knows whether the database's answer is still fresh, and asks again
+where it is not.
 
 What the engine no longer knows was removed by somebody else, which is as good; but only what it
 removed at our request, and then no longer knew when it was looked up, is reported as removed. A
@@ -40,12 +41,18 @@ from listener.errors import (
 ATTEMPTS = 3
 """How often one removal is tried before its whole prefix backs off."""
 RETRY_WAIT = wait_random_exponential(multiplier=0.1, max=2.0)
-BASES_FIRST: Final = {Stage.BASE: (), Stage.NETWORK: (Stage.BASE,), Stage.SERVICE: ()}
+BASES_FIRST: Final = {
+    Stage.BASE: (),
+    Stage.NETWORK: (Stage.BASE,),
+    Stage.SERVICE: (),
+    Stage.IMAGE: (),
+}
 """The order in which the stages begin, each with those that have to be over by then."""
 DEPENDENTS_FIRST: Final = {
     Stage.SERVICE: (),
     Stage.BASE: (Stage.SERVICE,),
     Stage.NETWORK: (Stage.SERVICE, Stage.BASE),
+    Stage.IMAGE: (),
 }
 """The order for an engine that refuses to remove a base before its services."""
 MOST_UNANSWERED = 1000
@@ -78,6 +85,7 @@ class EnginePort(Protocol):
             Gone: it was gone already.
             InProgress: it is being removed, perhaps by an earlier request of ours.
             Refused: it stays.
+            Blocked: it is an image that something uses, so it stays.
             Unanswered: it may still go.
         """
 
@@ -101,13 +109,13 @@ class _Done:
         attempts: how many there were.
         requested: as :class:`Removal` has it.
         disconnected: likewise.
-        volumes: which it mounts, as far as is known.
+        read: as it was read last, with what it mounts and runs.
     """
 
+    read: Resource
     attempts: int = 0
     requested: bool | None = None
     disconnected: list[Endpoint] = field(default_factory=list)
-    volumes: tuple[str, ...] = ()
 
 
 class Reaper:
@@ -178,7 +186,7 @@ class Reaper:
             wait=RETRY_WAIT,
             reraise=True,
         )
-        done, began = _Done(volumes=resource.volumes), self._clock()
+        done, began = _Done(resource), self._clock()
         try:
             removal = retrying(self._remove, resource, permit, attached, done)
         except Gone:
@@ -186,12 +194,14 @@ class Reaper:
         except (InProgress, TimedOut) as error:
             removal = Removal(resource, Result.PENDING, presentable(error))
         except (EngineError, NoAnswer) as error:
-            removal = Removal(resource, Result.FAILED, presentable(error))
+            stays = resource.kind is Kind.IMAGE and isinstance(error, Blocked)
+            result = Result.SPARED if stays else Result.FAILED
+            removal = Removal(resource, result, presentable(error))
         if removal.result in (Result.REMOVED, Result.GONE):
             done.disconnected += self._left(resource, there=())
         return replace(
             removal,
-            resource=replace(resource, volumes=done.volumes),
+            resource=replace(resource, volumes=done.read.volumes, image=done.read.image),
             requested=done.requested,
             disconnected=tuple(done.disconnected),
             attempts=done.attempts,
@@ -216,7 +226,7 @@ class Reaper:
             read = self._engine.read(resource)
             if read is None or not resource.is_confirmed_by(read):
                 return Removal(resource, Result.MISTAKEN, found=read)
-            done.volumes = read.volumes
+            done.read = read
         is_network = resource.kind is Kind.NETWORK
         endpoints: Iterable[Endpoint] = ()
         if is_network:

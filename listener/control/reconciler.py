@@ -10,6 +10,8 @@ prefix by prefix.
 
 What was requested and did not end while we waited for it is kept, and told with the removals of its
 prefix once it is gone. That the index has lost it is no proof of that: the engine is asked.
+
+Images come last, once nothing else of the prefix is left: :mod:`listener.control.images`.
 """
 
 from __future__ import annotations
@@ -22,13 +24,15 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Protocol
 
+from listener.control.images import Images, ListImages
 from listener.control.inventory import PrefixIndex
 from listener.control.reaper import Permit
+from listener.control.volumes import remove_inherited_volumes
 from listener.core.evidence import REPLACED, Memory, State, Verdict
 from listener.core.judge import DOUBTFUL, Answers, Judge
 from listener.core.outcome import Outcome, Removal, Result, Screening
-from listener.core.resources import Resource, prefix_of
-from listener.errors import EngineError, Gone, NoAnswer, TimedOut, presentable
+from listener.core.resources import Kind, Resource, prefix_of
+from listener.errors import EngineError, Gone, NoAnswer, presentable
 
 REQUEST_LASTS = 600.0
 """Seconds after which an engine that was asked to remove what stays is not expected to any more."""
@@ -70,6 +74,8 @@ class Reconciler:
         read: looks a resource up in the engine; see :meth:`EnginePort.read`.
         remove_volume: removes a volume by its name if it is anonymous and no container uses it;
             returns whether it did.
+        list_images: see :class:`Images`; without it all of them stay.
+        dry_run: likewise.
         clock: seconds, monotonic; the same as the answers'.
         learned: called when something :meth:`unsaved` should be kept before anything is removed.
         engine_now: for a single sweep, the engine's time; see :meth:`Evidence.weigh`.
@@ -83,6 +89,8 @@ class Reconciler:
         reap: Reap,
         read: Callable[[Resource], Resource | None],
         remove_volume: Callable[[str], bool] = lambda _: False,
+        list_images: ListImages = lambda _prefix, _leaving: (),
+        dry_run: bool = False,
         clock: Callable[[], float],
         learned: Callable[[], None] = lambda: None,
         engine_now: float | None = None,
@@ -93,6 +101,7 @@ class Reconciler:
         self._reap = reap
         self._read = read
         self._remove_volume = remove_volume
+        self.images = Images(index, list_images, self._judge_by_new_answers, dry_run=dry_run)
         self._clock = clock
         self._engine_now = engine_now
         # The workers share the judge and what follows; a question is asked outside the lock.
@@ -209,12 +218,19 @@ class Reconciler:
                 disconnected=before.disconnected,
                 attempts=before.attempts,
             )
-        left = self._remove_inherited_volumes(removals)
+        left = [
+            remove_inherited_volumes(prefix, removals, self._remove_volume),
+            self._reap_images(prefix, removals, verdicts),
+        ]
         there = {resource.id for resource in self._index.resources(prefix)}
         with self._lock:
             there.update(request.resource.id for request in self._late(prefix))
         outcome = replace(
-            outcome, removals=tuple(removals.values()), verdicts=verdicts, there=there, left=left
+            outcome,
+            removals=tuple(removals.values()),
+            verdicts=verdicts,
+            there=there,
+            left="; ".join(filter(None, left)),
         )
         with self._lock:
             if outcome.unfinished:
@@ -257,34 +273,31 @@ class Reconciler:
             held=any(v.state is State.HELD for v in verdicts.values()),
         )
 
-    def _remove_inherited_volumes(self, removals: dict[str, Removal]) -> str:
-        """Remove the anonymous volumes that removed containers have left.
-
-        Compose hands a container's anonymous volumes on to the one that it makes in its place, by
-        name, and the engine does not take along what was mounted by name.
+    def _reap_images(
+        self, prefix: str, removals: dict[str, Removal], verdicts: dict[str, Verdict]
+    ) -> str:
+        """Remove the images of a topology of which nothing else is left.
 
         Args:
-            removals: by resource id; those that volumes went with are brought up to date.
+            prefix: the topology's.
+            removals: by resource id; those of images are put to them.
+            verdicts: likewise.
 
         Returns:
-            Why others of them may be left; empty when none are.
+            Why some may be left, as a sentence; empty when none are.
         """
-        tried: set[str] = set()
-        left: EngineError | str = ""  # after a time-out it would take as long over the others
-        for id_, removal in removals.items():
-            mine = set(removal.resource.volumes) - tried
-            if removal.result is not Result.REMOVED or not mine:
-                continue
-            tried |= mine
-            gone: list[str] = []
-            for name in sorted(mine):
-                try:
-                    if not isinstance(left, TimedOut) and self._remove_volume(name):
-                        gone.append(name)
-                except EngineError as error:
-                    left = error
-            removals[id_] = replace(removal, volumes=gone)
-        return presentable(left)
+        with self._lock:
+            if self._late(prefix):
+                return ""
+        try:
+            doomed, asked_at = self.images.doomed(prefix, removals.values(), verdicts)
+        except (EngineError, NoAnswer) as error:
+            return f"images of topology {prefix} may be left: {presentable(error)}"
+        permitted: dict[str, Verdict] = {}
+        permit = self._permit(doomed, asked_at, verdicts, permitted)
+        for removal in self._reap(doomed, permit) if doomed else ():
+            removals[removal.resource.id] = self._taken_in(removal, verdicts, permitted)
+        return ""
 
     def _late(self, prefix: str | None = None) -> list[_Request]:
         """What was requested, of one prefix or of any, and has left the index since."""
@@ -309,6 +322,8 @@ class Reconciler:
                 yield Removal(request.resource, Result.PENDING, presentable(error))
                 return  # it would take as long over the others
             else:
+                # An image that is still there is listed, judged and asked for anew.
+                found = None if request.resource.kind is Kind.IMAGE else found
                 yield Removal(request.resource, Result.MISTAKEN, found=found)
 
     def _taken_in(

@@ -159,7 +159,8 @@ class Judge:
         Returns:
             Whether any owner turned out unproven, which should be kept before anything is removed.
         """
-        certain = [resource for resource in resources if not resource.doubtful]
+        # An image tells as little: it may have come from another host, or have been made of one.
+        certain = [r for r in resources if not (r.doubtful or r.kind is Kind.IMAGE)]
         owners, doubtful = _owners(certain), _owners(resources)
         self._note_births(certain)
         for evidence, answer in zip(self._evidence, answers.each, strict=True):
@@ -254,12 +255,14 @@ class Judge:
             answers: cover every one of its owners.
             engine_now: see :meth:`Evidence.weigh`.
         """
-        if any(answers.live(owner) or owner in self._alive for owner in resource.owners):
+        # Of an image the label tells no more than the prefix, whoever ran it.
+        whose = {*resource.owners, *(resource.prefixes if resource.kind is Kind.IMAGE else ())}
+        if any(answers.live(owner) or owner in self._alive for owner in whose):
             return Verdict(State.ALIVE, "its row exists")
         if any(
             evidence.alive_after(owner, answer.at)
             for evidence, answer in zip(self._evidence, answers.each, strict=True)
-            for owner in resource.owners
+            for owner in whose
         ):
             return Verdict(State.ALIVE, "a later answer has shown its row")
         verdict = Verdict.weakest(

@@ -18,7 +18,7 @@ class Result(StrEnum):
     GONE = "gone"
     """Somebody else removed it."""
     SPARED = "spared"
-    """It may not be removed any more, for example because its row came back."""
+    """It may not be removed any more: its row came back, or something uses the image."""
     MISTAKEN = "mistaken"
     """Its owners are not those that it was known by."""
     PENDING = "pending"
@@ -112,7 +112,7 @@ class Outcome:
         requeue_after: look again after so many seconds even if something of it fails, for a row
             that was reported deleted is still there; None when there is none.
         held: something of it is held.
-        left: why anonymous volumes may be left behind; empty when none are.
+        left: which volumes or images may be left and why, as a sentence; empty when none.
         ended: earlier work on it was unfinished, and nothing of that is left.
     """
 

@@ -23,6 +23,7 @@ class Report:
         networks_removed: names of the networks that this sweep removed.
         volumes_removed: names of the anonymous volumes that containers had inherited, and that this
             sweep removed after them.
+        images_removed: names of the images that compose had built, and that this sweep removed.
         disconnected: who was taken off a network, as ``CONTAINER from 'NETWORK'``.
         errors: what could not be removed and why, one sentence each.
         held: what stays until an operator confirms it: ``prefix``, ``reason`` and ``token``, which
@@ -37,6 +38,7 @@ class Report:
     containers_removed: list[str] = field(default_factory=list)
     networks_removed: list[str] = field(default_factory=list)
     volumes_removed: list[str] = field(default_factory=list)
+    images_removed: list[str] = field(default_factory=list)
     disconnected: list[str] = field(default_factory=list)
     errors: list[str] = field(default_factory=list)
     held: list[dict[str, str]] = field(default_factory=list)
@@ -74,6 +76,7 @@ class Report:
                 names = {
                     Kind.CONTAINER: self.containers_removed,
                     Kind.NETWORK: self.networks_removed,
+                    Kind.IMAGE: self.images_removed,
                 }[removal.resource.kind]
                 names.append(removal.resource.name or removal.resource.id[:12])
 
@@ -83,6 +86,7 @@ class Report:
             self.containers_removed,
             self.networks_removed,
             self.volumes_removed,
+            self.images_removed,
             self.disconnected,
             self.errors,
         ):
@@ -112,6 +116,7 @@ class Report:
         lines += [f"removed container {name!r}" for name in self.containers_removed]
         lines += [f"removed network {name!r}" for name in self.networks_removed]
         lines += [f"removed volume {name}" for name in self.volumes_removed]
+        lines += [f"removed image {name!r}" for name in self.images_removed]
         lines += [f"disconnected {what}" for what in self.disconnected]
         lines += [f"held {entry['prefix']}: {entry['reason']}" for entry in self.held]
         tokens = {entry["token"] for entry in self.held} - {""}

@@ -1,4 +1,7 @@
-"""The one model of what a topology is made of in Docker: containers, networks and who owns them."""
+"""The one model of what a topology is made of in Docker: containers, networks and who owns them.
+
+An image that compose built for it is a resource as well, for its removal; the index holds none.
+"""
 
 from __future__ import annotations
 
@@ -10,10 +13,11 @@ PREFIX_LENGTH, ID_LENGTH = 8, 36
 
 
 class Kind(StrEnum):
-    """The two kinds of Docker object that a topology is made of."""
+    """The kinds of Docker object that a topology is made of."""
 
     CONTAINER = "container"
     NETWORK = "network"
+    IMAGE = "image"
 
 
 class Stage(IntEnum):
@@ -25,14 +29,16 @@ class Stage(IntEnum):
     """A network: it can go once no endpoint is left on it."""
     SERVICE = 2
     """A container that shares its base's network namespace: it holds nothing up."""
+    IMAGE = 3
+    """An image: its turn comes when nothing else is left."""
 
 
 @dataclass(frozen=True, slots=True)
 class Resource:
-    """One container or network of at least one topology, as far as it is known.
+    """One container, network or image of at least one topology, as far as it is known.
 
     Attributes:
-        kind: container or network.
+        kind: container, network or image.
         id: the engine's id, unique and never used again.
         name: its name without a slash; empty while the engine lists none.
         owners: full ids and prefixes, sorted; never empty.
@@ -46,6 +52,7 @@ class Resource:
             is gone: it is alive with them, and held without; and it says nothing about them, or
             about the database that has their rows.
         volumes: the names of those volumes that it mounts and that may be anonymous.
+        image: the id of the image that a container runs; empty where it is not known.
     """
 
     kind: Kind
@@ -57,6 +64,7 @@ class Resource:
     verified: bool = False
     doubtful: bool = False
     volumes: tuple[str, ...] = field(default=(), compare=False)
+    image: str = field(default="", compare=False)
 
     @property
     def prefixes(self) -> frozenset[str]:

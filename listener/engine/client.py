@@ -23,7 +23,7 @@ import docker
 from listener.core import ownership
 from listener.core.ownership import Labels
 from listener.core.resources import Endpoint, Kind, Resource
-from listener.engine import about, objects, podman
+from listener.engine import about, images, objects, podman
 from listener.engine.about import About
 from listener.engine.errors import OF_ONE_OBJECT, raise_for_status, translated
 from listener.engine.events import QUIET, EventStream, subscribe
@@ -190,6 +190,8 @@ class Engine:
         """
         is_network = resource.kind is Kind.NETWORK
         with self._object():
+            if resource.kind is Kind.IMAGE:
+                return images.read(self.api, resource)
             inspect = self.api.inspect_network if is_network else self.api.inspect_container
             attributes = inspect(resource.id)
             if attributes["Id"] != resource.id:
@@ -201,6 +203,7 @@ class Engine:
                 *self._inspected(attributes),
                 objects.epoch(attributes.get("Created")),
                 objects.volumes(attributes),
+                attributes.get("Image") or "",
             )
 
     def find(self, whats: Collection[str]) -> list[Found]:
@@ -297,13 +300,18 @@ class Engine:
             )
 
     def remove(self, resource: Resource) -> None:
-        """Remove a container with its anonymous volumes, or a network, by id (Podman: by name).
+        """Remove a container with its anonymous volumes, a network (Podman: by name), or an image.
 
         Raises:
             Gone: it was gone already.
             InProgress: it is being removed.
             InUse: the network still has endpoints.
+            Blocked: something uses the image, or another name has been given to it.
         """
+        if resource.kind is Kind.IMAGE:
+            with translated(self._named, images.STATUSES):
+                images.remove(self.api, resource)
+            return
         with self._object():
             if resource.kind is Kind.NETWORK:
                 self.api.remove_network(resource.name if self.is_podman else resource.id)
@@ -338,6 +346,16 @@ class Engine:
                 return True
         return False
 
+    def images(self, prefix: str = "", leaving: Collection[Resource] = ()) -> list[Resource]:
+        """The images that compose built and nobody else has a use for; see :mod:`.images`.
+
+        Args:
+            prefix: of a topology; empty: of all.
+            leaving: what was removed of it, or is going to be: no use of an image, and whose.
+        """
+        with self._errors():
+            return images.unused(self.api, prefix, leaving)
+
     def events(self, since: float, quiet: float = QUIET) -> EventStream:
         """Subscribe to what appears, is renamed and goes.
 
@@ -354,6 +372,7 @@ class Engine:
             *self._listed(summary),
             objects.created_before(summary.get("Created")),
             objects.volumes(summary),
+            summary.get("ImageID") or "",
         )
 
     def _endpoint(self, summary: Mapping[str, Any]) -> Endpoint:

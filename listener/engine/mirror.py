@@ -63,7 +63,7 @@ class Mirror:
         """
         events = [_event(line) for line in lines if line.strip()]
         # An image's event, for one, has the labels of the image.
-        ours = [item for item in events if item[0].get("Type") in tuple(Kind)]
+        ours = [item for item in events if item[0].get("Type") in (Kind.CONTAINER, Kind.NETWORK)]
         gone = {id_ for event, id_, *_ in ours if event.get("Action") in GONE}
         for event, id_, name, attributes in ours:
             if event.get("Action") in GONE:

@@ -28,11 +28,12 @@ from listener.control.controller import Controller
 from listener.control.inventory import PrefixIndex
 from listener.control.lane import Lane
 from listener.control.observer import Observer, Observers, Reconciled, Sweep
-from listener.control.reaper import Reaper
+from listener.control.reaper import Permit, Reaper
 from listener.core.evidence import LOOKS_APART, Memory
 from listener.core.judge import Judge
 from listener.core.outcome import Outcome, Removal, Screening
 from listener.core.report import Report
+from listener.core.resources import Kind, Resource
 from listener.engine.client import Engine
 from listener.errors import ConfigurationError, NoAnswer, may_pass, presentable
 from listener.runtime.build import Database, open_databases, open_engine, open_judge, open_tables
@@ -117,9 +118,13 @@ def _sweep(
         controller = Controller(
             index=index,
             judge=judge,
-            reap=Reaper(engine, pool, settings.workers, time.monotonic).reap,
+            reap=found.would_reap
+            if settings.dry_run
+            else Reaper(engine, pool, settings.workers, time.monotonic).reap,
             read=engine.read,
             remove_volume=engine.remove_volume,
+            list_images=engine.images if settings.images else None,
+            dry_run=settings.dry_run,
             clock=time.monotonic,
             observer=Observers(found, observer),
             only=prefixes,
@@ -135,7 +140,7 @@ def _sweep(
         if short := [v.wait for v in screening.waiting.values() if v.wait <= LOOKS_APART]:
             time.sleep(max(short))
             screening = _screen(controller, found, settings.timeout)
-        if not settings.dry_run:
+        if settings.images or not settings.dry_run:
             _reconcile(controller, settings.workers)
         report = found.report(screening, dry_run=settings.dry_run)
         return report, controller.unsaved(everything=True)
@@ -153,6 +158,7 @@ class Findings(Observer):
         self._removals: list[Removal] = []
         self._outcomes: dict[str, Outcome] = {}
         self._left: list[str] = []
+        self._images: set[Resource] = set()
 
     def screened(self, screening: Screening, sweep: Sweep | None) -> None:  # noqa: ARG002
         """Keep it."""
@@ -164,7 +170,13 @@ class Findings(Observer):
             self._removals += done.outcome.removals
             self._outcomes[done.prefix] = done.outcome
             if left := done.outcome.left:
-                self._left.append(f"anonymous volumes of {done.prefix} may be left: {left}")
+                self._left.append(left)
+
+    def would_reap(self, doomed: Collection[Resource], permit: Permit) -> Sequence[Removal]:  # noqa: ARG002
+        """Take the place of a reaper in a dry run: keep what no screening tells of."""
+        with self._lock:
+            self._images.update(r for r in doomed if r.kind is Kind.IMAGE)
+        return ()
 
     def failed(self, prefix: str, error: NoAnswer) -> None:
         """Keep why."""
@@ -176,6 +188,7 @@ class Findings(Observer):
         """All of it, by what the last question found."""
         report = Report.of(screening, dry_run=dry_run)
         report.add(self._removals)
+        report.would_remove = sorted([*report.would_remove, *map(str, self._images)])
         for outcome in self._outcomes.values():
             report.errors += outcome.errors
         report.errors += self._left

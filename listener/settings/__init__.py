@@ -171,6 +171,11 @@ class Settings:
     keep_volumes: bool = _option(
         False, "Leave the anonymous volumes of removed containers.", parsers.switch
     )
+    images: bool = _option(
+        False,
+        "Remove the images that compose built for a topology too, once nothing else of it is left.",
+        parsers.switch,
+    )
     workers: int = _option(
         4,
         "How many removals of one topology are under way at once.",

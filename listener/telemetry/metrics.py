@@ -157,7 +157,7 @@ class _Standing(Collector):
             "resources",
             "Containers and networks of topologies on this host.",
             ("kind", "state"),
-            {(kind, state): resources[kind, state] for kind in Kind for state in STATES},
+            {key: resources[key] for key in product((Kind.CONTAINER, Kind.NETWORK), STATES)},
         )
         yield _gauge("held_prefixes", "Held topologies.", len(status["held"]["prefixes"]))
         yield _gauge(

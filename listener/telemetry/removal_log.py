@@ -8,7 +8,7 @@ from loguru import logger
 
 from listener.control.observer import Observer, Reconciled
 from listener.core.outcome import Removal, Result
-from listener.core.resources import Resource
+from listener.core.resources import Kind, Resource
 
 if TYPE_CHECKING:
     from loguru import Logger
@@ -83,14 +83,12 @@ class RemovalLog(Observer):
                 line.info("removed {} of topology {}", removal.resource, prefix)
             else:
                 line.debug("{}: {} of topology {}", removal.result, removal.resource, prefix)
-        if outcome.left:
-            logger.bind(event="left", prefix=prefix, error=outcome.left).warning(
-                "anonymous volumes of topology {} may be left: {}", prefix, outcome.left
-            )
+        if outcome.left and not self._stopping:
+            logger.bind(event="left", prefix=prefix, error=outcome.left).warning("{}", outcome.left)
         for id_, (of, resource, said) in list(self._staying.items()):
             if of == prefix and id_ not in outcome.there:
                 self._staying.pop(id_, None)  # of two prefixes, another may have been here first
-                if said:
+                if said and resource.kind is not Kind.IMAGE:  # which may be somebody's by now
                     _about(Result.GONE, prefix, resource).info("{} is gone by now", resource)
 
     def _stays(self, line: Logger, prefix: str, removal: Removal) -> None:

@@ -88,6 +88,7 @@ class StatusStore(Observer):
                         else _milliseconds(done.since_noticed),
                         "containers": removed[Kind.CONTAINER],
                         "networks": removed[Kind.NETWORK],
+                        "images": removed[Kind.IMAGE],
                         "evidence": "; ".join(sorted(evidence)),
                         "errors": outcome.errors,
                     }

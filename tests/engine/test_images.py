@@ -171,3 +171,41 @@ def test_a_build_under_the_same_tag_keeps_no_container_of_a_dead_topology(
         assert (named in there, inherited in there) == (True, False)
         held = json.loads(call("sweep", "--json", *where).stdout)["held"]
         assert_held(held, doomed[:8])
+
+
+@pytest.mark.deep
+def test_what_compose_built_goes_with_its_topology_and_what_was_made_of_it_stays(
+    newer: PrivateEngine, rows: Rows, run: Run
+) -> None:
+    def docker_(*words: str) -> str:
+        return newer.run_inside("docker", "--host", newer.host, *words, timeout=120.0)
+
+    rows.insert(doomed := new_id())
+    project = f"decnet-topo-{doomed[:8]}"
+    folder = newer.directory / "decoy"
+    folder.mkdir()
+    (folder / "root.tar").write_bytes(busybox_tar())
+    (folder / "Dockerfile").write_text(DOCKERFILE.format(1))
+    services = SERVICE.format(folder=folder, id=doomed).replace("    image: decnet/ssh\n", "")
+    (folder / "compose.yaml").write_text(
+        services + services.replace("services:\n", "").replace("ssh", "http")
+    )
+    compose = ("compose", "--file", str(folder / "compose.yaml"), "--project-name", project)
+    with closing(connect(newer)) as api:
+        docker_(*compose, "up", "--detach", "--build")
+        theirs = [container["Id"] for container in api.containers()]
+        mine = {image["RepoTags"][0]: image["Id"] for image in api.images(name=f"{project}-*")}
+        assert sorted(mine) == [f"{project}-decky-001-{name}:latest" for name in ("http", "ssh")]
+        docker_("commit", "decky-001-ssh", "seized")
+        (folder / "Dockerfile").write_text(f"FROM {project}-decky-001-ssh\nLABEL gdb=1\n")
+        docker_("build", "--tag", "analysis", str(folder))
+        kept = {image["Id"] for image in api.images()} - {*mine.values()}
+        listener = run("--images", host=newer.host)
+        listener.start()
+        rows.delete(doomed)
+        removed(api, *theirs)
+        gone = listener.await_log("removed", count=4)
+        assert {line["id"] for line in gone if line["kind"] == "image"} == {*mine.values()}
+        assert {image["Id"] for image in api.images()} == kept
+        assert docker_("run", "--rm", "--network", "none", "seized", "echo", "whole") == "whole\n"
+        assert not listener.logged("failed")

@@ -25,6 +25,7 @@ KEYS = {
     "containers_removed",
     "networks_removed",
     "volumes_removed",
+    "images_removed",
     "disconnected",
     "errors",
     "held",

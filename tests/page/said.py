@@ -59,6 +59,7 @@ def reap(number: int, seconds_ago: float, duration_ms: float = 705.0, **changes:
         "hint_to_gone_ms": duration_ms * 1.1,
         "containers": 6,
         "networks": 2,
+        "images": 0,
         "evidence": "witnessed: its row was seen before and is gone",
         "errors": [],
         **changes,

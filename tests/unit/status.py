@@ -63,6 +63,7 @@ STATUS: Mapping[str, Any] = {
             "hint_to_gone_ms": 712.0,
             "containers": 6,
             "networks": 2,
+            "images": 0,
             "evidence": "witnessed",
             "errors": [],
         }

@@ -307,7 +307,7 @@ def test_only_a_container_labelled_as_a_service_waits_for_the_bases(
     assert found is not None
     assert (found.stage, found.kind, found.id, found.name) == (stage, Kind.CONTAINER, "id", "any")
     assert found.created == 12.5
-    assert Stage.BASE < Stage.NETWORK < Stage.SERVICE
+    assert Stage.BASE < Stage.NETWORK < Stage.SERVICE < Stage.IMAGE
 
 
 @pytest.mark.parametrize(
@@ -343,3 +343,52 @@ def test_a_protected_network_is_never_ours() -> None:
     assert of({PROTECT: "true"}) is None
     assert of({PROTECT: "false"}) is not None
     assert of(None) is not None
+
+
+BUILT = f"decnet-topo-{P}-decky-001-ssh"
+
+
+@pytest.mark.parametrize(
+    ("names", "more", "goes", "goes_if_run"),
+    [
+        ([f"{BUILT}:latest"], {}, True, True),
+        ([f"decnet-topo-{P}_decky-001-ssh:latest"], {}, True, True),  # as compose did at first
+        ([f"{BUILT}:latest", f"{BUILT}@sha256:ab"], {}, True, True),
+        ([f"localhost/{BUILT}:latest"], {}, True, True),
+        ([f"docker.io/library/{BUILT}:latest"], {}, True, True),
+        (["decoy:1"], {}, False, True),
+        (["localhost:5000/decoy:1", "localhost:5000/decoy@sha256:ab"], {}, False, True),
+        ([], {}, False, True),
+        ([f"{BUILT}@sha256:ab"], {}, True, True),
+        ([f"registry/{BUILT}:latest"], {}, False, True),
+        ([f"decnet-topo-{P}:latest"], {}, False, True),
+        ([f"decnet-topo-{Q}-ssh:latest"], {}, False, False),
+        ([f"{BUILT}:latest", f"{BUILT}:kept"], {}, False, False),
+        ([f"{BUILT}:latest", "evidence:1"], {}, False, False),
+        ([f"{BUILT}:latest", "evidence@sha256:ab"], {}, False, False),
+        ([f"{BUILT}:latest"], {"com.docker.compose.container-number": "1"}, False, False),
+        ([f"{BUILT}:latest"], {ID: TOPOLOGY}, False, False),
+        ([f"{BUILT}:latest"], {"decnet.topology.future": "?"}, False, False),
+        ([f"{BUILT}:latest"], {PROTECT: "true"}, False, False),
+        ([f"{BUILT}:latest"], {PROJECT: "decnet"}, False, False),
+        ([f"{BUILT}:latest"], {PROJECT: f"decnet-topo-{P} decnet-topo-{Q}"}, False, False),
+        ([f"{BUILT}:latest"], {PROJECT: None}, False, False),
+    ],
+)
+def test_an_image_is_composes_own_by_its_name_or_if_a_container_of_its_topology_ran_it(
+    names: list[str], more: ownership.Labels, goes: bool, goes_if_run: bool
+) -> None:
+    labels = {PROJECT: f"decnet-topo-{P}", "com.docker.compose.service": "decky-001-ssh", **more}
+
+    def found(*, ran: bool) -> Resource | None:
+        owners = (topology(Q), TOPOLOGY)
+        return ownership.image("sha256:1", names, labels, owners=owners, created=3.0, ran=ran)
+
+    assert (found(ran=False) is not None) is goes
+    run = found(ran=True)
+    assert (run is not None) is goes_if_run
+    if run is not None:
+        assert run.owners == (TOPOLOGY,)
+        alone = ownership.image("1", names, labels, owners=(), created=None, ran=True)
+        assert alone is not None
+        assert alone.owners == (P,)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import replace
 
 import pytest
@@ -13,7 +13,7 @@ from listener.control.reconciler import FRESH, REQUEST_LASTS, Reconciler
 from listener.core.evidence import Answer, Evidence, Memory
 from listener.core.judge import Judge
 from listener.core.outcome import Outcome, Removal, Result, Screening
-from listener.core.resources import Resource
+from listener.core.resources import Kind, Resource, Stage
 from listener.errors import EngineError, InProgress, NoAnswer, Refused, TimedOut
 from tests.world.client import SimulatedEngine
 from tests.world.database import Database
@@ -34,19 +34,26 @@ class World:
         self.engine = SimulatedEngine(Api(Daemon(self.clock)))
         self.volumes: list[str] = []
         self.volumes_fail = False
+        self.images: list[Resource] = []
+        self.asked_for: list[tuple[str, set[str]]] = []
+        self.images_fail = False
         self.index = PrefixIndex()
         self.evidence = Evidence(grace)
         self.judge = Judge([(self.database.ask, self.evidence)])
         self.reaper = Reaper(self.engine, Inline(), 1, self.clock)
         self.reconciler = self.reconciler_with(self.reaper.reap, engine_now)
 
-    def reconciler_with(self, reap: object, engine_now: float | None = None) -> Reconciler:
+    def reconciler_with(
+        self, reap: object, engine_now: float | None = None, *, dry_run: bool = False
+    ) -> Reconciler:
         return Reconciler(
             index=self.index,
             judge=self.judge,
             reap=reap,  # type: ignore[arg-type]
             read=self.engine.read,
             remove_volume=self.remove_volume,
+            list_images=self.list_images,
+            dry_run=dry_run,
             clock=self.clock,
             engine_now=engine_now,
         )
@@ -57,6 +64,19 @@ class World:
             raise EngineError("403: denied")
         self.volumes.append(name)
         return name != "named"
+
+    def list_images(self, prefix: str, leaving: Collection[Resource]) -> Sequence[Resource]:
+        """Those of a topology, or all."""
+        if self.images_fail:
+            raise EngineError("403: denied")
+        self.asked_for.append((prefix, {resource.id for resource in leaving}))
+        owners = {owner for resource in leaving for owner in resource.owners}
+        created = max((resource.created or 0.0 for resource in leaving), default=None)
+        return [
+            replace(image, owners=tuple(sorted(owners)) or image.owners, created=created)
+            for image in self.images
+            if prefix in ("", *image.prefixes)
+        ]
 
     def deploy(self, *resources: Resource, rows: Iterable[str] = (TOPOLOGY,)) -> None:
         """Resources whose rows were seen once."""
@@ -648,6 +668,166 @@ def test_why_volumes_may_be_left_is_told_and_nothing_is_tried_again_for_it(world
     world.database.rows.clear()
     world.volumes_fail = True
     outcome = world.reconciler.reconcile(P)
-    assert outcome.left == "403: denied"
+    assert outcome.left == f"anonymous volumes of topology {P} may be left: 403: denied"
     assert set(world.results(outcome).values()) == {Result.REMOVED}
     assert not outcome.unfinished
+
+
+# The images that compose built.
+
+
+def image(id_: str = "image", prefix: str = P) -> Resource:
+    return Resource(Kind.IMAGE, id_, f"decnet-topo-{prefix}-{id_}:latest", (prefix,), Stage.IMAGE)
+
+
+class Removals:
+    """Removes containers like a reaper, and images at once."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.images: list[str] = []
+        self.meanwhile: Callable[[], object] = lambda: None
+
+    def __call__(self, doomed: Collection[Resource], permit: Permit) -> Sequence[Removal]:
+        if not all(resource.kind is Kind.IMAGE for resource in doomed):
+            return self.world.reaper.reap(doomed, permit)
+        self.meanwhile()
+        permitted = [resource for resource in doomed if permit(resource, fresh=False)]
+        self.images += [resource.id for resource in permitted]
+        return [
+            Removal(resource, Result.REMOVED, requested=True)
+            if resource in permitted
+            else Removal(resource, Result.SPARED)
+            for resource in doomed
+        ]
+
+
+@pytest.fixture
+def removals(world: World) -> Removals:
+    """What is removed in this world, which has an image of the topology."""
+    made = Removals(world)
+    world.reconciler = world.reconciler_with(made)
+    world.images.append(image())
+    return made
+
+
+def test_images_go_by_the_evidence_of_what_was_removed_before_them(
+    world: World, removals: Removals
+) -> None:
+    world.reconciler = world.reconciler_with(removals, engine_now=1000.0)
+    world.deploy(base("living", topology(Q)), rows=[topology(Q)])
+    # Never seen, and told by its age only; the bare prefix, which the image has, by nothing.
+    world.index.put(base("old", created=1.0))
+    world.engine.put(base("old", created=1.0))
+    world.reconciler.screen()
+    world.pass_time(1.0)
+    outcome = world.reconciler.reconcile(P)
+    assert world.results(outcome) == {"old": Result.REMOVED, "image": Result.REMOVED}
+    assert "grace" in outcome.verdicts["image"].evidence
+    assert world.asked_for == [(P, {"old"})]
+    assert (Q, set()) not in world.asked_for
+
+
+def test_images_stay_while_anything_else_of_the_prefix_is_here(
+    world: World, removals: Removals
+) -> None:
+    world.deploy(base("stuck"), base("other"))
+    world.database.rows.clear()
+    world.engine.faults["remove", "stuck"] = [EngineError("busy")] * ATTEMPTS
+    world.reconciler.reconcile(P)
+    assert not removals.images
+    assert not world.asked_for
+    world.engine.faults["remove", "stuck"] = [TimedOut("too slow")]
+    world.reconciler.reconcile(P)
+    world.index.discard("stuck")  # its removal is under way
+    assert world.results(world.reconciler.reconcile(P))["stuck"] is not Result.REMOVED
+    assert removals.images == []
+    world.engine.daemon.delete(world.engine.present["stuck"])
+    world.reconciler.reconcile(P)
+    assert removals.images == ["image"]
+
+
+@pytest.mark.parametrize("moment", ["before", "while they are judged"])
+def test_images_stay_while_any_row_has_their_prefix(
+    world: World, removals: Removals, moment: str
+) -> None:
+    world.deploy(base(), rows=[TOPOLOGY])
+    world.database.rows.clear()
+
+    def return_() -> None:
+        world.database.rows.add(OTHER)
+        world.pass_time(FRESH)
+
+    if moment == "before":
+        world.engine.on["remove", "base"] = return_
+    else:
+        removals.meanwhile = return_
+    results = world.results(world.reconciler.reconcile(P))
+    assert results["base"] is Result.REMOVED
+    assert removals.images == []
+    assert world.reconciler.images.alone() == set()
+
+
+def test_a_removal_is_told_though_nobody_knows_what_becomes_of_the_images(
+    world: World, removals: Removals
+) -> None:
+    world.deploy(base())
+    world.database.rows.clear()
+
+    def fail() -> None:
+        world.database.failing = True
+
+    world.engine.on["read", "base"] = fail  # which is the look after the removal
+    outcome = world.reconciler.reconcile(P)
+    assert world.results(outcome) == {"base": Result.REMOVED}
+    assert outcome.left.startswith(f"images of topology {P} may be left: ")
+    assert removals.images == []
+    world.database.failing = False
+    world.images_fail = True
+    assert world.reconciler.reconcile(P).left.endswith("403: denied")
+
+
+def test_images_alone_go_if_their_row_was_seen_and_their_absence_is_never_waited_for(
+    world: World, removals: Removals
+) -> None:
+    world.deploy(base("living", topology(Q)), rows=[topology(Q)])
+    for _ in range(60):
+        assert world.reconciler.images.alone() == set()
+        assert world.results(world.reconciler.reconcile(P)) == {}
+        world.pass_time(1.0)
+    assert not world.evidence.memory.witnessed & {P, TOPOLOGY}
+    assert P not in world.index.prefixes()
+    assert removals.images == []
+    world.database.rows.add(TOPOLOGY)
+    assert world.reconciler.images.alone() == set()
+    world.database.rows.remove(TOPOLOGY)
+    world.images.append(image("living", Q))
+    assert world.reconciler.images.alone() == {P}
+    assert world.results(world.reconciler.reconcile(P)) == {"image": Result.REMOVED}
+
+
+def test_an_image_vouches_for_no_database(world: World, removals: Removals) -> None:
+    world.database.rows.add(TOPOLOGY)
+    assert world.reconciler.images.alone() == set()
+    assert not world.evidence.memory.vouched
+    assert removals.images == []
+
+
+def test_a_dry_run_tells_of_images_once_beside_the_rest(world: World) -> None:
+    told: list[list[str]] = []
+
+    def tell(doomed: Collection[Resource], permit: Permit) -> Sequence[Removal]:  # noqa: ARG001
+        told.append([resource.id for resource in doomed])
+        return ()
+
+    world.images.append(image())
+    world.reconciler = world.reconciler_with(tell, dry_run=True)
+    world.deploy(base("old"), base("living", TOPOLOGY, Q))
+    world.database.rows = {Q}
+    world.reconciler.reconcile(P)
+    assert told == [["old"]]
+    world.index.discard("living")
+    world.reconciler.reconcile(P)
+    world.reconciler.reconcile(P)
+    assert told == [["old"], ["old"], ["image"], ["old"]]
+    assert world.asked_for == [(P, {"old"})]

@@ -39,6 +39,7 @@ def test_the_json_has_every_key_of_the_interface_and_every_list_is_sorted() -> N
         "containers_removed": [],
         "networks_removed": [],
         "volumes_removed": [],
+        "images_removed": [],
         "disconnected": [],
         "errors": [],
         "held": [

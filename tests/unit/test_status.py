@@ -134,6 +134,7 @@ def test_a_reap_is_told_with_what_it_took() -> None:
         "hint_to_gone_ms": 500.0,
         "containers": 2,
         "networks": 1,
+        "images": 0,
         "evidence": "witnessed: its row was seen before and is gone",
         "errors": [],
     }

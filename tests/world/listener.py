@@ -289,7 +289,9 @@ def sweep_once(
         )
         for number, memory in enumerate(state.memories)
     ]
-    settings = SimpleNamespace(delay=world.config.delay, workers=4, timeout=0, dry_run=dry_run)
+    settings = SimpleNamespace(
+        delay=world.config.delay, workers=4, timeout=0, dry_run=dry_run, images=False
+    )
     clock = patch.object(
         oneshot, "time", SimpleNamespace(monotonic=world.clock, sleep=world.clock_forward)
     )

@@ -68,7 +68,7 @@ def examine(engine: Engine, settings: Settings) -> Iterator[Finding]:
     nobody = secrets.token_hex(32)
     refused: set[str] = set()
     silent = ""
-    for call in _calls(engine, nobody, settings.docker_timeout, volumes=not settings.keep_volumes):
+    for call in _calls(engine, nobody, settings):
         if silent or call.unless in refused:
             first = silent or call.unless
             yield warning(call.id, f"{call.does} was not tried", f"see to {first} first")
@@ -92,11 +92,14 @@ def examine(engine: Engine, settings: Settings) -> Iterator[Finding]:
         yield from _clock(engine)
 
 
-def _calls(engine: Engine, nobody: str, timeout: float, *, volumes: bool) -> Iterator[_Call]:
+def _calls(engine: Engine, nobody: str, settings: Settings) -> Iterator[_Call]:
     api, lan = engine.api, network_name(nobody[:PREFIX_LENGTH], nobody)
     yield _Call("docker.ping", "asking for the time", engine.now, of_nobody=False)
     yield _Call(
-        "docker.events", "following events", lambda: _follow(engine, timeout), of_nobody=False
+        "docker.events",
+        "following events",
+        lambda: _follow(engine, settings.docker_timeout),
+        of_nobody=False,
     )
     yield _Call(
         "docker.containers.list",
@@ -132,15 +135,22 @@ def _calls(engine: Engine, nobody: str, timeout: float, *, volumes: bool) -> Ite
         lambda: engine.remove(Resource(Kind.CONTAINER, nobody, nobody, (), Stage.BASE)),
         unless="docker.containers.read",
     )
-    if not volumes:
-        return
-    yield _Call("docker.volumes.read", "reading a volume", lambda: api.inspect_volume(nobody))
-    yield _Call(
-        "docker.volumes.remove",
-        "removing a volume",
-        lambda: api.remove_volume(nobody),
-        unless="docker.volumes.read",
-    )
+    if not settings.keep_volumes:
+        yield _Call("docker.volumes.read", "reading a volume", lambda: api.inspect_volume(nobody))
+        yield _Call(
+            "docker.volumes.remove",
+            "removing a volume",
+            lambda: api.remove_volume(nobody),
+            unless="docker.volumes.read",
+        )
+    if settings.images:
+        yield _Call("docker.images.list", "listing images", engine.images, of_nobody=False)
+        yield _Call(
+            "docker.images.remove",
+            "removing an image",
+            lambda: api.remove_image(f"sha256:{nobody}", noprune=True),
+            unless="docker.images.read",
+        )
 
 
 def _follow(engine: Engine, timeout: float) -> None:

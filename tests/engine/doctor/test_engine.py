@@ -131,6 +131,21 @@ def test_a_proxy_need_not_let_through_what_is_about_volumes_if_they_are_kept(
     assert not [request for request in proxy.requests if "/volumes/" in request.path]
 
 
+def test_what_is_about_images_is_tried_if_they_are_to_go(look: Look, proxy: FaultProxy) -> None:
+    assert look(docker_host=proxy.host).exit_status == 0
+    assert {r.method for r in proxy.requests if "/images/" in r.path} == {"GET"}
+    assert look(docker_host=proxy.host, images=True).exit_status == 0
+    for part, refused in {"/images/json": "list", "DELETE /images/": "remove"}.items():
+        proxy.hook = lambda request, part=part: (
+            answer(403, "Forbidden")
+            if part in re.sub(r"/v1\.\d+", "", f"{request.method} {request.path}")
+            else None
+        )
+        found = look(docker_host=proxy.host, images=True)
+        faults = [f.id for f in found.findings if f.status is Status.FAULT]
+        assert faults == [f"docker.images.{refused}"]
+
+
 @pytest.mark.parametrize("kind", ["containers", "networks", "volumes"])
 @pytest.mark.parametrize("status", [200, 404])
 def test_nothing_is_tried_on_an_id_that_may_exist(
