@@ -6,7 +6,7 @@ that an image's label names. They go by the evidence of what went before them.
 Some are alone here, for the rest went while nobody watched, or by DECNET's own teardown, which
 leaves images. A sweep looks for those. They are never in the index, where they would keep a prefix
 for ever and pass for a sign of its life; so nobody has observed how long their row is absent, and
-they go only if it was seen, or if its deletion was reported.
+they go only if it was seen, or if its deletion was reported, and never with a delay.
 """
 
 from __future__ import annotations

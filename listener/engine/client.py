@@ -35,7 +35,7 @@ REQUEST_TIMEOUT = 10.0
 on with a removal all the same, and it is looked at again."""
 LONGEST_LIST = 12
 """How many times as long a list may take; it holds a slow engine up, whoever has given it up."""
-_LISTS = ("/containers/json", "/networks")
+_LISTS = ("/containers/json", "/networks", "/images/json")
 INFO_TIMEOUT = 2
 """Seconds for which it is asked what it is, for events wait meanwhile; it answers in 0.006 s."""
 ANONYMOUS = "com.docker.volume.anonymous"
