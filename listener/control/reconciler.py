@@ -223,6 +223,9 @@ class Reconciler:
             self._reap_images(prefix, removals, verdicts),
         ]
         there = {resource.id for resource in self._index.resources(prefix)}
+        there.update(
+            id_ for id_, r in removals.items() if r.result in (Result.PENDING, Result.FAILED)
+        )
         with self._lock:
             there.update(request.resource.id for request in self._late(prefix))
         outcome = replace(

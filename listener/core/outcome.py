@@ -106,8 +106,8 @@ class Outcome:
         removals: what became of each resource that was to be removed.
         verdicts: by resource id, of everything that was looked at; of what has ended since it was
             requested, and of what something was disconnected from, the verdict of then.
-        there: the ids of what the index still holds of the prefix, and of what was requested and is
-            not known to be gone.
+        there: the ids of what the index still holds of the prefix, and of what was requested or
+            could not be removed and is not known to be gone.
         wait: look again after so many seconds; None when there is no need.
         requeue_after: look again after so many seconds even if something of it fails, for a row
             that was reported deleted is still there; None when there is none.

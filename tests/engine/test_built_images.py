@@ -21,7 +21,7 @@ from tests.engine.conftest import Run, exists, on_both
 from tests.engine.push.conftest import plant, removed
 from tests.sidecar.haproxy import COMPOSE
 from tests.support.decnet import new_id
-from tests.support.process import call
+from tests.support.process import call, eventually
 from tests.support.proxy import FaultProxy, Request, answer
 from tests.support.rows import Rows
 
@@ -285,6 +285,12 @@ def test_images_that_cannot_be_listed_or_removed_are_told_of(
     (line, *_) = listener.await_log("failed")
     assert line["id"] in (mine, another)
     assert "403: denied" in line["error"]
+
+    def tried(image: str) -> int:
+        return [r.method for r in proxy.requests if image in r.path].count("DELETE")
+
+    eventually(lambda: min(tried(mine), tried(another)) > 6, "each is looked at three times")
+    assert len(listener.logged("failed")) == 2, "each is said once"
     proxy.hook = lambda _: None
     listener.await_log("removed", count=4)
     assert images(api) == set()

@@ -8,6 +8,7 @@ import json
 import os
 import sys
 from collections.abc import Callable, Collection, Iterator
+from dataclasses import replace
 from itertools import islice
 from typing import TYPE_CHECKING
 
@@ -136,6 +137,16 @@ def test_what_was_said_to_be_still_there_is_said_to_be_gone(
     said.reconciled(done(P, after))
     said.reconciled(done(P, after))
     assert events(log) == [("failed", "base"), ("gone", "base")]
+
+
+def test_why_images_may_be_left_is_said_with_what_went_and_by_the_sweep(log: list[Record]) -> None:
+    went = replace(outcome(Removal(base(), Result.REMOVED)), left="denied")
+    said = RemovalLog()
+    for prefix, told in ((P, went), (P, Outcome(left="denied")), ("", Outcome(left="denied"))):
+        said.reconciled(done(prefix, told))
+    said.stopping()
+    said.reconciled(done(P, replace(went, left="the listener is stopping")))
+    assert [r["message"] for r in log if r["extra"]["event"] == "left"] == ["denied"] * 2
 
 
 def test_a_name_with_braces_or_markup_is_said_as_it_is(log: list[Record]) -> None:
