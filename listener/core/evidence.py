@@ -292,7 +292,7 @@ class Evidence:
         for owner in owners:
             if answer.live(owner):
                 self.vouch()
-            else:
+            elif not self.alive_after(owner, answer.at):  # else it was overtaken
                 self._observe_absence(owner, answer.at)
                 if owner in self._witnessed:
                     self._witnessed[owner] = answer.at

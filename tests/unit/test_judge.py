@@ -128,6 +128,19 @@ def test_an_absence_that_any_database_goes_by_has_to_be_observed_on(court: Court
     assert (verdict.state, verdict.timed) == (State.ORPHAN, True)
 
 
+def test_an_answer_that_was_overtaken_begins_no_absence() -> None:
+    court = Court(delay=10.0)
+    court.vouch()
+    late = court.judge.ask({TOPOLOGY})
+    court.clock.now += 1.0
+    court.first.rows.add(TOPOLOGY)
+    court.look(base())
+    court.judge.observe(late, [base()])
+    court.first.rows.clear()
+    court.clock.now += 1.0
+    assert court.look(base()).wait == 10.0
+
+
 def test_an_id_of_a_database_that_is_replaced_is_held_though_the_other_is_vouched_for(
     court: Court,
 ) -> None:
