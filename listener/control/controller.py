@@ -155,6 +155,7 @@ class Controller:
         database: int,
         deleted: Collection[str] | None = None,
         *,
+        torn_down: bool = False,
         polled: bool = False,
         lag: float | None = None,
     ) -> None:
@@ -163,6 +164,7 @@ class Controller:
         Args:
             database: its number.
             deleted: the ids that it reported deleted; None: it may be any.
+            torn_down: they are not deleted, but their status is said to be that.
             polled: nobody told it.
             lag: seconds since the commit that it is about, if they are known.
         """
@@ -172,6 +174,9 @@ class Controller:
             if not polled:  # between two polls there is nothing to be heard
                 self._missed[database].heard(self._clock())
             self._look_at_everything()
+        elif torn_down:
+            for prefix in self._reconciler.note_teardowns(database, deleted):
+                self.reconcile_lane.add(prefix, hasten=True)
         else:
             for prefix in self._reconciler.note_deletions(database, deleted):
                 self._noticed_at.setdefault(prefix, self._clock())
@@ -224,10 +229,9 @@ class Controller:
             self._observer.failed("", error)
             return FAILED
         self._lists_screened = lists
+        gone = screening.orphans.keys() - screening.live  # of a row that is there none is to tell
         for missed in self._missed:
-            missed.screened(
-                self._screened_at, screening.live, screening.orphans.keys(), swept=fresh_list
-            )
+            missed.screened(self._screened_at, screening.live, gone, swept=fresh_list)
         self._forget_noticed(screening)
         for prefix in screening.orphans:
             self._noticed_at.setdefault(prefix, hinted_at or self._screened_at)

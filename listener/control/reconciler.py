@@ -176,6 +176,7 @@ class Reconciler:
             binding={p: reason for p, reason in reasons.items() if not held[p].elsewhere},
             unconfirmed=unconfirmed,
             reported=reported,
+            unread=self._judge.unread(answers),
             resources=by_prefix,
             verdicts=verdicts,
             forgotten=self._judge.forgotten,
@@ -185,6 +186,12 @@ class Reconciler:
         """Remember what a database reported deleted; returns which prefixes to look at."""
         with self._lock:
             self._judge.note_deletions(database, ids, self._clock())
+        return self._index.prefixes() & {prefix_of(id_) for id_ in ids}
+
+    def note_teardowns(self, database: int, ids: Collection[str]) -> frozenset[str]:
+        """Remember what a database reported torn down; returns which prefixes to look at."""
+        with self._lock:
+            self._judge.note_teardowns(database, ids, self._clock())
         return self._index.prefixes() & {prefix_of(id_) for id_ in ids}
 
     def interrupted(self, database: int) -> None:

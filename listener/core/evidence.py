@@ -16,6 +16,12 @@ databases and these prefixes. :mod:`listener.core.unproven` has one more reason 
 Time is observed while good answers come: a gap of more than five seconds between two of them, or a
 feed that broke, is an outage. The grace begins anew after it; a delay goes on where it was.
 
+A row that is *torn down* is there, and its status is ``torn_down``. For how long it was observed to
+be so is counted as a delay is, while answers are about that row; any other status, or no row, ends
+it. In DECNET that status is final, so a database that is behind its origin shows what was true once
+and still is: it counts as a row does that was seen and is gone. After a change of the table it is
+counted anew, by what the new one shows.
+
 What is known is bound to the database's identity. When that changes, it is another table, and
 whatever is absent from then on without having been seen in it is held, until nothing is left that
 the change put in doubt.
@@ -72,6 +78,9 @@ class Answer:
             when it is known to be the origin.
         deployed: where it may be behind, which of the ids had a status that DECNET writes after a
             deploy, read before the rows were.
+        torn_down: which of the ids have the status ``torn_down``.
+        no_status: why the statuses could not be read, and the remedy, as a predicate; empty when
+            they were.
     """
 
     prefixes: frozenset[str]
@@ -82,15 +91,21 @@ class Answer:
     position: int = 0
     behind: str = ""
     deployed: frozenset[str] = frozenset()
+    torn_down: frozenset[str] = frozenset()
+    no_status: str = ""
     _live_prefixes: frozenset[str] = field(init=False, repr=False, compare=False)
     _vague: frozenset[str] = field(init=False, repr=False, compare=False)
+    _standing_prefixes: frozenset[str] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         # Once, for a host asks about each of its networks by a prefix.
-        object.__setattr__(self, "_live_prefixes", frozenset(map(prefix_of, self.ids)))
+        live = frozenset(map(prefix_of, self.ids))
+        standing = frozenset(map(prefix_of, self.ids - self.torn_down)) if self.torn_down else live
         # Written otherwise than in a label, an id may be that of any owner with its prefix.
         vague = frozenset(prefix_of(id_) for id_ in self.ids if len(id_) != ID_LENGTH)
+        object.__setattr__(self, "_live_prefixes", live)
         object.__setattr__(self, "_vague", vague)
+        object.__setattr__(self, "_standing_prefixes", standing)
 
     def live(self, owner: str) -> bool:
         """Whether the owner has a row.
@@ -105,12 +120,23 @@ class Answer:
             return owner in self._live_prefixes
         return owner in self.ids or prefix in self._vague
 
+    def stands(self, owner: str) -> bool:
+        """Whether the owner has a row that is not torn down.
+
+        Raises:
+            KeyError: nobody asked about this owner.
+        """
+        if len(owner) > PREFIX_LENGTH or owner not in self.prefixes:
+            return self.live(owner) and owner not in self.torn_down
+        return owner in self._standing_prefixes
+
     def about(self, prefixes: frozenset[str]) -> Answer:
         """What it says of these prefixes, all of which were asked about."""
         if prefixes == self.prefixes:
             return self
         ids = frozenset(id_ for id_ in self.ids if prefix_of(id_) in prefixes)
-        return replace(self, prefixes=prefixes, ids=ids, deployed=self.deployed & ids)
+        deployed, torn_down = self.deployed & ids, self.torn_down & ids
+        return replace(self, prefixes=prefixes, ids=ids, deployed=deployed, torn_down=torn_down)
 
 
 class State(StrEnum):
@@ -132,6 +158,7 @@ class Verdict:
         wait: for how many seconds the absence has to last on, when it is WAITING.
         timed: it rests on an absence that was observed, and has to be while the removal goes on.
         elsewhere: it is another listener that holds it.
+        torn_down: the ids of the rows that it is left of, where all of its rows are torn down.
     """
 
     state: State
@@ -139,6 +166,7 @@ class Verdict:
     wait: float = 0.0
     timed: bool = False
     elsewhere: bool = False
+    torn_down: tuple[str, ...] = field(default=(), compare=False)
 
     @classmethod
     def weakest(cls, verdicts: Iterable[Self]) -> Self:
@@ -163,6 +191,7 @@ class Memory:
         excused: likewise.
         reported: the ids whose deletion was reported within a day.
         absent: by owner, for how many seconds its absence was observed; alone it is no news.
+        torn_down: by id, for how many seconds its row was observed to be torn down; likewise.
     """
 
     identity: str
@@ -176,14 +205,15 @@ class Memory:
     excused: frozenset[str] = frozenset()
     reported: frozenset[str] = frozenset()
     absent: Mapping[str, float] = field(default_factory=dict, compare=False)
+    torn_down: Mapping[str, float] = field(default_factory=dict, compare=False)
 
 
 @dataclass(slots=True)
 class Absence:
-    """How long an owner has had no row, in seconds.
+    """How long an owner has had no row, or a row has been torn down, in seconds.
 
     Attributes:
-        at: when it was last seen to have none.
+        at: when it was last seen to be so.
         outages: how many there had been by then.
         lasted: observed since the last outage.
         total: observed altogether.
@@ -195,6 +225,20 @@ class Absence:
     lasted: float = 0.0
     total: float = 0.0
     before: float = 0.0
+
+    def observe(self, at: float, outages: int) -> None:
+        """It was seen to be so again.
+
+        Args:
+            at: by an answer that was asked for then.
+            outages: how many there had been by then.
+        """
+        if self.outages < outages:
+            self.outages, self.lasted = outages, 0.0
+        elif at > self.at:
+            self.lasted += at - self.at
+            self.total += at - self.at
+        self.at = max(self.at, at)
 
 
 class Evidence:
@@ -210,6 +254,7 @@ class Evidence:
 
     Attributes:
         deletions: those that a feed reported.
+        teardowns: the rows that a feed reported to be torn down; they are only looked at again.
         forgotten: how many owners were forgotten within a day, for there were too many.
         revision: grows with every change of what the next run should know, but for figures.
     """
@@ -232,16 +277,17 @@ class Evidence:
         self._generation = 0
         memory = memory or Memory("")
         self.deletions = ReportedDeletions(memory.reported, now)
+        self.teardowns = ReportedDeletions()
         # By owner, when it was last known to be alive or on this host; and when it was seen alive.
         self._witnessed = dict.fromkeys(memory.witnessed, now)
         self._alive: dict[str, float] = {}
         # Whatever happened between two runs was an outage.
         self._outages = 0
         self._answered_at = -math.inf
-        self._absent = {
-            owner: Absence(now, -1, total=total, before=total)
-            for owner, total in memory.absent.items()
-        }
+        self._absent, self._torn_down = (
+            {owner: Absence(now, -1, total=total, before=total) for owner, total in known.items()}
+            for known in (memory.absent, memory.torn_down)
+        )
         self._vouched = memory.vouched
         self._replaced = memory.replaced
         self._former = set(memory.former)
@@ -270,6 +316,7 @@ class Evidence:
             self._position,
             reported=self.deletions.ids,
             absent={owner: absence.total for owner, absence in self._absent.items()},
+            torn_down={id_: torn_down.total for id_, torn_down in self._torn_down.items()},
         )
 
     def observe(self, answer: Answer, owners: Iterable[str]) -> None:
@@ -289,11 +336,13 @@ class Evidence:
                 self._alive[owner] = max(answer.at, self._alive.get(owner, answer.at))
                 self._absent.pop(owner, None)
                 self._former.discard(owner)
+        self._observe_torn_down(answer)
         for owner in owners:
             if answer.live(owner):
                 self.vouch()
             elif not self.alive_after(owner, answer.at):  # else it was overtaken
-                self._observe_absence(owner, answer.at)
+                absence = self._absent.setdefault(owner, Absence(answer.at, self._outages))
+                absence.observe(answer.at, self._outages)
                 if owner in self._witnessed:
                     self._witnessed[owner] = answer.at
 
@@ -317,20 +366,26 @@ class Evidence:
         if self._replaced:
             self._former |= self._witnessed.keys()
             self.deletions.clear()
+            self.teardowns.clear()
         self._witnessed.clear()
         self._alive.clear()
         self._absent.clear()
+        self._torn_down.clear()
         self._vouched = False
         self._past = -math.inf
 
-    def _observe_absence(self, owner: str, at: float) -> None:
-        absence = self._absent.setdefault(owner, Absence(at, self._outages))
-        if absence.outages < self._outages:
-            absence.outages, absence.lasted = self._outages, 0.0
-        elif at > absence.at:
-            absence.lasted += at - absence.at
-            absence.total += at - absence.at
-        absence.at = max(absence.at, at)
+    def _observe_torn_down(self, answer: Answer) -> None:
+        unread = answer.ids if answer.no_status else frozenset()
+        for id_ in self._torn_down.keys() - answer.torn_down - unread:
+            if prefix_of(id_) in answer.prefixes:
+                del self._torn_down[id_]
+        if answer.at < self._answered_at:
+            return  # a later one may have shown another status
+        for id_ in answer.torn_down:
+            torn_down = self._torn_down.setdefault(id_, Absence(answer.at, self._outages))
+            if answer.at - torn_down.at > OUTAGE:
+                torn_down.at = answer.at  # nobody has asked about it since
+            torn_down.observe(answer.at, self._outages)
 
     def interrupted(self) -> None:
         """There was an outage, or the feed was lost: nobody knows what happened meanwhile."""
@@ -361,6 +416,8 @@ class Evidence:
         if not listed:
             return  # nobody knows what is on this host
         self._absent = {o: absence for o, absence in self._absent.items() if o in owners}
+        here = frozenset(map(prefix_of, owners))
+        self._torn_down = {id_: t for id_, t in self._torn_down.items() if prefix_of(id_) in here}
         # A deploy may go on after its row is deleted and what there was of it is removed.
         oldest = answer.at - DAY
         lately = {o: at for o, at in self._witnessed.items() if at >= oldest}
@@ -374,7 +431,11 @@ class Evidence:
         # The change of the table is past once it leaves nothing on this host in doubt. The listing
         # that shows it has to be later than the one at hand when the change was learned.
         if self._replaced:
-            self._replaced = not (self._listed_since and gone <= self._witnessed.keys())
+            doubts = not gone <= self._witnessed.keys() or any(
+                answer.live(owner) and not answer.stands(owner) and self.doubted(owner)
+                for owner in owners
+            )
+            self._replaced = doubts or not self._listed_since
             self._listed_since = True
             if not self._replaced:
                 self.revision += 1
@@ -389,12 +450,22 @@ class Evidence:
         return self._alive.get(owner, at) > at
 
     def doubted(self, owner: str) -> bool:
-        """Whether the owner had a row in what this database took the place of, and not since."""
-        return self._replaced and owner in self._former
+        """Whether the owner had a row in what this database took the place of, and not since.
+
+        Of a bare prefix it is any id with it, whatever other rows with it there are by now.
+        """
+        return self._replaced and (
+            owner in self._former
+            or (len(owner) == PREFIX_LENGTH and any(o.startswith(owner) for o in self._former))
+        )
 
     def absent_for(self, owner: str) -> float:
         """For how many seconds it was observed that the owner has no row."""
         return self._absent[owner].total
+
+    def torn_down_for(self, id_: str) -> float:
+        """For how many seconds it was observed that a row is torn down."""
+        return self._torn_down[id_].total if id_ in self._torn_down else 0.0
 
     def weigh(
         self,

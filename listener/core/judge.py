@@ -9,6 +9,12 @@ topology takes the weakest evidence of all databases, and so does an id that nob
 A removal can be put off by a delay, for who wants to look at the evidence first: the owner then has
 to be absent everywhere for so long.
 
+A row that is torn down is life like any other, unless the operator has given a time: then what is
+left of it goes once each database that has the row was observed to show it torn down for so long;
+what a bare prefix owns, once all rows with that prefix are. Such a row needs no other evidence, for
+it is seen, and no delay is added. But where the table has taken the place of one with other rows of
+the prefix, and they were not seen since, it is held.
+
 What appeared under watch while none of them had its row is held, whatever they say of it later but
 that there is one: :mod:`listener.core.unproven`.
 
@@ -30,7 +36,15 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 
-from listener.core.evidence import LOOKS_APART, Answer, Evidence, Memory, State, Verdict
+from listener.core.evidence import (
+    LOOKS_APART,
+    REPLACED,
+    Answer,
+    Evidence,
+    Memory,
+    State,
+    Verdict,
+)
 from listener.core.resources import PREFIX_LENGTH, Kind, Resource, prefix_of
 from listener.core.unproven import Unproven
 
@@ -45,6 +59,7 @@ DOUBTFUL = Verdict(
     " inherited; topology-reaper explain shows which container",
 )
 CONFIRMED = Verdict(State.ORPHAN, "confirmed by an operator")
+TORN_DOWN = Verdict(State.ALIVE, "its row exists, and is torn_down")
 
 Ask = Callable[[Iterable[str]], Answer]
 
@@ -96,6 +111,14 @@ class Answers:
         """Whether the owner has a row anywhere."""
         return any(answer.live(owner) for answer in self.each)
 
+    def stands(self, owner: str) -> bool:
+        """Whether the owner has a row anywhere that is not torn down."""
+        return any(answer.stands(owner) for answer in self.each)
+
+    def torn_down(self, owner: str) -> Set[str]:
+        """The ids of those rows of an owner that are torn down."""
+        return {id_ for answer in self.each for id_ in answer.torn_down if id_.startswith(owner)}
+
 
 class Judge:
     """Asks the databases, and judges by what they answer and have answered before.
@@ -104,6 +127,8 @@ class Judge:
         databases: how to ask each, and what is known about it.
         memories: what an earlier run knew, of which this takes the part that concerns all.
         delay: seconds between a deletion and its reap.
+        torn_down_after: seconds for which a row has to be torn down until it counts no more; 0: it
+            always does.
         now: when the memories were read.
         peers: what other listeners hold.
         alive: the ids of rows that somebody else has just seen.
@@ -115,6 +140,7 @@ class Judge:
         *,
         memories: Iterable[Memory | None] = (),
         delay: float = 0.0,
+        torn_down_after: float = 0.0,
         now: float = 0.0,
         peers: Callable[[], Peers] = Peers,
         alive: Iterable[str] = (),
@@ -132,6 +158,7 @@ class Judge:
         )
         self._saved = [0] * len(databases)
         self._delay = delay
+        self._torn_down_after = torn_down_after
         # By owner, when its first resource that is known was made; the engine's time.
         self._begun: dict[str, float] = {}
         self._released: frozenset[str] = frozenset()
@@ -145,7 +172,7 @@ class Judge:
         """
         prefixes = {prefix_of(owner) for owner in owners}
         answers = Answers([ask(prefixes) for ask in self._asks])
-        if all(map(answers.live, owners)):
+        if all(map(answers.stands if self._torn_down_after else answers.live, owners)):
             return answers
         return replace(answers, peers=self._peers())
 
@@ -224,6 +251,10 @@ class Judge:
         evidence.revision += 1
         self._unproven.note_deletions(ids)
 
+    def note_teardowns(self, database: int, ids: Collection[str], now: float) -> None:
+        """The feed of a database reported that these rows are torn down: they are no deletions."""
+        self._evidence[database].teardowns.add(ids, now)
+
     def interrupted(self, database: int) -> None:
         """The feed of a database was lost: nobody knows what happened meanwhile."""
         self._evidence[database].interrupted()
@@ -238,12 +269,21 @@ class Judge:
         return any(evidence.deletions.cover(prefix, now) for evidence in self._evidence)
 
     def still_there(self, answers: Answers) -> dict[str, float]:
-        """By prefix of rows that were reported deleted: in how many seconds to ask again."""
+        """By prefix of rows that do not show what was reported: in what time to ask again."""
         waits: dict[str, float] = {}
         for evidence, answer in zip(self._evidence, answers.each, strict=True):
-            for prefix, wait in evidence.deletions.still_there(answer.ids, answer.at).items():
-                waits[prefix] = min(wait, waits.get(prefix, wait))
+            for reports, ids in (
+                (evidence.deletions, answer.ids),
+                (evidence.teardowns, answer.ids - answer.torn_down),
+            ):
+                for prefix, wait in reports.still_there(ids, answer.at).items():
+                    waits[prefix] = min(wait, waits.get(prefix, wait))
         return waits
+
+    def unread(self, answers: Answers) -> Sequence[str]:
+        """Why statuses that matter could not be read, and the remedy; one for each database."""
+        each = answers.each if self._torn_down_after else ()
+        return [answer.no_status for answer in each if answer.no_status]
 
     def weigh(
         self, resource: Resource, answers: Answers, engine_now: float | None = None
@@ -257,16 +297,42 @@ class Judge:
         """
         # Of an image the label tells no more than the prefix, whoever ran it.
         whose = {*resource.owners, *(resource.prefixes if resource.kind is Kind.IMAGE else ())}
-        if any(answers.live(owner) or owner in self._alive for owner in whose):
+        if any(answers.stands(owner) or owner in self._alive for owner in whose):
             return Verdict(State.ALIVE, "its row exists")
+        torn_down = {o: rows for o in whose if (rows := answers.torn_down(o))}
         if any(
             evidence.alive_after(owner, answer.at)
             for evidence, answer in zip(self._evidence, answers.each, strict=True)
-            for owner in whose
+            for owner in whose - torn_down.keys()
         ):
             return Verdict(State.ALIVE, "a later answer has shown its row")
+        verdict = TORN_DOWN
+        if not torn_down or self._torn_down_after:
+            verdict = self._weigh_gone(resource, answers, engine_now, torn_down)
+        ids = {id_ for rows in torn_down.values() for id_ in rows}
+        return replace(verdict, torn_down=tuple(sorted(ids)))
+
+    def _weigh_gone(
+        self,
+        resource: Resource,
+        answers: Answers,
+        engine_now: float | None,
+        torn_down: Mapping[str, Set[str]],
+    ) -> Verdict:
+        """Judge a resource whose owners have no rows, or such as do not keep it.
+
+        Args:
+            resource: as of :meth:`weigh`.
+            answers: likewise.
+            engine_now: likewise.
+            torn_down: by owner that has rows, their ids.
+        """
+        absent = [owner for owner in resource.owners if owner not in torn_down]
         verdict = Verdict.weakest(
-            self._weigh_absent(owner, resource, answers, engine_now) for owner in resource.owners
+            [
+                *(self._weigh_absent(owner, resource, answers, engine_now) for owner in absent),
+                *(self._weigh_torn_down(o, ids, answers) for o, ids in torn_down.items()),
+            ]
         )
         if verdict == CONFIRMED:
             return verdict
@@ -275,7 +341,8 @@ class Judge:
         if (elsewhere := self._held_elsewhere(verdict, resource, answers)) is not None:
             return elsewhere
         lasted = min(
-            evidence.absent_for(owner) for evidence in self._evidence for owner in resource.owners
+            (evidence.absent_for(owner) for evidence in self._evidence for owner in absent),
+            default=math.inf,
         )
         if verdict.state is State.ORPHAN and lasted < self._delay:
             return Verdict(State.WAITING, "its row is gone, the delay runs", self._delay - lasted)
@@ -300,7 +367,7 @@ class Judge:
     def _weigh_absent(
         self, owner: str, resource: Resource, answers: Answers, engine_now: float | None
     ) -> Verdict:
-        if prefix_of(owner) in self._released and self._released_for == self._identity:
+        if self._is_released(owner):
             return CONFIRMED
         if owner in self._unproven:
             return UNPROVEN
@@ -314,12 +381,31 @@ class Judge:
             )
             for evidence, answer in zip(self._evidence, answers.each, strict=True)
         ]
-        doubted = any(evidence.doubted(owner) for evidence in self._evidence)
-        if len(owner) > PREFIX_LENGTH and not doubted:
+        if len(owner) > PREFIX_LENGTH and not self._doubted(owner):
             for evidence, verdict in zip(self._evidence, verdicts, strict=True):
                 if evidence.witnessed(owner):
                     return verdict
         return Verdict.weakest(verdicts)
+
+    def _weigh_torn_down(self, owner: str, ids: Set[str], answers: Answers) -> Verdict:
+        released = self._is_released(owner)
+        if self._doubted(owner) and not released:
+            return Verdict(State.HELD, REPLACED)
+        lasted = min(
+            evidence.torn_down_for(id_)
+            for evidence, answer in zip(self._evidence, answers.each, strict=True)
+            for id_ in ids & answer.torn_down
+        )
+        if (left := self._torn_down_after - lasted) > 0:
+            return Verdict(State.WAITING, "its row is torn_down, --reap-torn-down runs", left)
+        evidence = f"torn down for more than {self._torn_down_after:g} s"
+        return CONFIRMED if released else Verdict(State.ORPHAN, evidence)
+
+    def _doubted(self, owner: str) -> bool:
+        return any(evidence.doubted(owner) for evidence in self._evidence)
+
+    def _is_released(self, owner: str) -> bool:
+        return prefix_of(owner) in self._released and self._released_for == self._identity
 
     @property
     def _identity(self) -> str:

@@ -72,12 +72,13 @@ class Screening:
         binding: by prefix, why others may not remove it either: what they do not hold themselves,
             and do not see for themselves.
         unconfirmed: something else is held that may be none of ours at all; a listing tells.
-        reported: by prefix with a row that was reported deleted and is still there, in how many
-            seconds to look again.
+        reported: by prefix with a row that was reported deleted and is still there, or torn down
+            and is not yet, in how many seconds to look again.
         token: releases exactly what is held.
         resources: by prefix, all that was looked at.
         verdicts: by resource id.
         forgotten: how many owners were forgotten within a day so far, for there were too many.
+        unread: why statuses could not be read that were to be, and the remedy; one a database.
     """
 
     live: frozenset[str]
@@ -91,6 +92,7 @@ class Screening:
     resources: Mapping[str, Sequence[Resource]] = field(default_factory=dict)
     verdicts: Mapping[str, Verdict] = field(default_factory=dict)
     forgotten: int = 0
+    unread: Sequence[str] = ()
 
     def weakest(self, prefix: str) -> Verdict | None:
         """The verdict on this prefix that allows the least; None where nothing of it is left."""

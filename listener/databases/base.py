@@ -34,7 +34,9 @@ TABLE = "topologies"
 BATCH = 100
 """Ranges in one statement: far below every database's limit of parameters or depth."""
 
-DEPLOYED = ("active", "degraded", "tearing_down", "torn_down")
+TORN_DOWN = "torn_down"
+"""The status of a topology whose teardown has ended, in DECNET for good."""
+DEPLOYED = ("active", "degraded", "tearing_down", TORN_DOWN)
 """The statuses that DECNET writes only after a deploy; a failed one may still go on."""
 
 _LEAST, _GREATEST = "-0000-0000-0000-000000000000", "-ffff-ffff-ffff-ffffffffffff"
@@ -80,6 +82,8 @@ class Reading:
         replica: the server is one, and its word is taken all the same.
         behind: whether it may be behind the origin of its rows.
         at: just before it was asked, in seconds on the clock of whoever asks.
+        no_status: why the column status cannot be read, and the remedy, as a predicate; empty when
+            it can, or nobody has tried.
     """
 
     connection: sa.Connection
@@ -91,6 +95,7 @@ class Reading:
     replica: bool = False
     behind: Behind = CURRENT
     at: float = 0.0
+    no_status: str = ""
 
     @property
     def name(self) -> str:
@@ -172,7 +177,13 @@ class Topologies(ABC):
             generation=reading.generation + self._note_position(reading.position, reading.at),
             position=reading.position,
             behind=self._behind(reading),
-            deployed=frozenset(id_ for id_, status in found.items() if status in DEPLOYED),
+            deployed=frozenset(
+                id_
+                for id_, status in found.items()
+                if reading.behind.in_order and status in DEPLOYED
+            ),
+            torn_down=frozenset(id_ for id_, status in found.items() if status == TORN_DOWN),
+            no_status=f"{self.name} {reading.no_status}" if reading.no_status else "",
         )
 
     def _behind(self, reading: Reading) -> str:
@@ -182,7 +193,7 @@ class Topologies(ABC):
     def _look(self, batches: Sequence[Sequence[str]]) -> tuple[Reading, Mapping[str, str | None]]:
         """What was read, and by id the status of each row whose id begins with any of these.
 
-        The status is None where nothing depends on it.
+        The status is None where it cannot be read.
 
         Args:
             batches: of prefixes.
@@ -192,9 +203,10 @@ class Topologies(ABC):
         """
         at = self._clock()
         with self.reading() as reading:
-            questions = [rows_with(batch, reading.table) for batch in batches]
-            ids = [id_ for question in questions for id_ in reading.connection.scalars(*question)]
-        return replace(reading, at=at), {str(id_): None for id_ in ids}
+            status = not reading.no_status
+            questions = [rows_with(batch, reading.table, status=status) for batch in batches]
+            rows = [row for question in questions for row in reading.connection.execute(*question)]
+        return replace(reading, at=at), {str(id_): status for id_, status in rows}
 
     def _note_position(self, position: int, asked_at: float) -> int:
         """How often the database went back so far: an older state was restored underneath us."""
@@ -289,16 +301,22 @@ def words_of(error: Exception) -> str:
 
 
 def rows_with(
-    prefixes: Sequence[str], topologies: sa.FromClause
-) -> tuple[sa.Select[str], dict[str, str | UUID]]:
-    """The statement for the ids that begin with any of these prefixes, and its parameters."""
+    prefixes: Sequence[str], topologies: sa.FromClause, *, status: bool = False
+) -> tuple[sa.Select[str, str | None], dict[str, str | UUID]]:
+    """The statement for the rows whose ids begin with any of these prefixes, and its parameters.
+
+    Args:
+        prefixes: one batch.
+        topologies: the table.
+        status: select the status beside the id, which else is None.
+    """
     whole = isinstance(topologies.c.id.type, sa.Uuid)
     parameters: dict[str, str | UUID] = {}
     for number, prefix in enumerate(prefixes):
         low, _, high = bounds(prefix, uuid=whole)
         parameters[f"from_{number}"] = UUID(low) if whole else low
         parameters[f"to_{number}"] = UUID(high) if whole else high
-    return _in_any_of(len(prefixes), topologies), parameters
+    return _in_any_of(len(prefixes), topologies, status), parameters
 
 
 def bounds(prefix: str, *, uuid: bool) -> tuple[str, str, str]:
@@ -312,7 +330,7 @@ def bounds(prefix: str, *, uuid: bool) -> tuple[str, str, str]:
 
 
 @functools.lru_cache(maxsize=8)
-def _in_any_of(count: int, topologies: sa.FromClause) -> sa.Select[str]:
+def _in_any_of(count: int, topologies: sa.FromClause, status: bool) -> sa.Select[str, str | None]:
     """The statement for so many ranges; kept, for making one takes ten times as long as its use."""
     id_ = topologies.c.id
     to = id_.__le__ if isinstance(id_.type, sa.Uuid) else id_.__lt__
@@ -320,7 +338,8 @@ def _in_any_of(count: int, topologies: sa.FromClause) -> sa.Select[str]:
         sa.and_(id_ >= sa.bindparam(f"from_{number}"), to(sa.bindparam(f"to_{number}")))
         for number in range(count)
     ]
-    return sa.select(id_).where(sa.or_(sa.false(), *ranges))
+    column = topologies.c.status if status else sa.null()
+    return sa.select(id_, column).where(sa.or_(sa.false(), *ranges))
 
 
 def upper_bound(prefix: str) -> str:

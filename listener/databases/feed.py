@@ -18,11 +18,14 @@ Interest = Callable[[], Collection[str]]
 class Hint(Protocol):
     """Takes hints; may be called from any thread and returns at once."""
 
-    def __call__(self, deleted: Collection[str] | None = None) -> None:
+    def __call__(
+        self, deleted: Collection[str] | None = None, /, *, torn_down: bool = False
+    ) -> None:
         """Rows may have gone.
 
         Args:
             deleted: the ids of rows that were reported deleted; None: it may be any.
+            torn_down: they are not deleted; it is their status that is reported to be that.
         """
 
 

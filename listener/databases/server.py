@@ -24,7 +24,7 @@ import time
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.resources import files
 from typing import Any, ClassVar
 
@@ -44,6 +44,7 @@ from listener.databases.base import (
 )
 from listener.databases.feed import Feed, Interest
 from listener.databases.shared import Shared
+from listener.databases.unread import Unread
 from listener.errors import NoAnswer, PushUnavailable
 
 CONNECT_TIMEOUT = 10
@@ -148,6 +149,7 @@ class ServerTopologies(Topologies):
         self._former_where = f"{kind} {before}/{url.database or ''}"
         self._known: TableIdentity | None = None
         self._ordered: str | None = None
+        self._unread = Unread(clock)
         self._pool = sa.create_engine(
             url,
             isolation_level="AUTOCOMMIT",
@@ -246,21 +248,25 @@ class ServerTopologies(Topologies):
             for again in (False, True):  # as another table, or without what we may not read
                 expected = (None if again else self._known) or self._identify(connection)
                 self._check_order(connection, expected.table, expected.incarnation)
-                status = "status" if expected.behind.in_order and not again else "NULL"
-                rows = self._rows(expected, batches, status)
+                no_status = self._unread.why
+                rows = self._rows(expected, batches, "NULL" if no_status else "status")
                 checked = not self._has_just_answered(connection.info)
                 at = self._clock()
                 try:
                     identity, found = self._ask(connection, expected.schema, rows)
-                except self._driver.Error:
+                except self._driver.Error as error:
                     was_lost = not checked and self._clock() - at < CHECKED  # before it was asked
+                    if not connection.invalidated and (lacks := self._lacks_status(error)):
+                        name = connection.dialect.identifier_preparer.format_table(expected.table)
+                        self._unread.note(lacks, name, self._account(connection))
                     if again or (connection.invalidated and not was_lost):
                         raise
                     connection.rollback()  # SQLAlchemy's idea of a transaction
                     continue
                 self._known = self._trusted(identity)
                 if identity == expected:
-                    return self._reading(connection, identity, at), found
+                    reading = self._reading(connection, identity, at)
+                    return replace(reading, no_status=no_status), found
         raise self.no_answer("put another table in place while it was asked")
 
     def _identify(self, connection: sa.Connection) -> TableIdentity:
@@ -437,6 +443,17 @@ class ServerTopologies(Topologies):
             return self._pool.connect()
         except Exception as error:  # drivers raise anything for what they do not know in a URL
             raise self.no_answer(error) from error
+
+    @abstractmethod
+    def _lacks_status(self, error: Exception) -> str:
+        """What an error of the driver may say that the status lacks: ``column``, ``right`` or "".
+
+        The same errors may be about something else.
+        """
+
+    @abstractmethod
+    def _account(self, connection: sa.Connection) -> str:
+        """Ours, in the form that a GRANT takes."""
 
     @abstractmethod
     def _ask(

@@ -171,7 +171,7 @@ def open_judge(
     """The judge of what these databases say, with what earlier runs knew.
 
     Args:
-        settings: for the delay.
+        settings: for what they say of time.
         databases: as they were opened.
         asking: how to ask each.
         peers: what other listeners hold.
@@ -181,6 +181,7 @@ def open_judge(
         [(asking(database), database.evidence) for database in databases],
         memories=[database.memory for database in databases],
         delay=settings.delay,
+        torn_down_after=settings.reap_torn_down,
         now=time.monotonic(),
         peers=peers,
         alive=alive,

@@ -71,11 +71,13 @@ class FeedLoop:
         finally:
             self._controller.feed_lost(self._number, broken=broken)
 
-    def _hint(self, deleted: Collection[str] | None = None) -> None:
+    def _hint(self, deleted: Collection[str] | None = None, *, torn_down: bool = False) -> None:
         with self._pulse:
             self._database.link.proved()
             committed = self._database.topologies.committed_at() if self._caught_up else None
             lag = None if committed is None else max(0.0, time.time() - committed)
             polled = self._database.feed.name == "poll"
-            self._controller.hinted(self._number, deleted, polled=polled, lag=lag)
+            self._controller.hinted(
+                self._number, deleted, torn_down=torn_down, polled=polled, lag=lag
+            )
             self._caught_up = True

@@ -159,6 +159,14 @@ class Settings:
         parsers.seconds(0),
         metavar="SECONDS",
     )
+    reap_torn_down: float = _option(
+        0.0,
+        "Seconds, 10 and more, for which a row has to be seen with the status torn_down until what"
+        " is left of its topology goes too; off: never. A sweep goes by what a listener with this"
+        " --state-dir has seen of that time, and leaves what has not been seen so for long enough.",
+        parsers.seconds(10, off=True),
+        metavar="SECONDS|off",
+    )
     dry_run: bool = _option(False, "Remove nothing, and say what would be removed.", parsers.switch)
     state_dir: str = _option(
         "",

@@ -28,16 +28,19 @@ def _is_number(value: object) -> TypeGuard[str | int | float]:
     return isinstance(value, str | int | float) and not isinstance(value, bool)
 
 
-def seconds(least: float) -> Callable[[object], float]:
-    """A time of at least so many seconds."""
+def seconds(least: float, *, off: bool = False) -> Callable[[object], float]:
+    """A time of at least so many seconds; 0 where it may be off, and is."""
 
     def parse(value: object) -> float:
+        if off and str(value).lower() in ("off", "0", "0.0"):
+            return 0.0
         try:
             time = float(value) if _is_number(value) else math.nan
         except ValueError:
             time = math.nan
         if not (least <= time <= LONGEST):
-            raise ValueError(f"{value!r} is not a number of seconds from {least:g} to {LONGEST:g}")
+            words = f"{value!r} is not a number of seconds from {least:g} to {LONGEST:g}"
+            raise ValueError(f"{words}, nor off" if off else words)
         return time
 
     return parse

@@ -64,7 +64,7 @@ def lead(feed: PushOrPoll, rounds: int) -> list[str]:
     for _ in range(rounds):
         feed.connect()
         names.append(feed.name)
-        feed.follow(lambda _=None: None, stop)
+        feed.follow(lambda _=None, **_more: None, stop)
     return names
 
 
@@ -111,7 +111,7 @@ def test_a_server_that_is_not_there_is_neither(said: list[str]) -> None:
         feed.connect()
     feed.connect()
     with pytest.raises(NoAnswer, match="lost"):
-        feed.follow(lambda _=None: None, threading.Event())
+        feed.follow(lambda _=None, **_more: None, threading.Event())
     assert not said
 
 

@@ -134,16 +134,16 @@ def test_one_answer_is_read_from_one_moment(
 ) -> None:
     chosen = [f"{n:08x}" for n in range(BATCH + 1)]
     rows.insert(*map(new_id, chosen))
-    scalars = sa.Connection.scalars
+    execute = sa.Connection.execute
     deleted: list[int] = []
 
-    def delete_then_read(self: sa.Connection, *question: Any) -> sa.ScalarResult[str]:
-        found = scalars(self, *question)
+    def delete_then_read(self: sa.Connection, *question: Any) -> sa.CursorResult[Any]:
+        found = execute(self, *question)
         if not deleted:
             deleted.append(rows.execute("DELETE FROM topologies"))
         return found
 
-    monkeypatch.setattr(sa.Connection, "scalars", delete_then_read)
+    monkeypatch.setattr(sa.Connection, "execute", delete_then_read)
     assert live(database, *chosen) == set(chosen)
     assert live(database, *chosen) == set()
 

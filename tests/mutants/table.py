@@ -620,10 +620,10 @@ MUTANTS = (
         "counting a row as absent once it is torn down",
         "a row of any status is life",
         "databases/base.py",
-        "    return sa.select(id_).where(sa.or_(sa.false(), *ranges))\n",
+        "    return sa.select(id_, column).where(sa.or_(sa.false(), *ranges))\n",
         """\
     alive = sa.column("status") != "torn_down"
-    return sa.select(id_).where(sa.or_(sa.false(), *ranges), alive)
+    return sa.select(id_, column).where(sa.or_(sa.false(), *ranges), alive)
 """,
         "database/test_topologies.py::test_a_row_of_any_status_is_life",
     ),
@@ -639,9 +639,77 @@ MUTANTS = (
         "asking about one of its owners only",
         "a resource is alive while any of its owners is",
         "core/judge.py",
-        "        if any(map(answers.live, whose)):\n",
-        "        if answers.live(resource.owners[0]):\n",
+        "        if any(answers.stands(owner) or owner in self._alive for owner in whose):\n",
+        "        if answers.stands(resource.owners[0]):\n",
         "unit/test_reconciler.py::test_the_question_is_about_every_owner_of_every_resource",
+    ),
+    # What a teardown has left.
+    Mutant(
+        "reaping what is torn down although nobody asked for it",
+        "a row of any status is life, unless the operator has given a time",
+        "core/judge.py",
+        "        if not torn_down or self._torn_down_after:\n",
+        "        if True:\n",
+        "unit/test_torn_down.py::test_without_the_option_it_stays_and_is_told",
+    ),
+    Mutant(
+        "going on with the time after another status",
+        "any other status saves what is left of a topology",
+        "core/evidence.py",
+        "                del self._torn_down[id_]\n",
+        "                pass\n",
+        "unit/test_torn_down.py::test_any_other_status_and_no_row_end_the_time",
+    ),
+    Mutant(
+        "counting the time of an outage as torn down",
+        "a row has to be seen to be torn down for so long",
+        "core/evidence.py",
+        "                torn_down.at = answer.at  # nobody has asked about it since\n",
+        "                pass\n",
+        "unit/test_torn_down.py::test_answers_about_others_are_no_observation_of_it",
+    ),
+    Mutant(
+        "reaping by one torn-down row of a prefix",
+        "what only its name ties to a prefix goes once every row with it is torn down",
+        "core/evidence.py",
+        "        return owner in self._standing_prefixes\n",
+        "        return owner not in map(prefix_of, self.torn_down)\n",
+        "unit/test_torn_down.py::"
+        "test_what_only_its_name_ties_to_a_prefix_goes_once_every_row_with_it_is_torn_down",
+    ),
+    Mutant(
+        "believing one database that a row is torn down",
+        "each database that has the row has to say so",
+        "core/judge.py",
+        "        return any(answer.stands(owner) for answer in self.each)\n",
+        "        return all(answer.stands(owner) for answer in self.each)\n",
+        "unit/test_torn_down.py::test_every_database_that_has_a_row_of_it_has_to_say_so",
+    ),
+    Mutant(
+        "forgetting that a row with the prefix may not be restored yet",
+        "after a change of the table what was not seen since is held",
+        "core/judge.py",
+        "        if self._doubted(owner) and not released:\n",
+        "        if False:\n",
+        "unit/test_torn_down.py::"
+        "test_a_prefix_is_held_while_a_row_with_it_may_not_have_been_restored_yet",
+    ),
+    Mutant(
+        "taking the report of a status for one of a deletion",
+        "a report of a status explains nothing and releases nothing",
+        "core/judge.py",
+        "        self._evidence[database].teardowns.add(ids, now)\n",
+        "        self.note_deletions(database, ids, now)\n",
+        "unit/test_torn_down.py::test_a_report_of_a_status_is_none_of_a_deletion",
+    ),
+    Mutant(
+        "not asking the others about what is torn down",
+        "a hold binds whoever can see its holder",
+        "core/judge.py",
+        "answers.stands if self._torn_down_after else answers.live, owners",
+        "answers.live, owners",
+        "unit/test_torn_down.py::"
+        "test_the_hold_of_another_listener_binds_but_where_it_never_saw_the_row",
     ),
     # How long it is true.
     Mutant(
@@ -743,8 +811,8 @@ MUTANTS = (
         "getting over a restore too early",
         "after a change of the table what was not listed since is held",
         "core/evidence.py",
-        "not (self._listed_since and gone <= self._witnessed.keys())",
-        "not (gone <= self._witnessed.keys())",
+        "doubts or not self._listed_since",
+        "doubts",
         "unit/test_judge.py::"
         "test_a_change_of_the_table_is_not_past_by_the_listing_at_hand_when_it_was_learned",
     ),
@@ -819,8 +887,8 @@ MUTANTS = (
         "believing a witness whose row may have moved to a database that was replaced",
         "nothing whose row existed before a fault is removed",
         "core/judge.py",
-        " and not doubted",
-        "",
+        " and not self._doubted(owner):",
+        ":",
         "unit/test_replaced.py::test_a_row_that_is_missing_where_it_moved_to_is_no_deletion",
     ),
     Mutant(

@@ -58,6 +58,7 @@ def play(seed: int, counts: Counter[str]) -> None:
             grace=chance.choice((30.0, 30.0, 0.0, 2.0)),
             delay=chance.choice((0.0, 0.0, 10.0)),
             witnessed_only=chance.random() < 0.25,
+            torn_down_after=chance.choice((0.0, 10.0)),
         )
     )
     world.counts = counts

@@ -166,8 +166,21 @@ def opened() -> Iterator[Open]:
 @pytest.fixture
 def warned() -> Iterator[list[str]]:
     """The warnings that were logged."""
+    with _logged("WARNING") as lines:
+        yield lines
+
+
+@pytest.fixture
+def told() -> Iterator[list[str]]:
+    """All that was logged, but for whoever debugs."""
+    with _logged("INFO") as lines:
+        yield lines
+
+
+@contextmanager
+def _logged(level: str) -> Iterator[list[str]]:
     lines: list[str] = []
-    sink = logger.add(lines.append, level="WARNING", format="{message}")
+    sink = logger.add(lines.append, level=level, format="{message}")
     yield lines
     logger.remove(sink)
 

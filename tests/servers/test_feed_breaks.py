@@ -191,7 +191,7 @@ def test_what_was_closed_before_it_was_followed_ends_at_once(side: Side, ear: Ea
 
     def follow() -> None:
         try:
-            feed.follow(lambda _deleted=None: None, threading.Event())
+            feed.follow(lambda _deleted=None, **_more: None, threading.Event())
             ended.append(None)
         except NoAnswer as error:
             ended.append(error)

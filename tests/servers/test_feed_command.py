@@ -48,7 +48,7 @@ def installed(side: Side) -> list[str]:
 
 
 ACTIONS = ("install", "uninstall")
-ALL = [f"{OURS}_{name}" for name in ("delete", "notify", "truncate", "update")]
+ALL = [f"{OURS}_{name}" for name in ("delete", "notify", "torn_down", "truncate", "update")]
 
 
 def owner(side: Side) -> str:

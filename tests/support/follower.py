@@ -42,6 +42,8 @@ class Follower:
         self.stop = threading.Event()
         self.error: BaseException | None = None
         self.heard: list[Heard] = []
+        self.torn_down: list[str] = []
+        """The ids whose status it reported to be that, in their order."""
         self.feed = feed
         self._hinted = threading.Condition()
         feed.connect()
@@ -56,9 +58,12 @@ class Follower:
             with self._hinted:
                 self._hinted.notify_all()
 
-    def _hint(self, deleted: Collection[str] | None = None) -> None:
+    def _hint(self, deleted: Collection[str] | None = None, *, torn_down: bool = False) -> None:
         at = time.monotonic_ns()
         with self._hinted:
+            if torn_down:
+                self.torn_down += sorted(deleted or ())
+                return
             self.heard.append(Heard(at, None if deleted is None else sorted(deleted)))
             self._hinted.notify_all()
 

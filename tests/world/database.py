@@ -30,10 +30,12 @@ class Commit(NamedTuple):
     Attributes:
         rows: the ids.
         deployed: those whose status says that they are.
+        torn_down: those whose status says that.
     """
 
     rows: frozenset[str]
     deployed: frozenset[str]
+    torn_down: frozenset[str]
 
 
 @dataclass(eq=False)
@@ -46,11 +48,14 @@ class Database:
     Attributes:
         rows: committed, at the origin.
         deployed: those of them with the status of after the deploy.
+        torn_down: those with the status that DECNET writes when a teardown ends.
         fading: rows that are deleted and can still be seen, until when.
+        tearing: rows that are torn down and are not seen to be yet, until when.
         identity: of the table.
         generation: grows with what nobody can follow.
         asked: when, and about which prefixes.
         before: is called before each question is answered.
+        no_status: why the status cannot be read; empty when it can.
         backup: what a restore will bring back; None while there is none under way.
         aside: a table that was swapped for another: rows, identity.
         shows: what it is to the origin of its rows.
@@ -62,10 +67,13 @@ class Database:
     name: str = "db"
     rows: set[str] = field(default_factory=set)
     deployed: set[str] = field(default_factory=set)
+    torn_down: set[str] = field(default_factory=set)
     fading: dict[str, float] = field(default_factory=dict)
+    tearing: dict[str, float] = field(default_factory=dict)
     identity: str = "one"
     generation: int = 0
     failing: bool = False
+    no_status: str = ""
     asked: list[tuple[float, frozenset[str]]] = field(default_factory=list)
     before: Callable[[], object] = lambda: None
     backup: set[str] | None = None
@@ -83,7 +91,13 @@ class Database:
         if self.failing:
             raise NoAnswer(f"the database {self.name} is down")
         answer = Answer(
-            asked, self._of(asked, self.visible()), at, self.identity, self.generation - since
+            asked,
+            self._of(asked, self.visible()),
+            at,
+            self.identity,
+            self.generation - since,
+            torn_down=self._of(asked, () if self.no_status else self.said_torn_down()),
+            no_status=self.no_status,
         )
         if self.shows is not Shows.COPY:
             return answer
@@ -95,6 +109,7 @@ class Database:
             answer.generation,
             behind=BEHIND,
             deployed=self._of(asked, self.said_deployed()),
+            torn_down=answer.torn_down,
         )
 
     def visible(self) -> frozenset[str]:
@@ -109,9 +124,23 @@ class Database:
         """Every row that a question finds deployed."""
         return self._commit.deployed if self.copied is None else self.copied.deployed
 
+    def said_torn_down(self) -> frozenset[str]:
+        """Every row that a question finds torn down."""
+        now = self.clock.now
+        self.tearing = {row: until for row, until in self.tearing.items() if until > now}
+        if self.copied is not None:
+            return self.copied.torn_down
+        return (self.visible() & self.torn_down) - self.tearing.keys()
+
+    @property
+    def unseen(self) -> frozenset[str]:
+        """The prefixes of rows of which something is told before it can be seen."""
+        return frozenset(row[:8] for row in (*self.fading, *self.tearing))
+
     @property
     def _commit(self) -> Commit:
-        return Commit(frozenset(self.rows), frozenset(self.deployed & self.rows))
+        rows = frozenset(self.rows)
+        return Commit(rows, rows & self.deployed, rows & self.torn_down)
 
     @staticmethod
     def _of(asked: frozenset[str], rows: Iterable[str]) -> frozenset[str]:
@@ -155,3 +184,4 @@ class Database:
         self._made += 1
         self.rows, self.identity = rows, f"{self.name}#{self._made}"
         self.fading.clear()
+        self.tearing.clear()

@@ -12,9 +12,15 @@ class Host:
     """A listener beside one database; a request takes no time."""
 
     def __init__(
-        self, *, delay: float = 0.0, observer: Observer | None = None, dry_run: bool = False
+        self,
+        *,
+        delay: float = 0.0,
+        torn_down_after: float = 0.0,
+        observer: Observer | None = None,
+        dry_run: bool = False,
     ) -> None:
-        self.world = World(Config(delay=delay, dry_run=dry_run, request=0.0), observer)
+        config = Config(delay=delay, torn_down_after=torn_down_after, dry_run=dry_run, request=0.0)
+        self.world = World(config, observer)
         (self.listener,) = self.world.listeners
         (self.database,) = self.world.databases
         self.clock = self.world.clock

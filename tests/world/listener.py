@@ -44,8 +44,14 @@ class Killed(BaseException):
     """The process is gone: nothing of it goes on."""
 
 
+class TornDown(tuple[str, ...]):
+    """Ids of rows whose status was reported to be that."""
+
+    __slots__ = ()
+
+
 Hint = tuple[str, ...] | None
-"""Ids that were reported deleted; None: any may be."""
+"""Ids that were reported deleted, or torn down; None: any may be."""
 
 
 class Listener:
@@ -76,8 +82,8 @@ class Listener:
         """How deep in the thread of the watch we are."""
         self.hints: list[list[Hint]] = [[None] for _ in world.databases]
         self.feed_up = [True for _ in world.databases]
-        self.deaf = [bool(database.fading) for database in world.databases]
-        """Something was deleted, by database, of which no hint tells."""
+        self.deaf = [bool(database.unseen) for database in world.databases]
+        """Something was deleted or torn down, by database, of which no hint tells."""
         self._generations = [database.generation for database in world.databases]
         known = [oracle.Known() for _ in world.databases]
         if state is not None:
@@ -94,6 +100,7 @@ class Listener:
                 [(partial(self.ask, n), evidence) for n, evidence in enumerate(self.evidence)],
                 memories=memories,
                 delay=world.config.delay,
+                torn_down_after=world.config.torn_down_after,
                 now=world.clock(),
             ),
             reap=partial(self._reap, reaper_),
@@ -290,7 +297,12 @@ def sweep_once(
         for number, memory in enumerate(state.memories)
     ]
     settings = SimpleNamespace(
-        delay=world.config.delay, workers=4, timeout=0, dry_run=dry_run, images=False
+        delay=world.config.delay,
+        reap_torn_down=world.config.torn_down_after,
+        workers=4,
+        timeout=0,
+        dry_run=dry_run,
+        images=False,
     )
     clock = patch.object(
         oneshot, "time", SimpleNamespace(monotonic=world.clock, sleep=world.clock_forward)

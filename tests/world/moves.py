@@ -11,7 +11,7 @@ from typing import Final
 
 from .database import Shows
 from .engine import Container, Network
-from .listener import sweep_once
+from .listener import TornDown, sweep_once
 from .oracle import plain
 from .world import DEEPEST, Config, World
 
@@ -34,6 +34,7 @@ MOVES: Final[dict[str, tuple[str, ...]]] = {
     "rows": (
         *("insert", "deployed", "delete", "delete", "delete", "delete", "renew"),
         *("delete_all", "truncate", "unrelated", "told_early", "move", "move"),
+        *("tear_down", "tear_down", "tear_down", "not_torn_down"),
     ),
     "deploys": (*("deploy", "deploy", "deploy_all", "deploy_all"), *("redeploy_at_once",) * 3),
     "strangers": (
@@ -79,9 +80,13 @@ class Adversary(World):
         id_, database = TOPOLOGIES[a % len(TOPOLOGIES)], self._origin(b)
         if id_ in database.rows or database.backup is not None:
             return False
+        if database is self.elsewhere and any(id_ in d.torn_down & d.rows for d in self.databases):
+            return False  # for good, which nobody else writes
         database.rows.add(id_)
         database.deployed.discard(id_)
+        database.torn_down.discard(id_)
         database.fading.pop(id_, None)
+        database.tearing.pop(id_, None)
         self.committed()
         self.pieces[id_] = 0
         return True
@@ -115,6 +120,39 @@ class Adversary(World):
                 self._hint(database, None, heard=False)
         return True
 
+    def do_tear_down(self, a: int, b: int) -> bool:
+        """A teardown ends, whatever it has left; the feeds tell of it in one way or another."""
+        rows = [(d, row) for d in self.databases for row in sorted(d.rows - d.torn_down)]
+        if not rows:
+            return False
+        database, row = rows[a % len(rows)]
+        database.torn_down.add(row)
+        self.elsewhere.torn_down |= self.elsewhere.rows & {row}
+        match b % 5:
+            case 0 | 1:
+                self._hint(database, TornDown((row,)))
+            case 2:
+                self._hint(database, None)
+            case 3:
+                if database.shows is Shows.ORIGIN:
+                    database.tearing[row] = self.clock.now + VISIBLE_STILL
+                self._hint(database, TornDown((row,)))
+            case _:
+                self._hint(database, None, heard=False)
+        return True
+
+    def do_not_torn_down(self, a: int, b: int) -> bool:
+        """Somebody writes another status over it; no copy is so far behind."""
+        database = self._database(b)
+        rows = sorted(database.rows & database.torn_down)
+        if not rows or database.shows is not Shows.ORIGIN:
+            return False
+        row = rows[a % len(rows)]
+        database.torn_down.discard(row)
+        database.tearing.pop(row, None)
+        self._hint(database, None, heard=None if b % 2 else False)
+        return True
+
     def do_move(self, a: int, b: int) -> bool:
         """A row goes from one database to another; or is in both from now on."""
         source = self._database(a)
@@ -123,6 +161,7 @@ class Adversary(World):
             return False
         row = sorted(source.rows)[a % len(source.rows)]
         others[0].rows.add(row)
+        others[0].torn_down |= {row} & source.torn_down
         self._hint(others[0], None)
         if b % 3:
             source.rows.discard(row)
@@ -161,8 +200,12 @@ class Adversary(World):
         if not database.rows:
             return False
         row = sorted(database.rows)[a % len(database.rows)]
+        if row in database.torn_down and database.shows is not Shows.ORIGIN:
+            return False
         self._hint(database, (row,))
         database.deployed.discard(row)
+        database.torn_down.discard(row)
+        database.tearing.pop(row, None)
         self.pieces[row] = 0
         return True
 
@@ -555,7 +598,7 @@ class Adversary(World):
         """Something happens to the database that nobody can follow."""
         database = self._database(a)
         database.generation += 1
-        if database.fading:  # what was told of them is forgotten
+        if database.unseen:  # what was told of them is forgotten
             self._hint(database, None, heard=False)
         return True
 

@@ -16,7 +16,7 @@ known of one may be taken for the other.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
@@ -121,6 +121,7 @@ class Question:
         prefixes: what was asked about.
         behind: why it may be behind, as it said itself.
         deployed: of the rows, those that were said to be deployed.
+        torn_down: likewise.
         after_break: the feed was lost, or a process ended, since the answer before.
     """
 
@@ -130,6 +131,7 @@ class Question:
     prefixes: frozenset[str]
     behind: str = ""
     deployed: frozenset[str] = frozenset()
+    torn_down: frozenset[str] = frozenset()
     after_break: bool = False
 
 
@@ -210,6 +212,25 @@ class Known:
                 total += question.at - last
             last, outage = question.at, False
         return lasted, total
+
+    def torn_down_for(self, row: str, until: float) -> float:
+        """For how many seconds every answer about it up to then has shown the row torn down."""
+        total, last, outage, answered_at = 0.0, -math.inf, True, -math.inf
+        for question in sorted(self.questions, key=lambda question: question.at):
+            if question.at > until:
+                break
+            outage |= question.after_break or question.at - answered_at > OUTAGE
+            answered_at = question.at
+            if row[:8] not in question.prefixes:
+                continue
+            if row not in question.torn_down & question.rows:
+                total = 0.0
+                last = -math.inf
+                continue
+            if not outage and question.at - last <= OUTAGE:
+                total += question.at - last
+            last, outage = question.at, False
+        return total
 
 
 @dataclass
@@ -299,6 +320,7 @@ class Oracle(Watcher):
         *,
         grace: float,
         delay: float,
+        torn_down_after: float,
         witnessed_only: bool,
     ) -> None:
         self.violations: list[str] = []
@@ -306,6 +328,7 @@ class Oracle(Watcher):
         self._daemon = daemon
         self._clock = daemon.clock
         self._grace, self._delay, self._witnessed_only = grace, delay, witnessed_only
+        self._torn_down_after = torn_down_after
         self._origins = origins
         self._databases = range(sum(origin.name != "elsewhere" for origin in origins))
         self._rows: list[set[str]] = [set() for _ in origins]
@@ -528,13 +551,19 @@ class Oracle(Watcher):
             self._expect(age < FRESH, f"{what}: the answer of {database} is {age:g} s old")
             for owner in owners:
                 self._expect(owner[:8] in question.prefixes, f"{what}: nobody asked about {owner}")
-                alive = _has_row(owner, question.rows)
+                alive = _has_row(owner, question.rows - self._gone(question.torn_down))
                 self._expect(not alive, f"{what}: {owner} has a row in database {database}")
+                for row in filter(lambda row: _has_row(owner, [row]), question.rows):
+                    waited = self.frames[-1].known[database].torn_down_for(row, question.at)
+                    long_enough = waited >= self._torn_down_after - LEEWAY
+                    self._expect(long_enough, f"{what}: {row} only {waited:g} s torn down")
         if {owner[:8] for owner in owners} <= process.confirmed:
             return
         for owner in owners:
             if owner[:8] not in process.confirmed:
                 self._expect(not self._alive(process, owner), f"{what}: {owner} is alive")
+                if any(_has_row(owner, question.rows) for question in asked.values()):
+                    continue  # torn down, and nothing more is asked of it
                 why = self._evidence(self.frames[-1], owner, thing)
                 self._expect(bool(why), f"{what}: nothing says that {owner} was deleted")
             waited = min(
@@ -585,9 +614,14 @@ class Oracle(Watcher):
             self._watched(process, born) or born.tick in process.line.guarded
         )
         return owner[:8] not in self._shared and any(
-            _has_row(owner, origin.rows) and not (origin.shows is Shows.SECRET_COPY and unseen)
+            _has_row(owner, origin.rows - self._gone(origin.torn_down))
+            and not (origin.shows is Shows.SECRET_COPY and unseen)
             for origin in self._origins
         )
+
+    def _gone(self, torn_down: Set[str]) -> Set[str]:
+        """Those of the rows that are torn down that keep nothing."""
+        return torn_down if self._torn_down_after else frozenset()
 
     def _watched(self, process: Process, born: Birth) -> bool:
         return process.listed is not None and born.tick > process.listed.tick
@@ -609,14 +643,22 @@ class Oracle(Watcher):
             witnessed_only: excuse what was not witnessed.
         """
         owners = owners_of(thing)
-        rows = {row for origin in self._origins for row in origin.rows}
-        if not owners or any(_has_row(owner, rows) for owner in owners):
+        standing = {
+            row for origin in self._origins for row in origin.rows - self._gone(origin.torn_down)
+        }
+        if not owners or any(_has_row(owner, standing) for owner in owners):
             return False
+        torn_down = {row for origin in self._origins for row in origin.rows}
         here = {owner for other in self._daemon.things() for owner in owners_of(other)}
         lately = self._clock.now - 400.0
         for owner in owners:
             if any(known.lost(owner) for known in process.known):
                 return False
+            if rows := [row for row in torn_down if _has_row(owner, [row])]:
+                shown = {row for table in tables for row in table}
+                if any(known.changed for known in process.known) or not set(rows) <= shown:
+                    return False
+                continue
             seen = [known.saw(owner, lately) for known in process.known]
             trusted = [
                 not known.changed

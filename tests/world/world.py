@@ -20,7 +20,7 @@ from listener.core.evidence import Answer
 
 from .database import Database, Shows
 from .engine import Clock, Daemon, Network, Thing
-from .listener import Hint, Killed, Listener, Pauses, State
+from .listener import Hint, Killed, Listener, Pauses, State, TornDown
 from .oracle import Oracle, Process, Question, Violation, owners_of, stays_connected
 
 Move = tuple[str, int, int]
@@ -51,6 +51,7 @@ class Config:
     elsewhere: bool = False
     grace: float = 30.0
     delay: float = 0.0
+    torn_down_after: float = 0.0
     witnessed_only: bool = False
     dry_run: bool = False
     request: float = 2**-11
@@ -81,6 +82,7 @@ class World:
             self.origins,
             grace=config.grace,
             delay=config.delay,
+            torn_down_after=config.torn_down_after,
             witnessed_only=config.witnessed_only,
         )
         self.daemon.watcher = self.oracle
@@ -165,7 +167,13 @@ class World:
             gate("ask")
             answer = replace(database.ask(asked, since=generations[number]), at=at)
             question = Question(
-                at, tick, database.visible(), asked, answer.behind, database.said_deployed()
+                at,
+                tick,
+                database.visible(),
+                asked,
+                answer.behind,
+                database.said_deployed(),
+                database.said_torn_down(),
             )
             gate("answer")
         finally:
@@ -223,15 +231,16 @@ class World:
                 one.hints[number].append(hint)
 
     def _give(self, one: Listener, number: int, hint: Hint) -> None:
+        torn_down, unseen = isinstance(hint, TornDown), self.databases[number].unseen
         if hint is not None:
-            self.oracle.reported(one.run, number, hint)
-            fading = {row[:8] for row in self.databases[number].fading}
-            heard = one.docker_up and fading <= one.index.prefixes() and one.knows(number)
-            if fading and not heard:
+            if not torn_down:
+                self.oracle.reported(one.run, number, hint)
+            heard = one.docker_up and unseen <= one.index.prefixes() and one.knows(number)
+            if unseen and not heard:
                 one.deaf[number] = True  # a sweep has to find it
-        elif not self.databases[number].fading:
+        elif not unseen:
             one.deaf[number] = False
-        one.controller.hinted(number, hint)
+        one.controller.hinted(number, hint, torn_down=torn_down)
 
     # Work, and time.
 

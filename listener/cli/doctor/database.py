@@ -83,7 +83,7 @@ def _feed(table: Topologies, settings: Settings) -> Finding:
     stopped.set()
     try:
         feed.connect()
-        feed.follow(lambda deleted=None: None, stopped)  # noqa: ARG005
+        feed.follow(lambda deleted=None, *, torn_down=False: None, stopped)  # noqa: ARG005
     except PushUnavailable as error:
         remedy = error.remedy or "give --feed poll if that will do"
         if settings.feed == "push":

@@ -11,8 +11,10 @@ is silent for longer is given up. The next one starts from the server's current 
 hint of :meth:`BinlogFeed.follow` covers what came in between. It is repeated when the transactions
 that were in the log by then, but not visible yet, are.
 
-Columns have no names in the log unless the server is told to add them, so the key is found by its
-position in the table.
+It tells as well of each row whose status became ``torn_down``, as early.
+
+Columns have no names in the log unless the server is told to add them, so the key and the status
+are found by their positions in the table.
 """
 
 from __future__ import annotations
@@ -31,7 +33,7 @@ from pymysqlreplication.event import HeartbeatLogEvent, RotateEvent
 from pymysqlreplication.row_event import DeleteRowsEvent, UpdateRowsEvent
 
 from listener.core.ownership import ID
-from listener.databases.base import TABLE
+from listener.databases.base import TABLE, TORN_DOWN, Reading
 from listener.databases.feed import Feed, Hint
 from listener.databases.hangup import hang_up
 from listener.databases.mysql import requirements
@@ -67,6 +69,7 @@ class BinlogFeed(Feed):
         self._database = database
         self._interval = interval
         self._key_position = 0
+        self._status_position: int | None = None
         self._connections: list[LogConnection] = []
         self._reader: BinLogStreamReader | None = None
         self._again: threading.Timer | None = None
@@ -80,7 +83,7 @@ class BinlogFeed(Feed):
         """
         with self._database.reading() as reading:
             requirements.check_variables(self._database, reading)
-            self._key_position = requirements.key_position(self._database, reading)
+            self._find_columns(reading)
             account = reading.connection.scalar(sa.text("SELECT CURRENT_USER()"))
             schema = reading.table.schema or ""
             self.identity = reading.identity
@@ -131,13 +134,16 @@ class BinlogFeed(Feed):
                     ids = list(filter(ID.fullmatch, gone))
                     if ids:
                         hint(ids)
+                    became = [id_ for row in event.rows if (id_ := self._torn_down(row))]
+                    if torn_down := list(filter(ID.fullmatch, became)):
+                        hint(torn_down, torn_down=True)
                     if len(ids) < len(gone):
                         self._hint_twice(hint)
                 elif isinstance(event, AnyRow):
                     self._hint_twice(hint)
-                    if event.is_statement:  # it may have moved the key
+                    if event.is_statement:  # it may have moved the columns
                         with self._database.reading() as reading:
-                            self._key_position = requirements.key_position(self._database, reading)
+                            self._find_columns(reading)
         except (NoAnswer, PushUnavailable):
             if not stop.is_set():
                 self._database.close()  # what else is open there may be as silent
@@ -185,10 +191,21 @@ class BinlogFeed(Feed):
         before = self._key(row["before_values"])
         return (before or "?") if after and after != before else None
 
+    def _torn_down(self, row: Mapping[str, Mapping[str, object]]) -> str | None:
+        """The id of a row whose status has just become that; None of any other."""
+        if "values" in row or self._status_position is None:
+            return None
+        before, after = row["before_values"], row["after_values"]
+        was, is_ = (_at(values, self._status_position) for values in (before, after))
+        return self._key(before) if is_ == TORN_DOWN != was else None
+
     def _key(self, values: Mapping[str, object]) -> str:
         """The id among the values of a row; empty if it is not among them."""
-        in_order = [*values.values(), *[None] * self._key_position]
-        return str(in_order[self._key_position] or "").lower()
+        return _at(values, self._key_position).lower()
+
+    def _find_columns(self, reading: Reading) -> None:
+        places = requirements.positions(self._database, reading)
+        self._key_position, self._status_position = places
 
     def _hint_twice(self, hint: Hint) -> None:
         """Now, and once more when all that is in the log is visible."""
@@ -206,3 +223,9 @@ class BinlogFeed(Feed):
         for connection in connections:
             if connection.open:
                 connection.close()
+
+
+def _at(values: Mapping[str, object], position: int) -> str:
+    """The value of a row in this place, as text; empty where it is NULL or not told."""
+    in_order = [*values.values(), *[None] * (position + 1)]
+    return str(in_order[position] or "")

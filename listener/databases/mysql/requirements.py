@@ -43,9 +43,9 @@ _KIND = sa.text(
     "SELECT table_type FROM information_schema.tables"
     " WHERE table_schema = :schema AND table_name = :name"
 )
-_POSITION = sa.text(
-    "SELECT ordinal_position FROM information_schema.columns"
-    " WHERE table_schema = :schema AND table_name = :name AND column_name = 'id'"
+_POSITIONS = sa.text(
+    "SELECT column_name, ordinal_position FROM information_schema.columns"
+    " WHERE table_schema = :schema AND table_name = :name AND column_name IN ('id', 'status')"
 )
 
 
@@ -71,8 +71,10 @@ def check_variables(database: ServerTopologies, reading: Reading) -> None:
         raise _unavailable(database, f"does not log what it applies, and {applies}; {remedy}")
 
 
-def key_position(database: ServerTopologies, reading: Reading) -> int:
-    """The key's place among the columns, counted from 0.
+def positions(database: ServerTopologies, reading: Reading) -> tuple[int, int | None]:
+    """The places of the key and of the status among the columns, counted from 0.
+
+    The latter is None where there is no such column, or this account may not read it.
 
     Raises:
         PushUnavailable: it is no table whose rows are logged as they come.
@@ -81,7 +83,9 @@ def key_position(database: ServerTopologies, reading: Reading) -> int:
     kind = reading.connection.scalar(_KIND, schema)
     if kind != "BASE TABLE":
         raise _unavailable(database, f"has a {str(kind).lower()} named {TABLE}, which is no table")
-    return int(reading.connection.scalar(_POSITION, schema) or 1) - 1
+    found = reading.connection.execute(_POSITIONS, schema)
+    places = {str(name).lower(): int(place) - 1 for name, place in found}
+    return places.get("id", 0), places.get("status")
 
 
 def end_of_log(database: ServerTopologies, schema: str) -> tuple[str, int]:

@@ -33,6 +33,8 @@ NEEDED = (
     *("BINLOG MONITOR", "SLAVE MONITOR"),
 )
 """The rights that are needed, as information_schema calls them; the last two are MariaDB's."""
+BAD_FIELD, COLUMN_ACCESS_DENIED = 1054, 1143
+"""The numbers of ER_BAD_FIELD_ERROR and ER_COLUMNACCESS_DENIED_ERROR."""
 MARK_EVERY = 60.0
 """Seconds after which the mark is looked at again although the time of creation is the same."""
 SHOW_MARK = "GRANT PROCESS ON *.*, and GRANT EXECUTE ON FUNCTION sys.version_major, to this account"
@@ -150,6 +152,13 @@ class MysqlTopologies(ServerTopologies):
             replica=any(str(value).upper() not in ("0", "OFF") for value in read_only),
             behind=origin.behind(shown, account, may_be=bool(may_be)),
         ), statuses
+
+    def _lacks_status(self, error: Exception) -> str:
+        number = error.args[0] if error.args else 0
+        return {BAD_FIELD: "column", COLUMN_ACCESS_DENIED: "right"}.get(number, "")
+
+    def _account(self, connection: sa.Connection) -> str:
+        return quoted(connection.scalar(sa.text("SELECT CURRENT_USER()")))
 
     @property
     def _is_mariadb(self) -> bool:

@@ -1,7 +1,9 @@
 """The feed of PostgreSQL: ``LISTEN`` to what triggers on the table notify.
 
 The triggers (``install.sql``) send the ids that a statement deleted, or ``*`` where
-these are too many or unknown, at the commit and not before. The channel is named after the table's
+these are too many or unknown, at the commit and not before. Another one sends the id of a row whose
+status has become ``torn_down``, on a channel that is named so; where that trigger is missing,
+deletions are heard of all the same. The channel is named after the table's
 oid, so a listener never hears of another table of that name, and one that a restore put in this
 one's place is noticed.
 
@@ -22,10 +24,12 @@ from contextlib import closing, contextmanager, suppress
 from typing import Any
 
 import psycopg
+from loguru import logger
 from psycopg import sql
 
+from listener.core.once import Once
 from listener.core.ownership import ID
-from listener.databases.base import TABLE
+from listener.databases.base import TABLE, TORN_DOWN
 from listener.databases.feed import Feed, Hint
 from listener.databases.hangup import hang_up
 from listener.databases.server import ServerTopologies
@@ -33,6 +37,8 @@ from listener.errors import NoAnswer, PushUnavailable
 
 TRIGGERS = {f"topology_reaper_{name}" for name in ("delete", "truncate", "update")}
 """As ``install.sql`` names them."""
+TEARDOWNS = "topology_reaper_torn_down"
+"""The one of a status, which tables without that column do not have."""
 LONGEST_SILENCE = 60.0
 """Seconds between two looks at the triggers, at most."""
 TEST_CHANNEL = "topology_reaper_test"
@@ -43,7 +49,9 @@ _CHECK = """
     SELECT c.oid, c.relkind::text, pg_is_in_recovery(), pg_backend_pid(),
            ARRAY(SELECT t.tgname::text FROM pg_trigger t
                  WHERE t.tgrelid = c.oid AND t.tgenabled IN ('O', 'A')),
-           ARRAY(SELECT pg_listening_channels())
+           ARRAY(SELECT pg_listening_channels()),
+           EXISTS (SELECT FROM pg_attribute a
+                   WHERE a.attrelid = c.oid AND a.attname = 'status' AND NOT a.attisdropped)
     FROM pg_class c
     WHERE c.oid = to_regclass(%s)
 """
@@ -64,6 +72,7 @@ class NotifyFeed(Feed):
         self._interval = min(interval, LONGEST_SILENCE)
         self._connection: psycopg.Connection[Any] | None = None
         self._table = self._channel = self._last_words = ""
+        self._lacks = Once()
 
     def connect(self) -> None:
         """Listen.
@@ -96,7 +105,11 @@ class NotifyFeed(Feed):
                 due = time.monotonic() + self._interval
                 while not stop.is_set():
                     for notification in connection.notifies(timeout=0):
-                        hint(_ids(notification.payload))
+                        ids = _ids(notification.payload)
+                        if notification.channel == self._channel:
+                            hint(ids)
+                        elif ids:
+                            hint(ids, torn_down=True)
                     selector.select(due - time.monotonic())
                     if time.monotonic() >= due:
                         self._check(connection)
@@ -130,6 +143,7 @@ class NotifyFeed(Feed):
             connection.execute("SET idle_session_timeout = 0")
             self._channel = f"topology_reaper_{oid}"
             self._listen(connection, self._channel)
+            self._listen(connection, f"{self._channel}_{TORN_DOWN}")
         except BaseException:
             connection.close()
             raise
@@ -150,7 +164,7 @@ class NotifyFeed(Feed):
         row = connection.execute(_CHECK, [self._table]).fetchone()
         if row is None:
             raise self._database.no_table()
-        oid, kind, replica, backend, triggers, channels = row
+        oid, kind, replica, backend, triggers, channels, has_status = row
         if kind != "r":
             raise self._database.push_unavailable(
                 f"has no plain table {TABLE}, and others do not tell of everything"
@@ -159,6 +173,13 @@ class NotifyFeed(Feed):
             raise self._database.push_unavailable(
                 "lacks the triggers that tell of deletions; run topology-reaper feed install with a"
                 " URL of the table's owner"
+            )
+        lacks = has_status and not replica and TEARDOWNS not in triggers
+        if self._lacks.is_new(lacks) and lacks:
+            logger.bind(event="feed", feed=self.name).info(
+                "deletions are heard of by {}, and a status that becomes torn_down is not; run"
+                " topology-reaper feed install again with a URL of the table's owner",
+                self.name,
             )
         return oid, replica, backend, channels
 

@@ -6,7 +6,9 @@
 --
 -- One notification tells of all rows that a statement deleted, at its commit: up to 200 ids, or '*'
 -- for more (a notification holds less than 8,000 bytes). A statement that deletes nothing tells
--- nothing, for every notification wakes all listeners of the database.
+-- nothing, for every notification wakes all listeners of the database. Of each row whose status
+-- becomes torn_down another one tells, on a channel of its own, where the table has that column when
+-- this is run.
 --
 -- PostgreSQL refuses PREPARE TRANSACTION to a transaction that has notified. So a writer that deletes
 -- topologies in two-phase commits, for which max_prepared_transactions is not 0, can do so no more
@@ -21,7 +23,7 @@ LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $function$
 DECLARE
-    channel constant text := 'topology_reaper_' || TG_RELID;
+    channel constant text := concat_ws('_', 'topology_reaper', TG_RELID, TG_ARGV[0]);
     ids text := '*';
 BEGIN
     IF TG_OP = 'UPDATE' THEN
@@ -50,5 +52,20 @@ CREATE OR REPLACE TRIGGER topology_reaper_update
     AFTER UPDATE OF id ON topologies
     FOR EACH ROW WHEN (OLD.id IS DISTINCT FROM NEW.id)
     EXECUTE FUNCTION topology_reaper_notify();
+
+DO $torn_down$
+BEGIN
+    IF EXISTS (
+        SELECT FROM pg_attribute
+        WHERE attrelid = 'topologies'::regclass AND attname = 'status' AND NOT attisdropped
+    ) THEN
+        CREATE OR REPLACE TRIGGER topology_reaper_torn_down
+            AFTER UPDATE OF status ON topologies
+            FOR EACH ROW
+            WHEN (NEW.status::text = 'torn_down' AND OLD.status IS DISTINCT FROM NEW.status)
+            EXECUTE FUNCTION topology_reaper_notify('torn_down');
+    END IF;
+END
+$torn_down$;
 
 COMMIT;

@@ -203,6 +203,13 @@ class PostgresTopologies(ServerTopologies):
             behind=_behind(*row[11:]),
         ), statuses
 
+    def _lacks_status(self, error: Exception) -> str:
+        state = str(getattr(error, "sqlstate", None))
+        return {"42703": "column", "42501": "right"}.get(state, "")
+
+    def _account(self, connection: sa.Connection) -> str:
+        return str(connection.scalar(sa.text("SELECT quote_ident(current_user)")))
+
     def _learn(self, connection: sa.Connection, error: psycopg.Error) -> bool:
         """Whether an error told that there are figures which the server does not tell."""
         if error.sqlstate not in UNAVAILABLE:

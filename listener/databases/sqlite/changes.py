@@ -14,7 +14,7 @@ import time
 from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
-from listener.databases.base import BATCH, TABLE, upper_bound
+from listener.databases.base import BATCH, TABLE, TORN_DOWN, upper_bound
 from listener.databases.feed import Interest
 from listener.databases.sqlite.file import DatabaseFile
 from listener.errors import NoAnswer
@@ -42,27 +42,37 @@ def fingerprint(
     if interest is None:
         return object()
     prefixes = frozenset(interest())
-    ids: set[str] = set()
+    rows: set[tuple[object, object]] = set()
     try:
-        for question, bounds in _questions(prefixes):
-            ids.update(id_ for (id_,) in connection.execute(question, bounds))
+        for ranges, bounds in _ranges(prefixes):
+            rows.update(_rows(connection, ranges, bounds))
         (schema,) = connection.execute("PRAGMA schema_version").fetchone()
     except sqlite3.Error:
         return object()
-    return prefixes, ids, schema, file.generation, file.header().changes
+    return prefixes, rows, schema, file.generation, file.header().changes
+
+
+def _rows(
+    connection: sqlite3.Connection, ranges: str, bounds: Sequence[str]
+) -> list[tuple[object, object]]:
+    """The ids in these ranges, each with whether its row is torn down, where there is a status."""
+    select = f"SELECT id, {{}} FROM {TABLE} WHERE {ranges}"  # noqa: S608
+    try:
+        return connection.execute(select.format(f"status = '{TORN_DOWN}'"), bounds).fetchall()
+    except sqlite3.OperationalError:
+        return connection.execute(select.format("NULL"), bounds).fetchall()
 
 
 @functools.lru_cache(maxsize=1)
-def _questions(prefixes: frozenset[str]) -> list[tuple[str, list[str]]]:
-    """Each asks for the ids with some of these prefixes; kept, for they hardly ever change."""
+def _ranges(prefixes: frozenset[str]) -> list[tuple[str, list[str]]]:
+    """Conditions for the ids with these prefixes; kept, for they hardly ever change."""
     asked = sorted(prefixes)
-    questions = []
+    ranges = []
     for start in range(0, len(asked), BATCH):
         batch = asked[start : start + BATCH]
-        ranges = " OR ".join(["id >= ? AND id < ?"] * len(batch))
         bounds = [bound for prefix in batch for bound in (prefix, upper_bound(prefix))]
-        questions.append((f"SELECT id FROM {TABLE} WHERE {ranges}", bounds))  # noqa: S608
-    return questions
+        ranges.append((" OR ".join(["id >= ? AND id < ?"] * len(batch)), bounds))
+    return ranges
 
 
 class _AllIds(NamedTuple):

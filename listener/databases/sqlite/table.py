@@ -38,6 +38,8 @@ CREATE TABLE {TABLE} (
 )
 """
 
+_HAS_STATUS = f"SELECT count(*) FROM pragma_table_info('{TABLE}') WHERE lower(name) = 'status'"  # noqa: S608
+_NO_STATUS = f"has no column status; run ALTER TABLE {TABLE} ADD COLUMN status TEXT"
 _MISSES_COMMITS = (
     "is written by a process whose shared memory this one does not see, through a FUSE mount or"
     " from another host; run both on one host, and give both the path on its local file system"
@@ -69,6 +71,7 @@ class SqliteTopologies(Topologies):
         self._allow_replica = allow_replica
         self.file = DatabaseFile(path, self.no_answer, traceless=traceless, clock=clock)
         self._pool = self.file.engine
+        self._no_status: dict[tuple[int, int], str] = {}  # by generation and version of the schema
 
     @contextmanager
     def reading(self) -> Iterator[Reading]:
@@ -92,7 +95,13 @@ class SqliteTopologies(Topologies):
                 aspect = "table"
                 try:
                     yield Reading(
-                        connection, identity, table(), file.generation, position, behind=behind
+                        connection,
+                        identity,
+                        table(),
+                        file.generation,
+                        position,
+                        behind=behind,
+                        no_status=self._look_for_status(connection, version),
                     )
                     if not behind and self._may_be_behind():
                         raise self.no_answer(_MISSES_COMMITS)
@@ -106,6 +115,14 @@ class SqliteTopologies(Topologies):
                 raise self.no_answer(_MISSES_COMMITS) from error
             raise self.no_answer(error, aspect) from error
         file.check()
+
+    def _look_for_status(self, connection: sa.Connection, version: int) -> str:
+        """Why the status cannot be read, and the remedy; empty when it can."""
+        schema = self.file.generation, version
+        if schema not in self._no_status:
+            found = connection.exec_driver_sql(_HAS_STATUS).scalar_one()
+            self._no_status = {schema: "" if found else _NO_STATUS}
+        return self._no_status[schema]
 
     def upgraded(self, identity: str) -> str:
         """Without the number of the device, which the release before wrote down as well."""

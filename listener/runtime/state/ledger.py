@@ -17,7 +17,7 @@ import hashlib
 import json
 import os
 import stat
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import fields
 from pathlib import Path
@@ -54,7 +54,7 @@ class Ledger:
         self._path = state.path / _file_of(database)
         self._database = database
         self._former = former
-        self._saved: tuple[Memory, int, Mapping[str, float]] | None = None
+        self._saved: tuple[object, ...] | None = None
         self._foreign = False
         self._failure = Once()
         self._loaded = self._version()
@@ -164,9 +164,9 @@ def _file_of(database: str) -> str:
     return f"ledger-{hashlib.sha256(database.encode()).hexdigest()[:16]}.json"
 
 
-def _compared(memory: Memory) -> tuple[Memory, int, Mapping[str, float]]:
+def _compared(memory: Memory) -> tuple[object, ...]:
     """All of it; two that differ in figures only are equal."""
-    return memory, memory.position, memory.absent
+    return memory, memory.position, memory.absent, memory.torn_down
 
 
 def _written(database: str, memory: Memory) -> str:
