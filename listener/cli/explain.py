@@ -40,6 +40,7 @@ from listener.telemetry import logs
     "grace",
     "policy",
     "delay",
+    "reap_torn_down",
     "allow_replica",
     "state_dir",
     "timeout",
@@ -149,14 +150,23 @@ def _place(thing: Found, network: Resource, verdict: Verdict) -> str:
 
 def _rows(owner: str, databases: Sequence[Database], answers: Answers) -> Iterator[str]:
     for database, answer in zip(databases, answers.each, strict=True):
-        rows = sorted(id_ for id_ in answer.ids if id_.startswith(owner))
+        rows = [
+            f"{id_} (torn_down)" if id_ in answer.torn_down else id_
+            for id_ in sorted(answer.ids)
+            if id_.startswith(owner)
+        ]
         said = f"has {', '.join(rows)}" if rows else f"has no row for {owner}"
         yield f"{database.topologies.name} {said}"
+        if rows and answer.no_status:
+            yield answer.no_status
 
 
 def _fate(verdict: Verdict, resource: Resource, judge: Judge, release: str) -> str:
     said = f"{verdict.state}: {verdict.evidence}"
     match verdict.state:
+        case State.ALIVE if verdict.torn_down:
+            delete = " and ".join(f"decnet topology delete {id_}" for id_ in verdict.torn_down)
+            return f"{said}; it stays until {delete}, or with --reap-torn-down"
         case State.ALIVE:
             return f"{said}; it stays"
         case State.ORPHAN:

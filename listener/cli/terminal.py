@@ -14,6 +14,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from listener.core.report import told as left_over
 from listener.engine.about import About
 from listener.runtime.state.history import moment
 
@@ -37,6 +38,7 @@ def status(told: Mapping[str, Any]) -> RenderableType:
     if prefixes := told["held"]["prefixes"]:
         command = told["held"]["command"]
         parts.append(Text(f"held: {' '.join(prefixes)}; to remove them: {command}", style="red"))
+    parts += [Text(f"{left['prefix']}: {left_over(left)}") for left in told["torn_down"]]
     queue, sweep = told["queue"], told["sweeps"]["last"]
     line = f"{queue['depth']} waiting to be looked at"
     if sweep is not None:

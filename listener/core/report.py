@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from listener.core.evidence import LOOKS_APART, Verdict
 from listener.core.outcome import Removal, Result, Screening
-from listener.core.resources import Kind
+from listener.core.resources import Kind, prefix_of
 
 
 @dataclass(kw_only=True)
@@ -28,6 +30,8 @@ class Report:
         errors: what could not be removed and why, one sentence each.
         held: what stays until an operator confirms it: ``prefix``, ``reason`` and ``token``, which
             is empty where only time is needed.
+        torn_down: the topologies whose row is torn_down, and of which something is still here:
+            ``prefix``, ``id`` and ``resources``, their number. It is no fault.
         would_remove: in a dry run, what a real one would have removed.
         dry_run: whether nothing was to be removed.
         duration_ms: how long it took, in milliseconds.
@@ -42,13 +46,22 @@ class Report:
     disconnected: list[str] = field(default_factory=list)
     errors: list[str] = field(default_factory=list)
     held: list[dict[str, str]] = field(default_factory=list)
+    torn_down: list[dict[str, Any]] = field(default_factory=list)
     would_remove: list[str] = field(default_factory=list)
     dry_run: bool = False
     duration_ms: float = 0.0
 
     @classmethod
-    def of(cls, screening: Screening, *, dry_run: bool) -> Report:
-        """What a sweep found, before anything is removed."""
+    def of(
+        cls, screening: Screening, *, dry_run: bool, gone: Collection[str] = frozenset()
+    ) -> Report:
+        """What a sweep found.
+
+        Args:
+            screening: the last one.
+            dry_run: whether nothing was to be removed.
+            gone: the ids of the resources that are gone since.
+        """
         held = [
             {"prefix": prefix, "reason": reason, "token": screening.token}
             for prefix, reason in screening.held.items()
@@ -62,6 +75,14 @@ class Report:
             live_prefixes=sorted(screening.live),
             orphan_prefixes=sorted(screening.orphans),
             held=sorted(held, key=lambda entry: entry["prefix"]),
+            torn_down=leftovers(
+                {
+                    r.id: screening.verdicts[r.id]
+                    for resources in screening.resources.values()
+                    for r in resources
+                    if r.id not in gone
+                }.values()
+            ),
             would_remove=sorted(map(str, doomed)) if dry_run else [],
             dry_run=dry_run,
         )
@@ -121,9 +142,29 @@ class Report:
         lines += [f"held {entry['prefix']}: {entry['reason']}" for entry in self.held]
         tokens = {entry["token"] for entry in self.held} - {""}
         lines += [f"  to remove it: {sweep_command} --confirm {token}" for token in tokens]
+        lines += [f"torn down {entry['prefix']}: {told(entry)}" for entry in self.torn_down]
         lines += [f"error: {error}" for error in self.errors]
         lines.append(f"done in {self.duration_ms:.0f} ms")
         return "\n".join(lines)
+
+
+def leftovers(verdicts: Iterable[Verdict]) -> list[dict[str, Any]]:
+    """The topologies whose row is torn_down, with how many of these resources are left of each."""
+    left = Counter(id_ for verdict in verdicts for id_ in verdict.torn_down)
+    return [
+        {"prefix": prefix_of(id_), "id": id_, "resources": count}
+        for id_, count in sorted(left.items())
+    ]
+
+
+def told(leftover: Mapping[str, Any]) -> str:
+    """One of them, as a sentence with its remedy."""
+    count, id_ = leftover["resources"], leftover["id"]
+    what = "1 resource is" if count == 1 else f"{count} resources are"
+    return (
+        f"its row is torn_down and {what} still here; decnet topology delete {id_},"
+        " or --reap-torn-down"
+    )
 
 
 def _waits(verdict: Verdict) -> str:

@@ -85,6 +85,7 @@ class Snapshots:
             ],
             "topologies": self._store.topologies(self._index, present),
             "held": self._store.held(self._index),
+            "torn_down": self._store.torn_down(self._index),
             "queue": {
                 "depth": sum(load.waiting for load in loads),
                 "oldest_s": max(load.oldest for load in loads),

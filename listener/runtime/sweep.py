@@ -2,7 +2,8 @@
 
 It is the listener's own controller, run until nothing is due. There is no time to watch a row's
 absence last, so the age of a resource stands for it; for a delay nothing can, so with one nothing
-is removed. What is pending is looked at a few times more.
+is removed. For how long a row has been torn down, the ledger of a listener knows; these looks add a
+second. What is pending is looked at a few times more.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ from listener.control.observer import Observer, Observers, Reconciled, Sweep
 from listener.control.reaper import Permit, Reaper
 from listener.core.evidence import LOOKS_APART, Memory
 from listener.core.judge import Judge
-from listener.core.outcome import Outcome, Removal, Screening
+from listener.core.outcome import Outcome, Removal, Result, Screening
 from listener.core.report import Report
 from listener.core.resources import Kind, Resource
 from listener.engine.client import Engine
@@ -186,12 +187,15 @@ class Findings(Observer):
 
     def report(self, screening: Screening, *, dry_run: bool) -> Report:
         """All of it, by what the last question found."""
-        report = Report.of(screening, dry_run=dry_run)
+        ended = (Result.REMOVED, Result.GONE)
+        gone = {removal.resource.id for removal in self._removals if removal.result in ended}
+        report = Report.of(screening, dry_run=dry_run, gone=gone)
         report.add(self._removals)
         report.would_remove = sorted([*report.would_remove, *map(str, self._images)])
         for outcome in self._outcomes.values():
             report.errors += outcome.errors
         report.errors += self._left
+        report.errors += [f"--reap-torn-down: {why}" for why in screening.unread]
         report.errors += [f"topology {prefix}: {error}" for prefix, error in self.errors.items()]
         report.sort()
         return report

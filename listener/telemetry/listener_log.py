@@ -23,7 +23,7 @@ class ListenerLog(Observer):
     def __init__(self, sweep_command: str = "topology-reaper sweep") -> None:
         self._sweep_command = sweep_command
         self._held: tuple[Mapping[str, str], str] = {}, ""
-        self._forgotten = Once()
+        self._forgotten, self._unread = Once(), Once()
 
     def listed(self, cause: str, resources: int) -> None:
         """Say it to whoever debugs."""
@@ -44,6 +44,11 @@ class ListenerLog(Observer):
                 " forgotten, and count as never seen ({} so far)",
                 MOST_REMEMBERED,
                 screening.forgotten,
+            )
+        if self._unread.is_new(screening.unread) and screening.unread:
+            logger.bind(event="unread", error="; ".join(screening.unread)).warning(
+                "--reap-torn-down has no effect where the status cannot be read: {}",
+                "; ".join(screening.unread),
             )
 
     def ready(self, screening: Screening) -> None:

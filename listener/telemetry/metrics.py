@@ -161,6 +161,11 @@ class _Standing(Collector):
         )
         yield _gauge("held_prefixes", "Held topologies.", len(status["held"]["prefixes"]))
         yield _gauge(
+            "torn_down_resources",
+            "Containers and networks here of topologies whose row is torn_down.",
+            sum(leftover["resources"] for leftover in status["torn_down"]),
+        )
+        yield _gauge(
             "subnets", "Subnets in use by the networks on this host.", len(status["subnets"])
         )
         docker, databases = status["docker"], status["databases"]

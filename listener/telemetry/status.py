@@ -18,6 +18,7 @@ from listener.control.observer import Observer, Reconciled, Sweep
 from listener.core.evidence import REPLACED, State, Verdict
 from listener.core.judge import Hold
 from listener.core.outcome import Result, Screening
+from listener.core.report import leftovers
 from listener.core.resources import PREFIX_LENGTH, Kind, Resource, Subnet
 
 REAPS = 50
@@ -149,6 +150,12 @@ class StatusStore(Observer):
             token = self._token if prefixes else ""
             command = f"{self._sweep_command} --confirm {token}" if token else ""
             return {"prefixes": prefixes, "token": token, "command": command}
+
+    def torn_down(self, index: PrefixIndex) -> list[dict[str, Any]]:
+        """What is left of topologies whose row is torn_down, as JSON can hold it."""
+        with self._lock:
+            verdicts = self._verdicts.copy()
+        return leftovers(v for id_, v in verdicts.items() if index.get(id_) is not None)
 
     def own_holds(self) -> Mapping[str, Hold] | None:
         """What is held by our own judgement, by prefix; None before the first sweep."""

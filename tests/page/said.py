@@ -115,6 +115,7 @@ def status(topologies: Sequence[Json] = (), **changes: object) -> Json:
             "token": "1f2e3d4c5b6a" if held else "",
             "command": "topology-reaper sweep --confirm 1f2e3d4c5b6a" if held else "",
         },
+        "torn_down": [],
         "queue": {"depth": 0, "oldest_s": 0.0, "longest_work_s": 0.0, "retries": 0},
         "subnets": [
             *(

@@ -53,6 +53,7 @@ STATUS: Mapping[str, Any] = {
         }
     ],
     "held": {"prefixes": [], "token": ""},
+    "torn_down": [],
     "queue": {"depth": 0, "oldest_s": 0.0, "longest_work_s": 0.0, "retries": 0},
     "subnets": [],
     "reaps": [

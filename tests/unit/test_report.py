@@ -46,6 +46,7 @@ def test_the_json_has_every_key_of_the_interface_and_every_list_is_sorted() -> N
             {"prefix": "11111111", "reason": "the grace runs, 7 s more", "token": ""},
             HELD,
         ],
+        "torn_down": [],
         "would_remove": [],
         "dry_run": False,
         "duration_ms": 0.0,

@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import pytest
+from loguru import logger
 
+from listener.control.observer import Observer, Sweep
 from listener.core.evidence import REPLACED, Evidence, Memory, State, Verdict
 from listener.core.judge import Hold, Judge, Peers
+from listener.core.outcome import Screening
+from listener.core.report import Report
 from listener.core.resources import Resource
+from listener.runtime.sweep import Findings
+from listener.telemetry.metrics import Metrics
+from listener.telemetry.status import StatusStore
 from tests.world.database import Database
 from tests.world.engine import Clock
 from tests.world.host import Host
 from tests.world.parts import TOPOLOGY, P, Q, base, network, service, topology
+
+from .status import STATUS
 
 OTHER = topology(tail=2)
 """Another one with the same prefix."""
@@ -314,3 +323,88 @@ def test_what_a_sweep_finds_torn_down_for_long_enough_is_no_missed_deletion() ->
         host.settle(1.0)
     assert not len(host.index)
     assert host.controller.missed(0) == 0
+
+
+# Where it is told.
+
+
+class Kept(Observer):
+    """Keeps the last screening."""
+
+    screening: Screening | None = None
+
+    def screened(self, screening: Screening, sweep: Sweep | None) -> None:  # noqa: ARG002
+        self.screening = screening
+
+
+def test_it_is_told_as_soon_as_it_is_seen_and_until_it_is_gone() -> None:
+    store = StatusStore()
+    host = Host(observer=store)
+    host.database.rows.add(TOPOLOGY)
+    host.appear(base(), network())
+    host.sweep("start-up")
+    host.settle(1.0)
+    assert store.torn_down(host.index) == []
+    host.database.torn_down.add(TOPOLOGY)
+    host.controller.hinted(0, [TOPOLOGY], torn_down=True)
+    host.settle(1.0)
+    told = [{"prefix": P, "id": TOPOLOGY, "resources": 2}]
+    assert store.torn_down(host.index) == told
+    host.index.discard("network")
+    assert store.torn_down(host.index) == [{**told[0], "resources": 1}]
+    host.database.torn_down.clear()
+    host.controller.hinted(0)
+    host.settle(1.0)
+    assert store.torn_down(host.index) == []
+
+
+def test_a_report_tells_what_is_left_and_is_complete_all_the_same() -> None:
+    kept = Kept()
+    host = Host(observer=kept)
+    host.database.rows |= {TOPOLOGY, topology(Q)}
+    host.database.torn_down.add(TOPOLOGY)
+    host.appear(base(), network(), base("alive", topology(Q)))
+    host.sweep()
+    host.step()
+    screening = kept.screening
+    assert screening is not None
+    report = Report.of(screening, dry_run=False)
+    assert report.torn_down == [{"prefix": P, "id": TOPOLOGY, "resources": 2}]
+    assert report.complete
+    assert "2 resources are still here; decnet topology delete" in report.to_text()
+    left = Report.of(screening, dry_run=False, gone={"base", "network"})
+    assert left.torn_down == []
+
+
+def test_what_is_left_is_counted_for_prometheus() -> None:
+    leftovers = [{"prefix": p, "id": topology(p), "resources": 2} for p in (P, Q)]
+    metrics = Metrics(lambda: {**STATUS, "torn_down": leftovers})
+    assert b"topology_reaper_torn_down_resources 4.0\n" in metrics.render()
+
+
+def test_a_sweep_that_cannot_read_the_status_says_so() -> None:
+    kept = Kept()
+    host = Host(torn_down_after=300.0, observer=kept)
+    host.database.no_status = "has no column status; ALTER TABLE"
+    host.appear(base())
+    host.sweep()
+    host.step()
+    assert kept.screening is not None
+    report = Findings().report(kept.screening, dry_run=False)
+    assert report.errors == ["--reap-torn-down: has no column status; ALTER TABLE"]
+
+
+def test_it_is_said_once_that_a_status_cannot_be_read() -> None:
+    lines: list[str] = []
+    sink = logger.add(lines.append, level="WARNING", format="{extra[event]} {message}")
+    for after, count in ((0.0, 0), (300.0, 1)):
+        host = Host(torn_down_after=after)
+        host.database.no_status = "has no column status; ALTER TABLE"
+        host.appear(base())
+        for _ in range(3):
+            host.sweep()
+            host.settle(10.0)
+        told = [line for line in lines if line.startswith("unread ")]
+        assert len(told) == count
+        assert all("ALTER TABLE" in line for line in told)
+    logger.remove(sink)

@@ -12,7 +12,7 @@ import dataclasses
 import json
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,9 +21,12 @@ import click
 
 from listener.cli.doctor import database, engine, host
 from listener.cli.options import read_settings, with_settings
-from listener.core.evidence import UNSEEN
-from listener.core.findings import Finding, Status, failed, ok
-from listener.errors import ConfigurationError, presentable
+from listener.core.evidence import UNSEEN, Evidence
+from listener.core.findings import Finding, Status, failed, ok, warning
+from listener.core.judge import Judge
+from listener.core.report import leftovers, told
+from listener.databases.base import Topologies
+from listener.errors import ConfigurationError, EngineError, NoAnswer, presentable
 from listener.runtime.build import open_engine, open_tables
 from listener.settings import Settings
 from listener.telemetry import logs
@@ -127,6 +130,8 @@ def doctor(settings: Settings) -> Diagnosis:
         for table in tables:
             sections.append((table.name, list(database.examine(table, settings))))
         sections.append(("the state directory", list(host.state(settings.state_path))))
+        if Diagnosis(sections).exit_status < 2:  # else there is nothing to ask, or nobody
+            sections.append(("what teardowns have left", list(_leftovers(settings, tables))))
     return Diagnosis(sections)
 
 
@@ -136,6 +141,23 @@ def _engine(settings: Settings) -> Section:
     except ConfigurationError as error:
         return "Docker", [_misgiven("docker", error)]
     return presentable(f"Docker at {opened.address}"), list(engine.examine(opened, settings))
+
+
+def _leftovers(settings: Settings, tables: Sequence[Topologies]) -> Iterator[Finding]:
+    """What is here of topologies whose row is torn_down, as a listener would see it."""
+    judge = Judge([(table.ask, Evidence(settings.grace)) for table in tables])
+    try:
+        resources = open_engine(settings, list_timeout=settings.timeout).listing().resources
+        answers = judge.ask({owner for resource in resources for owner in resource.owners})
+    except (EngineError, NoAnswer):
+        return  # what is at fault was said
+    judge.observe(answers, resources)
+    found = leftovers(judge.weigh(resource, answers) for resource in resources)
+    if not found:
+        yield ok("evidence.torn_down", "nothing is here whose row is torn_down")
+    for leftover in found:
+        what, _, remedy = told(leftover).partition("; ")
+        yield warning("evidence.torn_down", f"of topology {leftover['prefix']}, {what}", remedy)
 
 
 def _policy(settings: Settings) -> Finding:

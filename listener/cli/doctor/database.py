@@ -40,7 +40,8 @@ def _ask(table: Topologies, settings: Settings) -> tuple[list[Finding], bool]:
             reading.connection.execute(*rows_with((), reading.table))
             identity = ok("database.identity", reading.identity)
             found = [*_proven(table, reading), _current(reading, settings), identity]
-            return [*found, *table.inside(reading)], True
+            found += table.inside(reading)
+        return [*found, _status(table, settings)], True
     except NoAnswer as error:
         if error.aspect == "reachable":
             raise
@@ -71,6 +72,21 @@ def _current(reading: Reading, settings: Settings) -> Finding:
         consequence = "so only rows that were seen in it count as deleted"
         return warning(id_, f"it {why}, {consequence}", remedy or "give the origin's URL")
     return ok(id_, "it is the origin of its rows")
+
+
+def _status(table: Topologies, settings: Settings) -> Finding:
+    """Whether it shows which topologies are torn down.
+
+    Raises:
+        NoAnswer: it has given none this time.
+    """
+    if said := table.ask(()).no_status:
+        why, _, remedy = said.removeprefix(f"{table.name} ").partition("; ")
+        why = f"it {why}, so nothing is known of torn_down"
+        if settings.reap_torn_down:
+            return warning("database.status", why, remedy)
+        return ok("database.status", f"{why}; if that is to be known, {remedy}")
+    return ok("database.status", "it shows which rows are torn_down")
 
 
 def _feed(table: Topologies, settings: Settings) -> Finding:
