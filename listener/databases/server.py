@@ -45,7 +45,7 @@ from listener.databases.base import (
 from listener.databases.feed import Feed, Interest
 from listener.databases.shared import Shared
 from listener.databases.unread import Unread
-from listener.errors import NoAnswer, PushUnavailable
+from listener.errors import NoAnswer, PushUnavailable, ReaperError
 
 CONNECT_TIMEOUT = 10
 """Seconds until a server that does not answer is given up."""
@@ -387,7 +387,7 @@ class ServerTopologies(Topologies):
         try:
             with self._connect() as connection:
                 yield connection
-        except NoAnswer:
+        except ReaperError:
             raise
         except Exception as error:  # any, where a parameter of the URL makes a driver odd
             raise self.no_answer(error, "table") from error

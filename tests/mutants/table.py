@@ -481,13 +481,8 @@ MUTANTS = (
         "trusting a server's error as empty",
         "an error is no answer",
         "databases/server.py",
-        """\
-            # The latter two where a parameter of the URL makes the driver return something odd.
-            raise self.no_answer(error, "table") from error
-""",
-        """\
-            pass
-""",
+        'raise self.no_answer(error, "table") from error',
+        "pass",
         "servers/test_answers.py::test_a_table_without_the_column_is_no_answer",
     ),
     Mutant(
@@ -1383,8 +1378,8 @@ MUTANTS = (
         "passing over the rows that DECNET's repository shows",
         "a row that either shows is life",
         "core/judge.py",
-        "answers.live(owner) or owner in self._alive for owner",
-        "answers.live(owner) for owner",
+        "answers.stands(owner) or owner in self._alive for owner",
+        "answers.stands(owner) for owner",
         "unit/test_judge.py::test_what_somebody_else_has_seen_alive_is_alive_and_vouches_for_nothing",
     ),
     Mutant(
