@@ -5,7 +5,7 @@ As a library: :func:`sweep` does one full sweep and returns its :class:`Report`,
 environment unless :meth:`Settings.from_environment` is called, and neither installs signal handlers
 or log sinks.
 
-    with Listener(Settings(database_url="sqlite:////var/lib/decnet/decnet.db")) as listener:
+    with Listener(Settings(database_url="sqlite:////opt/decnet/decnet.db")) as listener:
         listener.wait()
 
 What is named here is imported when it is first used: a health check that runs every few seconds

@@ -39,7 +39,7 @@ have a fraction.
 
 ```toml
 # topology-reaper run --config reaper.toml
-database_url = ["sqlite:////var/lib/decnet/decnet.db"]
+database_url = ["sqlite:////opt/decnet/decnet.db"]
 sweep_interval = 60
 dry_run = true
 ```
@@ -50,8 +50,9 @@ VARIABLES = """
 
 """
 DECNET = """
-Without a database in any of these places, DECNET's own variables count, as long as `DECNET_DB_TYPE`
-is `mysql`: see [contrib/decnet](../contrib/decnet/README.md). No database is ever guessed.
+Without a database in any of these places, DECNET's own variables count, and for each that is missing
+its file in `--decnet-config`, as long as the type is `mysql`: see
+[contrib/decnet](../contrib/decnet/README.md). No database is ever guessed.
 
 ## The commands
 """

@@ -34,6 +34,7 @@ from listener.telemetry import logs
 @with_settings(
     "database_url",
     "database_url_file",
+    "decnet_config",
     "docker_host",
     "docker_context",
     "docker_timeout",
@@ -55,7 +56,7 @@ def command(config: Path | None, what: str, **options: object) -> None:
 
     \b
     Examples:
-      topology-reaper explain decky-001-ssh --database-url sqlite:////var/lib/decnet/decnet.db
+      topology-reaper explain decky-001-ssh --database-url sqlite:////opt/decnet/decnet.db
       topology-reaper explain 3c68d34a --config /etc/topology-reaper/reaper.toml
     """  # noqa: D301
     settings = read_settings(config, options)

@@ -39,7 +39,7 @@ def command(config: Path | None, **options: object) -> int:
 
     \b
     Examples:
-      topology-reaper run --dry-run --database-url sqlite:////var/lib/decnet/decnet.db
+      topology-reaper run --dry-run --database-url sqlite:////opt/decnet/decnet.db
       topology-reaper run --database-url-file /run/secrets/database-url --log-format json
       REAPER_DATABASE_URL=postgresql://reaper:…@db.example/decnet topology-reaper run
     """  # noqa: D301

@@ -39,7 +39,7 @@ def command(
 
     \b
     Examples:
-      topology-reaper sweep --dry-run --database-url sqlite:////var/lib/decnet/decnet.db
+      topology-reaper sweep --dry-run --database-url sqlite:////opt/decnet/decnet.db
       topology-reaper sweep --json --prefix 3c68d34a --database-url-file /run/secrets/database-url
       topology-reaper sweep --confirm 1f2e3d4c5b6a --config /etc/topology-reaper/reaper.toml
     """  # noqa: D301

@@ -13,7 +13,7 @@ from listener.databases.server import READ_TIMEOUT, ServerTopologies
 from listener.databases.sqlite.table import SqliteTopologies
 from listener.errors import ConfigurationError
 
-_EXAMPLE = "write for example sqlite:////var/lib/decnet/decnet.db"
+_EXAMPLE = "write for example sqlite:////opt/decnet/decnet.db"
 _SQLITE = {"", "pysqlite", "aiosqlite"}
 _POSTGRES = {"", "psycopg", "psycopg2", "asyncpg", "psycopg_async"}
 _MYSQL = {"", "pymysql", "mysqldb", "asyncmy", "aiomysql"}

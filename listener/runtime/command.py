@@ -81,13 +81,13 @@ def _engine(settings: Settings, bare: Settings, inside: bool) -> Sequence[str]:
 
 def _flags(settings: Settings, bare: Settings, inside: bool) -> Iterator[str]:
     given = settings.database_url or settings.database_url_file
-    if settings.decnet_url != bare.decnet_url and not given:
+    if not given and settings.decnet_url != bare.decnet_url:
         yield from ("--database-url", _presentable(settings.decnet_url))
     for option in dataclasses.fields(settings):
         name, value = option.name, getattr(settings, option.name)
         if name == "docker_host":
             yield from _engine(settings, bare, inside)
-        if not option.metadata["flag"] or name in FOR_A_SERVICE or name in ENGINE:
+        if not option.metadata["flag"] or name in (*FOR_A_SERVICE, *ENGINE, "decnet_config"):
             continue
         if name == "state_dir":
             value = str(settings.state_path.absolute())

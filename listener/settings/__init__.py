@@ -14,11 +14,12 @@ import pwd
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from listener.errors import ConfigurationError
-from listener.settings import parsers, sources
+from listener.settings import decnet, parsers, sources
 
 NO_CONTEXT = "default"
 """The name of the context that stands for none: for DOCKER_HOST, or for the usual socket."""
@@ -57,7 +58,7 @@ class Settings:
     database_url: tuple[str, ...] | str = _option(
         (),
         "The database that holds the topologies, as an SQLAlchemy URL, for example"
-        " sqlite:////var/lib/decnet/decnet.db. May be given more than once.",
+        " sqlite:////opt/decnet/decnet.db. May be given more than once.",
         parsers.urls,
         metavar="URL",
         secret=True,
@@ -69,8 +70,15 @@ class Settings:
         str,
         metavar="FILE",
     )
-    decnet_url: str = _option(
-        "", "The URL in DECNET's own variables.", str, flag=False, secret=True
+    decnet_config: str = _option(
+        "",
+        "DECNET's own ini file, usually /etc/decnet/decnet.ini: without a URL, what its section"
+        " [database] says of a MySQL server counts where no variable DECNET_DB_… does.",
+        str,
+        metavar="FILE",
+    )
+    decnet_variables: tuple[tuple[str, str], ...] = _option(
+        (), "DECNET's own variables, each with its value.", tuple, flag=False, secret=True
     )
     docker_host: str = _option(
         "",
@@ -241,11 +249,18 @@ class Settings:
         if self.database_url_file:
             return sources.read_urls(Path(self.database_url_file))
         if self.decnet_url:
-            return [("the variables DECNET_DB_…", self.decnet_url)]
-        raise ConfigurationError(
-            "--database-url: no database was given; name the one that holds the topologies,"
-            " for example sqlite:////var/lib/decnet/decnet.db"
-        )
+            place = "--decnet-config" if self.decnet_config else "the variables DECNET_DB_…"
+            return [(place, self.decnet_url)]
+        raise decnet.no_path(self.decnet_config)
+
+    @cached_property
+    def decnet_url(self) -> str:
+        """The URL of the server that DECNET's variables or its file name; empty without one.
+
+        Raises:
+            ConfigurationError: the file cannot be used, or there is no such port.
+        """
+        return decnet.url(dict(self.decnet_variables), self.decnet_config)
 
     @property
     def http_address(self) -> tuple[str, int] | None:
@@ -318,7 +333,8 @@ class Settings:
             if first != second:
                 values.pop(pair[first < second], None)
         values.setdefault("docker_config", sources.docker_config(environment))
-        return cls(**values, decnet_url=sources.decnet_url(environment))
+        decnets = {v: text for v, text in environment.items() if v.startswith(decnet.PREFIX)}
+        return cls(**values, decnet_variables=tuple(decnets.items()))
 
 
 def default_of(option: dataclasses.Field[Any]) -> str:

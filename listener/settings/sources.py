@@ -13,7 +13,6 @@ import tomllib
 from collections.abc import Collection, Mapping
 from contextlib import suppress
 from pathlib import Path
-from urllib.parse import quote
 
 from listener.errors import ConfigurationError
 
@@ -99,21 +98,3 @@ def docker_config(environment: Mapping[str, str]) -> str:
         with suppress(KeyError):
             home = pwd.getpwuid(os.geteuid()).pw_dir
     return f"{home}/.docker" if home else ""
-
-
-def decnet_url(environment: Mapping[str, str]) -> str:
-    """What DECNET's own variables name; only where they choose MySQL, as DECNET itself reads them.
-
-    Its SQLite file lies beside its package unless told otherwise, so it is never guessed.
-    """
-    if environment.get("DECNET_DB_TYPE", "").lower() != "mysql":
-        return ""
-    if url := environment.get("DECNET_DB_URL"):
-        return url
-    password = environment.get("DECNET_DB_PASSWORD")
-    user = quote(environment.get("DECNET_DB_USER") or "decnet", safe="")
-    login = user + (f":{quote(password, safe='')}" if password else "")
-    host = environment.get("DECNET_DB_HOST") or "localhost"
-    port = environment.get("DECNET_DB_PORT") or "3306"
-    name = quote(environment.get("DECNET_DB_NAME") or "decnet", safe="")
-    return f"mysql://{login}@{f'[{host}]' if ':' in host else host}:{port}/{name}"

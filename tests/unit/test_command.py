@@ -89,6 +89,19 @@ def test_decnets_own_variables_count_unless_something_else_was_given(tmp_path: P
     ]
 
 
+def test_what_decnets_file_names_is_told_as_a_url(tmp_path: Path) -> None:
+    ini, toml = tmp_path / "decnet.ini", tmp_path / "reaper.toml"
+    ini.write_text("[database]\ntype = mysql\nhost = db\n")
+    toml.write_text(f'decnet_config = "{ini}"\nstate_dir = "/s"\n')
+    told = words({"DECNET_DB_PASSWORD": "secret"}, decnet_config=str(ini), state_dir="/s")
+    url = ["--database-url", "mysql://decnet:***@db:3306/decnet"]
+    assert told == ["sweep", *url, *USUAL, "--state-dir", "/s"]
+    assert words({}, config=toml) == ["sweep", "--config", str(toml), *USUAL]
+    given = ("sqlite:////a",)
+    told = words({}, decnet_config="/none", database_url=given, state_dir="/s")
+    assert told == ["sweep", "--database-url", "sqlite:////a", *USUAL, "--state-dir", "/s"]
+
+
 def test_what_has_no_flag_is_a_variable_of_the_command(tmp_path: Path) -> None:
     certificates = tmp_path / "my certificates"
     environment = {"DOCKER_TLS_VERIFY": "1", "DOCKER_CERT_PATH": str(certificates)}

@@ -18,6 +18,7 @@ from listener.settings import Settings, flag_of
 OPTIONS: dict[str, list[tuple[str, object]]] = {
     "database_url": [(f"sqlite:////{n}.db", (f"sqlite:////{n}.db",)) for n in "abc"],
     "database_url_file": [(f"/run/secrets/{n}", f"/run/secrets/{n}") for n in "abc"],
+    "decnet_config": [(f"/etc/{n}.ini", f"/etc/{n}.ini") for n in "abc"],
     "docker_host": [(f"unix:///run/{n}.sock", f"unix:///run/{n}.sock") for n in "abc"],
     "docker_context": [(n, n) for n in "abc"],
     "docker_timeout": [("0.5", 0.5), ("2", 2.0), ("3e1", 30.0)],
@@ -101,7 +102,7 @@ def test_the_tests_know_every_option_that_has_a_flag() -> None:
     flagged = {f.name for f in dataclasses.fields(Settings) if f.metadata["flag"]}
     assert flagged == set(OPTIONS)
     assert {f.name for f in dataclasses.fields(Settings)} - flagged == {
-        "decnet_url",
+        "decnet_variables",
         "docker_config",
         "docker_tls_verify",
         "docker_cert_path",

@@ -54,7 +54,7 @@ def command(config: Path | None, as_json: bool, **options: object) -> int:
 
     \b
     Examples:
-      topology-reaper doctor --database-url sqlite:////var/lib/decnet/decnet.db
+      topology-reaper doctor --database-url sqlite:////opt/decnet/decnet.db
       topology-reaper doctor --json --config /etc/topology-reaper.toml
     """  # noqa: D301
     settings = read_settings(config, options)

@@ -1,0 +1,140 @@
+"""DECNET's own configuration: its variables, its ini file, and where its SQLite file usually lies.
+
+As in DECNET, a key of the file's section ``[database]`` stands for a variable that is not there,
+and only the type ``mysql`` leads to a server. The path of a SQLite file is in neither, so it is
+looked for where it usually lies, to be named to whoever has to give it, and never used by itself.
+"""
+
+from __future__ import annotations
+
+import configparser
+import json
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from pathlib import Path
+from urllib.parse import quote, unquote, urlsplit
+
+from listener.errors import ConfigurationError
+
+INI = Path("/etc/decnet/decnet.ini")
+"""Where DECNET looks for its file."""
+HOME = Path("/opt/decnet")
+"""Where ``decnet init`` installs it."""
+PREFIX = "DECNET_DB_"
+_KEYS = ("type", "url", "host", "port", "name", "user")
+"""Of the section; the password is in the variable alone."""
+_PACKAGES = (
+    "lib/python3*/site-packages",
+    "lib/python3*/dist-packages",
+    "lib/python3/dist-packages",
+)
+
+
+def read_ini(file: Path) -> dict[str, str]:
+    """What a file of DECNET's says, by the names of the variables; empty without the section.
+
+    Raises:
+        ConfigurationError: it cannot be read, or DECNET itself could not use it.
+    """
+    parser = configparser.ConfigParser(inline_comment_prefixes=("#", ";"))  # as DECNET reads it
+    try:
+        with file.open() as lines:
+            parser.read_file(lines)
+        found = dict(parser["database"]) if parser.has_section("database") else {}
+    except OSError as error:
+        raise _refused(f"{file} cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise _refused(f"{file} is not UTF-8 text") from error
+    except configparser.Error as error:
+        # Not its own words, which repeat what stands there.
+        raise _refused(f"{file} is not an ini file, or has a % that is not doubled") from error
+    return {f"{PREFIX}{key.upper()}": found[key] for key in _KEYS if key in found}
+
+
+def url(variables: Mapping[str, str], config: str = "") -> str:
+    """The URL of the server that DECNET uses; empty where it uses SQLite.
+
+    Args:
+        variables: among them DECNET's.
+        config: its file; empty without one.
+
+    Raises:
+        ConfigurationError: the file cannot be used, or there is no such port.
+    """
+    told = {**(read_ini(Path(config)) if config else {}), **variables}
+    if told.get("DECNET_DB_TYPE", "").lower() != "mysql":
+        return ""
+    if whole := told.get("DECNET_DB_URL"):
+        return whole
+    password = told.get("DECNET_DB_PASSWORD")
+    user = quote(told.get("DECNET_DB_USER") or "decnet", safe="")
+    login = user + (f":{quote(password, safe='')}" if password else "")
+    host = told.get("DECNET_DB_HOST") or "localhost"
+    port = told.get("DECNET_DB_PORT") or "3306"
+    if not (port.isascii() and port.isdigit() and 0 < int(port) < 65536):
+        by_variable = "DECNET_DB_PORT" in variables
+        place = "the variable DECNET_DB_PORT" if by_variable else f"--decnet-config: {config}"
+        raise ConfigurationError(
+            f"{place}: {port!r} is not a port; give the server's, such as 3306"
+        )
+    name = quote(told.get("DECNET_DB_NAME") or "decnet", safe="")
+    return f"mysql://{login}@{f'[{host}]' if ':' in host else host}:{port}/{name}"
+
+
+def usual_files() -> list[Path]:
+    """Where DECNET's SQLite file usually lies, whether it is there or not.
+
+    In the folder of ``decnet init``, and beside each installed package: with a wheel that is
+    ``site-packages``, with an editable install the checkout. Looked for are the Pythons of the
+    search path, that of ``decnet init``, and this one.
+    """
+    bins = [Path(folder) for folder in os.environ.get("PATH", "").split(":") if folder]
+    prefixes = [*(HOME / venv for venv in ("venv", ".venv")), *(b.parent for b in bins)]
+    prefixes += [
+        b.joinpath("decnet").resolve().parent.parent for b in bins if (b / "decnet").is_file()
+    ]
+    prefixes.append(Path(sys.prefix))
+    found = [HOME / "decnet.db"]
+    for prefix in dict.fromkeys(prefixes):
+        for packages in sorted({p for glob in _PACKAGES for p in prefix.glob(glob)}):
+            found += _beside_package(packages)
+    return list(dict.fromkeys(found))
+
+
+def _beside_package(packages: Path) -> Iterator[Path]:
+    with suppress(OSError):
+        if (packages / "decnet").is_dir():
+            yield packages / "decnet.db"
+        for told in packages.glob("decnet-*.dist-info/direct_url.json"):
+            with suppress(ValueError, KeyError, TypeError):
+                said = json.loads(told.read_text())
+                if said["dir_info"].get("editable"):
+                    yield Path(unquote(urlsplit(said["url"]).path)) / "decnet.db"
+
+
+def no_path(config: str) -> ConfigurationError:
+    """The error where nothing names a database but DECNET's default, a SQLite file.
+
+    Args:
+        config: DECNET's file; empty without one.
+    """
+    places = [f"{file}, {_there(file)}" for file in usual_files()]
+    if len(places) == 1:
+        places.append("decnet.db beside its package, which was not found")
+    why = "--database-url: no database was given"
+    if config:
+        why = f"--decnet-config: {config} names no MySQL server in a section [database]"
+    return ConfigurationError(
+        f"{why}, and DECNET's SQLite file usually is {' or '.join(places)}; name the one that"
+        f" holds the topologies, for example --database-url sqlite:///{HOME / 'decnet.db'}"
+    )
+
+
+def _there(file: Path) -> str:
+    return "which is there" if os.access(file, os.F_OK) else "which is not there"
+
+
+def _refused(why: str) -> ConfigurationError:
+    return ConfigurationError(f"--decnet-config: {why}; give DECNET's ini file, such as {INI}")
