@@ -50,8 +50,8 @@ VARIABLES = """
 
 """
 DECNET = """
-Without a database in any of these places, DECNET's own variables count, and for each that is missing
-its file in `--decnet-config`, as long as the type is `mysql`: see
+Without a database in any of these places, DECNET's own variables count, and for each that is
+missing its file, `--decnet-config`, as long as the type is `mysql`: see
 [contrib/decnet](../contrib/decnet/README.md). No database is ever guessed.
 
 ## The commands

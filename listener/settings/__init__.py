@@ -78,7 +78,11 @@ class Settings:
         metavar="FILE",
     )
     decnet_variables: tuple[tuple[str, str], ...] = _option(
-        (), "DECNET's own variables, each with its value.", tuple, flag=False, secret=True
+        (),
+        "DECNET's own variables, each with its value.",
+        lambda pairs: pairs,
+        flag=False,
+        secret=True,
     )
     docker_host: str = _option(
         "",

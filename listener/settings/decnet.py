@@ -83,6 +83,11 @@ def url(variables: Mapping[str, str], config: str = "") -> str:
     return f"mysql://{login}@{f'[{host}]' if ':' in host else host}:{port}/{name}"
 
 
+def is_there(file: Path) -> bool:
+    """Whether a file is there, as far as this process may look."""
+    return os.access(file, os.F_OK)
+
+
 def usual_files() -> list[Path]:
     """Where DECNET's SQLite file usually lies, whether it is there or not.
 
@@ -90,12 +95,12 @@ def usual_files() -> list[Path]:
     ``site-packages``, with an editable install the checkout. Looked for are the Pythons of the
     search path, that of ``decnet init``, and this one.
     """
-    bins = [Path(folder) for folder in os.environ.get("PATH", "").split(":") if folder]
-    prefixes = [*(HOME / venv for venv in ("venv", ".venv")), *(b.parent for b in bins)]
-    prefixes += [
-        b.joinpath("decnet").resolve().parent.parent for b in bins if (b / "decnet").is_file()
-    ]
-    prefixes.append(Path(sys.prefix))
+    folders = [str(HOME / "venv/bin"), str(HOME / ".venv/bin")]
+    folders += [*os.environ.get("PATH", "").split(":"), f"{sys.prefix}/bin"]
+    programs = [Path(folder) / "decnet" for folder in folders if folder]
+    # A program may be a link into an environment of its own.
+    prefixes = [p.parent.resolve().parent for p in programs]
+    prefixes += [p.resolve().parent.parent for p in programs]
     found = [HOME / "decnet.db"]
     for prefix in dict.fromkeys(prefixes):
         for packages in sorted({p for glob in _PACKAGES for p in prefix.glob(glob)}):
@@ -108,7 +113,7 @@ def _beside_package(packages: Path) -> Iterator[Path]:
         if (packages / "decnet").is_dir():
             yield packages / "decnet.db"
         for told in packages.glob("decnet-*.dist-info/direct_url.json"):
-            with suppress(ValueError, KeyError, TypeError):
+            with suppress(ValueError, KeyError, TypeError, AttributeError):
                 said = json.loads(told.read_text())
                 if said["dir_info"].get("editable"):
                     yield Path(unquote(urlsplit(said["url"]).path)) / "decnet.db"
@@ -120,7 +125,7 @@ def no_path(config: str) -> ConfigurationError:
     Args:
         config: DECNET's file; empty without one.
     """
-    places = [f"{file}, {_there(file)}" for file in usual_files()]
+    places = [f"{file}, which is{'' if is_there(file) else ' not'} there" for file in usual_files()]
     if len(places) == 1:
         places.append("decnet.db beside its package, which was not found")
     why = "--database-url: no database was given"
@@ -130,10 +135,6 @@ def no_path(config: str) -> ConfigurationError:
         f"{why}, and DECNET's SQLite file usually is {' or '.join(places)}; name the one that"
         f" holds the topologies, for example --database-url sqlite:///{HOME / 'decnet.db'}"
     )
-
-
-def _there(file: Path) -> str:
-    return "which is there" if os.access(file, os.F_OK) else "which is not there"
 
 
 def _refused(why: str) -> ConfigurationError:

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import click
 
-from listener.cli.doctor import database, engine, host
+from listener.cli.doctor import database, decnet, engine, host
 from listener.cli.options import read_settings, with_settings
 from listener.core.evidence import UNSEEN, Evidence
 from listener.core.findings import Finding, Status, failed, ok, warning
@@ -126,6 +126,8 @@ def doctor(settings: Settings) -> Diagnosis:
         ]
         if wrong is not None:
             sections.append(("the databases", [_misgiven("databases", wrong)]))
+        else:
+            sections.append(("DECNET", list(decnet.examine(settings))))
         sections.append(("the evidence", [_policy(settings)]))
         for table in tables:
             sections.append((table.name, list(database.examine(table, settings))))
