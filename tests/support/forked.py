@@ -12,7 +12,7 @@ import multiprocessing
 import os
 import signal
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from io import TextIOWrapper
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -30,6 +30,7 @@ class Forked:
         environment: of the process.
         prints: what it prints is to be read.
         user: the uid and gid that it runs as, instead of ours.
+        confine: called in it before it is that user.
 
     Attributes:
         stdout: what it prints; None if nobody reads that.
@@ -43,6 +44,7 @@ class Forked:
         *,
         prints: bool = False,
         user: tuple[int, int] | None = None,
+        confine: Callable[[], None] | None = None,
     ) -> None:
         self.stderr, err = _pipe()
         self.stdout: TextIOWrapper | None = None
@@ -51,7 +53,9 @@ class Forked:
             self.stdout, out = _pipe()
         folder = str(Path.cwd())
         self._process = CONTEXT.Process(
-            target=_run, args=(arguments, dict(environment), folder, out, err, user), daemon=True
+            target=_run,
+            args=(arguments, dict(environment), folder, out, err, user, confine),
+            daemon=True,
         )
         self._process.start()
         for end in filter(None, (out, err)):
@@ -101,6 +105,7 @@ def _run(
     out: Connection | None,
     err: Connection,
     user: tuple[int, int] | None,
+    confine: Callable[[], None] | None,
 ) -> None:
     from listener.__main__ import main
 
@@ -111,6 +116,8 @@ def _run(
         if end is not None:
             os.dup2(end.fileno(), descriptor)
             end.close()
+    if confine is not None:
+        confine()
     if user is not None:
         os.setgroups([])
         os.setgid(user[1])

@@ -57,7 +57,10 @@ def command(*arguments: str) -> list[str]:
 
 
 def call(
-    *arguments: str, variables: Mapping[str, str] | None = None, user: tuple[int, int] | None = None
+    *arguments: str,
+    variables: Mapping[str, str] | None = None,
+    user: tuple[int, int] | None = None,
+    confine: Callable[[], None] | None = None,
 ) -> subprocess.CompletedProcess[str]:
     """Run a one-shot command to its end.
 
@@ -65,8 +68,10 @@ def call(
         arguments: of the command.
         variables: in its environment.
         user: the uid and gid that it runs as, instead of ours.
+        confine: called in it before it is that user.
     """
-    process = Forked(arguments, {**environment(), **(variables or {})}, prints=True, user=user)
+    given = {**environment(), **(variables or {})}
+    process = Forked(arguments, given, prints=True, user=user, confine=confine)
     assert process.stdout is not None
     with ThreadPoolExecutor(1) as pool, process.stdout, process.stderr:
         said = pool.submit(process.stderr.read)
@@ -82,10 +87,20 @@ class ListenerProcess(AbstractContextManager["ListenerProcess"]):
         url: the database.
         options: more of the command line.
         within: a command that runs it.
+        user: the uid and gid that it runs as, instead of ours.
+        confine: called in it before it is that user.
     """
 
-    def __init__(self, host: str, url: str, *options: str, within: Sequence[str] = ()) -> None:
-        self._within = within
+    def __init__(
+        self,
+        host: str,
+        url: str,
+        *options: str,
+        within: Sequence[str] = (),
+        user: tuple[int, int] | None = None,
+        confine: Callable[[], None] | None = None,
+    ) -> None:
+        self._within, self._user, self._confine = within, user, confine
         self._arguments = (
             *("run", "--docker-host", host, "--database-url", url),
             *("--log-format", "json", "--log-level", "DEBUG", "--grace", "1", "--http", "off"),
@@ -104,7 +119,7 @@ class ListenerProcess(AbstractContextManager["ListenerProcess"]):
             whole = [*self._within, *command(*self._arguments)]
             process = subprocess.Popen(whole, env=environment(), stderr=subprocess.PIPE, text=True)
         else:
-            process = Forked(self._arguments, environment())
+            process = Forked(self._arguments, environment(), user=self._user, confine=self._confine)
         self.process = process
         self._reader = threading.Thread(target=self._read, args=(process,), daemon=True)
         self._reader.start()

@@ -38,6 +38,22 @@ def examine(database: Path, *, in_wal: bool) -> Iterator[Finding]:
             yield _file_system(database)
 
 
+def may_write(folder: Path) -> bool:
+    """Whether this process may make files in a folder."""
+    return os.access(folder, os.W_OK, effective_ids=True)
+
+
+def how_to_write(folder: Path, owner: int) -> str:
+    """What lets the owner of a database make files in its folder where he may not."""
+    with suppress(OSError):
+        if os.statvfs(folder).f_flag & os.ST_RDONLY:
+            return (
+                f"let this process write there, by ReadWritePaths={folder} in a unit of systemd, or"
+                " a mount that is not read-only in a container"
+            )
+    return f"chown {owner} {folder}, and run as that user"
+
+
 def _owner(owner: int) -> Finding:
     us = os.geteuid()
     if us in (0, owner):
@@ -77,12 +93,12 @@ def _folder(folder: Path, found: os.stat_result, owner: int) -> Finding:
     if found.st_mode & stat.S_IWOTH:
         message = f"anybody may put files beside it or in its place, for all may write {folder}"
         return warning("database.folder", message, f"chmod o-w {folder}")
-    if not os.access(folder, os.W_OK, effective_ids=True):
+    if not may_write(folder):
         return warning(
             "database.folder",
             f"uid {os.geteuid()} may not write {folder}, where a reader makes -wal and -shm files"
             " while nobody else has the database open",
-            f"chown {owner} {folder}, and run as that user",
+            how_to_write(folder, owner),
         )
     return ok("database.folder", f"its folder belongs to uid {found.st_uid}")
 

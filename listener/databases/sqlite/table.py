@@ -162,11 +162,28 @@ class SqliteTopologies(Topologies):
             return f"has a table {TABLE!r} without a column 'id'; give DECNET's database"
         if "not a database" in said:
             return "is not a SQLite database; give DECNET's"
+        if "readonly" in said or "unable to open" in said or "denied" in said:
+            return self._refused(said)
+        return super().remedy(said)
+
+    def _refused(self, said: str) -> str:
+        """Why SQLite does not open it.
+
+        In a folder that may not be written it says "unable to open" where the mount is read-only,
+        and "readonly" where its mode forbids it, and both only while no writer has it open.
+        """
+        us, owner, folder = os.geteuid(), self.owner, self.file.path.resolve().parent
+        if owner is not None and us in (0, owner) and not permissions.may_write(folder):
+            return (
+                f"cannot be opened while its writer is stopped, for uid {us} may not write"
+                f" {folder}, where SQLite then makes -wal and -shm;"
+                f" {permissions.how_to_write(folder, owner)}"
+            )
         if "readonly" in said:
             return "has to be recovered after a crash; have it opened by its writer first"
-        if "unable to open" in said or "denied" in said:
-            return f"may not be used by uid {os.geteuid()}; run as the file's owner"
-        return super().remedy(said)
+        if us == owner:
+            return f"may not be read by its owner, uid {us}; chmod u+rw {self.file.path}"
+        return f"may not be used by uid {us}; run as the file's owner"
 
     @property
     def owner(self) -> int | None:
