@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import signal
 import socket
@@ -83,6 +84,9 @@ def test_the_users_and_the_folders_are_what_a_package_makes(tmp_path: Path) -> N
     assert re.search(r"^docker:.*:topology-reaper$", (root / "etc/group").read_text(), re.M)
     state = (root / "var/lib/topology-reaper").stat()
     assert (state.st_mode & 0o777, state.st_uid, state.st_gid) == (0o700, int(uid), int(gid))
+    os.chown(root / "var/lib/topology-reaper", 27017, 27017)  # as the unit with that user does
+    assert tool("systemd-tmpfiles", f"--root={root}", "--create", folders, cwd=tmp_path) == ""
+    assert (root / "var/lib/topology-reaper").stat().st_uid == 27017, "at the next boot"
     for path, mode in ((secret.parent, 0o750), (secret, 0o640)):
         status = path.stat()
         assert (status.st_mode & 0o777, status.st_uid, status.st_gid) == (mode, 0, int(gid))
