@@ -103,20 +103,20 @@ def usual_files() -> list[Path]:
     prefixes += [p.resolve().parent.parent for p in programs]
     found = [HOME / "decnet.db"]
     for prefix in dict.fromkeys(prefixes):
-        for packages in sorted({p for glob in _PACKAGES for p in prefix.glob(glob)}):
-            found += _beside_package(packages)
+        with suppress(OSError):  # what we may not look at
+            for packages in sorted({p for glob in _PACKAGES for p in prefix.glob(glob)}):
+                found += _beside_package(packages)
     return list(dict.fromkeys(found))
 
 
 def _beside_package(packages: Path) -> Iterator[Path]:
-    with suppress(OSError):
-        if (packages / "decnet").is_dir():
-            yield packages / "decnet.db"
-        for told in packages.glob("decnet-*.dist-info/direct_url.json"):
-            with suppress(ValueError, KeyError, TypeError, AttributeError):
-                said = json.loads(told.read_text())
-                if said["dir_info"].get("editable"):
-                    yield Path(unquote(urlsplit(said["url"]).path)) / "decnet.db"
+    if (packages / "decnet").is_dir():
+        yield packages / "decnet.db"
+    for told in packages.glob("decnet-*.dist-info/direct_url.json"):
+        with suppress(ValueError, KeyError, TypeError, AttributeError):
+            said = json.loads(told.read_text())
+            if said["dir_info"].get("editable"):
+                yield Path(unquote(urlsplit(said["url"]).path)) / "decnet.db"
 
 
 def no_path(config: str) -> ConfigurationError:

@@ -47,6 +47,7 @@ def asked(root: Path, *writable: str) -> str:
     ours, theirs = CONTEXT.Pipe()
     child = CONTEXT.Process(target=_ask, args=(strict(root, *writable), theirs), daemon=True)
     child.start()
+    theirs.close()
     said = str(ours.recv())
     child.join()
     return said

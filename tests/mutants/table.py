@@ -1408,4 +1408,31 @@ MUTANTS = (
         "database/test_topologies.py"
         "::test_what_is_deleted_stays_open_no_longer_than_somebody_else_has_it_open",
     ),
+    # DECNET as it is installed.
+    Mutant(
+        "using DECNET's usual file by itself",
+        "no database is ever guessed",
+        "settings/__init__.py",
+        "raise decnet.no_path(self.decnet_config)",
+        'return [("a guess", f"sqlite:///{file}") for file in decnet.usual_files()]',
+        "unit/test_decnet_config.py::test_the_usual_places_are_found_by_looking_and_never_used",
+    ),
+    Mutant(
+        "letting DECNET's file win over its variables",
+        "the file yields to the variables, as in DECNET",
+        "settings/decnet.py",
+        "told = {**(read_ini(Path(config)) if config else {}), **variables}",
+        "told = {**variables, **(read_ini(Path(config)) if config else {})}",
+        "unit/test_decnet_config.py::"
+        "test_the_file_yields_key_by_key_to_the_variables_and_both_to_a_url",
+    ),
+    Mutant(
+        "leaving files beside DECNET's other databases",
+        "doctor changes nothing",
+        "cli/doctor/decnet.py",
+        "traceless=True",
+        "traceless=False",
+        "database/test_decnet_files.py::"
+        "test_a_second_file_with_topologies_is_told_of_and_left_as_it_is",
+    ),
 )

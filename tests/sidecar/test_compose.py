@@ -19,6 +19,7 @@ from tests.sidecar import stand_ins
 from tests.sidecar.conftest import GROUP, OWNER, Wire
 from tests.sidecar.haproxy import COMPOSE
 from tests.sidecar.image import docker
+from tests.sidecar.test_decnet import move
 from tests.support.decnet import deploy, new_id
 from tests.support.process import environment, eventually
 from tests.support.rows import Rows
@@ -189,3 +190,37 @@ def test_with_a_database_beside_it_that_is_safe_even_in_a_topologys_network(
     assert password not in docker(engine, "inspect", project.container())
     assert password not in project.log()
     assert project.stop() == 0
+
+
+def test_decnets_file_in_a_folder_of_its_own_while_decnet_runs_and_while_it_is_stopped(
+    engine: PrivateEngine, api: sdk.APIClient, up: Up, data: Path, rows: Rows
+) -> None:
+    doomed, later, live = new_id(), new_id(), new_id()
+    rows.insert(doomed, later, live)
+    rows.close()
+    (data / ".env.local").touch()
+    move(data)
+    orphans = [deploy(api, id_, decky_numbers=(n,)) for n, id_ in enumerate((doomed, later))]
+    staying = deploy(api, live, decky_numbers=(3,))
+    with Rows(data / "decnet.db", user=OWNER) as decnet:  # by its usual path
+        decnet.noise(1)
+        project = up(
+            *("socket.yaml", "sqlite.yaml"),
+            REAPER_USER=f"{OWNER}:{OWNER}",
+            REAPER_POLICY="witnessed",
+            DECNET_DATA=str(data / "database"),
+            DOCKER_SOCKET_DIR=str(engine.socket.parent),
+        )
+        project.await_ready()
+        decnet.delete(doomed)
+        gone(api, orphans[0])
+    container = project.container()
+    seen = docker(engine, "exec", container, "ls", "-A", "/opt/decnet").split()
+    assert [name for name in seen if not name.startswith("decnet.db")] == []
+    api.restart(container)  # DECNET is stopped
+    eventually(lambda: project.log().count("ready: ") == 2, "it is ready again")
+    with Rows(data / "decnet.db", user=OWNER) as decnet:  # and starts
+        decnet.delete(later)
+        gone(api, orphans[1])
+    assert {path.stat().st_uid for path in (data / "database").iterdir()} == {OWNER}
+    staying.assert_intact(api)

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Callable
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 import pytest
 
 from listener.errors import ConfigurationError
 from listener.settings import Settings, decnet
+from tests.support.forked import CONTEXT
+from tests.support.rows import become
 
 Write = Callable[[str], str]
 
@@ -166,3 +170,22 @@ def test_the_usual_places_are_found_by_looking_and_never_used(nowhere: Path) -> 
         " which is not there; name the one that holds the topologies, for example --database-url"
         f" sqlite:///{files[0]}"
     ) in str(caught.value)
+
+
+def test_what_may_not_be_looked_at_is_passed_over(nowhere: Path) -> None:
+    (nowhere / "usr/bin").mkdir(parents=True)
+    assert nowhere.parent.stat().st_mode & 0o077 == 0, "no other user gets there"
+    ours, theirs = CONTEXT.Pipe()
+    args = (str(nowhere / "usr/bin"), theirs)
+    child = CONTEXT.Process(target=_look_as_a_stranger, args=args, daemon=True)
+    child.start()
+    theirs.close()
+    assert ours.recv() == ["/opt/decnet/decnet.db"]
+    child.join()
+
+
+def _look_as_a_stranger(path: str, pipe: Connection) -> None:
+    become(27019)
+    os.environ["PATH"] = path
+    sys.prefix = path
+    pipe.send([str(file) for file in decnet.usual_files()])
