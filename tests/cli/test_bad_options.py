@@ -104,6 +104,20 @@ def test_toml_file(command: Command) -> None:
     command.refuse(2, *calls)
 
 
+@pytest.mark.parametrize("which", ["sweep", "run"])
+def test_decnets_own_file(command: Command, which: str) -> None:
+    """What else it can hold is in tests/unit/test_decnet_config.py."""
+    (command.folder / "sqlite.ini").write_text("[database]\ntype = sqlite\n")
+    (command.folder / "port.ini").write_text("[database]\ntype = mysql\nport = many\n")
+    command.refuse(
+        2,
+        call(which, "--decnet-config", "none.ini", names=["none.ini cannot be read"]),
+        call(which, "--decnet-config", "sqlite.ini", names=["sqlite:////opt/decnet/decnet.db"]),
+        call(which, env={"REAPER_DECNET_CONFIG": "port.ini"}, names=["port.ini", "is not a port"]),
+        names="--decnet-config: ",
+    )
+
+
 def test_toml_file_that_cannot_be_read(command: Command) -> None:
     (command.folder / "closed.toml").write_text("feed = 'poll'\n")
     (command.folder / "closed.toml").chmod(0)

@@ -57,10 +57,7 @@ def command(*arguments: str) -> list[str]:
 
 
 def call(
-    *arguments: str,
-    variables: Mapping[str, str] | None = None,
-    user: tuple[int, int] | None = None,
-    confine: Callable[[], None] | None = None,
+    *arguments: str, variables: Mapping[str, str] | None = None, user: tuple[int, int] | None = None
 ) -> subprocess.CompletedProcess[str]:
     """Run a one-shot command to its end.
 
@@ -68,10 +65,8 @@ def call(
         arguments: of the command.
         variables: in its environment.
         user: the uid and gid that it runs as, instead of ours.
-        confine: called in it before it is that user.
     """
-    given = {**environment(), **(variables or {})}
-    process = Forked(arguments, given, prints=True, user=user, confine=confine)
+    process = Forked(arguments, {**environment(), **(variables or {})}, prints=True, user=user)
     assert process.stdout is not None
     with ThreadPoolExecutor(1) as pool, process.stdout, process.stderr:
         said = pool.submit(process.stderr.read)
