@@ -127,12 +127,12 @@ def no_path(config: str) -> ConfigurationError:
     """
     places = [f"{file}, which is{'' if is_there(file) else ' not'} there" for file in usual_files()]
     if len(places) == 1:
-        places.append("decnet.db beside its package, which was not found")
+        places.append("site-packages/decnet.db beside its package, which was not found")
     why = "--database-url: no database was given"
     if config:
         why = f"--decnet-config: {config} names no MySQL server in a section [database]"
     return ConfigurationError(
-        f"{why}, and DECNET's SQLite file usually is {' or '.join(places)}; name the one that"
+        f"{why}, and DECNET's SQLite file usually is {', or '.join(places)}; name the one that"
         f" holds the topologies, for example --database-url sqlite:///{HOME / 'decnet.db'}"
     )
 

@@ -114,7 +114,7 @@ def test_a_file_without_a_mysql_server_is_refused_with_where_sqlite_usually_lies
     config = ini(text)
     said = refusal(config)
     assert said.startswith(f"--decnet-config: {config} names no MySQL server in a section [data")
-    assert f"usually is {decnet.HOME}/decnet.db, which is not there or " in said
+    assert f"usually is {decnet.HOME}/decnet.db, which is not there, or " in said
     (url,) = named(config, DECNET_DB_TYPE="mysql", **SECRET)
     assert url[1].endswith(":3306/decnet")
     assert refusal(ini(WHOLE), DECNET_DB_TYPE="sqlite").startswith("--decnet-config: ")
@@ -166,7 +166,7 @@ def test_the_usual_places_are_found_by_looking_and_never_used(nowhere: Path) -> 
     with pytest.raises(ConfigurationError) as caught:
         _ = Settings.from_environment({}).databases
     assert (
-        f"usually is {files[0]}, which is not there or {files[1]}, which is there or {files[2]},"
+        f"usually is {files[0]}, which is not there, or {files[1]}, which is there, or {files[2]},"
         " which is not there; name the one that holds the topologies, for example --database-url"
         f" sqlite:///{files[0]}"
     ) in str(caught.value)
