@@ -52,4 +52,4 @@ def test_on_postgres_it_is_told_of_deletions_too(postgres_side: Side) -> None:
         feed, stop = topologies.push(look_every=1.0, check_every=300.0), threading.Event()
         stop.set()
         feed.connect()
-        feed.follow(lambda _=None: None, stop)
+        feed.follow(lambda *_, **__: None, stop)
