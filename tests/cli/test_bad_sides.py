@@ -67,7 +67,7 @@ def test_database_without_permission(command: Command, engine: str) -> None:
     path.chmod(0)
     options = ("--docker-host", engine, "--database-url", f"sqlite:///{path}")
     denied = call("sweep", *options, confined=True)
-    command.refuse(3, denied, names=["--database-url: ", str(path), "may not be used"])
+    command.refuse(3, denied, names=["--database-url: ", str(path), "may not be read"])
 
 
 @pytest.mark.parametrize("scheme", ["mysql+asyncmy", "postgresql"])
