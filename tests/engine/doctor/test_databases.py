@@ -262,6 +262,7 @@ def test_a_server_that_replicates_and_may_be_written_to(look: Look, mariadb_side
     finally:
         mariadb_side.execute("RESET SLAVE 'another' ALL")
     assert_warning(found, "database.current", "replica of db.invalid:3306", "give the URL of the")
+    assert_warning(found, "feed.push", "does not log what it applies", "--log-slave-updates")
     assert found.exit_status == 0
     assert "database.current" in ids(allowed, Status.OK)
     assert "database.current" in ids(look(database_url=url), Status.OK)
