@@ -11,6 +11,7 @@ one answers, and is connected anew when that is not the one that it hears.
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 
 from loguru import logger
 
@@ -27,12 +28,21 @@ class PushOrPoll(Feed):
         push: is preferred.
         poll: takes its place for as long as it lasts.
         required: push has to be possible at the start.
+        same: whether two identities are of one table; see :meth:`Topologies.same_table`.
     """
 
-    def __init__(self, push: Feed, poll: PollFeed, *, required: bool) -> None:
+    def __init__(
+        self,
+        push: Feed,
+        poll: PollFeed,
+        *,
+        required: bool,
+        same: Callable[[str, str, bool], bool] = lambda heard, answered, _: heard == answered,
+    ) -> None:
         self._push = push
         self._poll = poll
         self._required = required
+        self._same = same
         self._feed: Feed = push
         self._poll_next = False
         self._answered = ""
@@ -103,7 +113,8 @@ class PushOrPoll(Feed):
     def _hears_another(self) -> bool:
         """Whether the last answer came from another table than push hears."""
         heard = self._push.identity
-        return "" not in (heard, self._answered) and heard != self._answered
+        known = "" not in (heard, self._answered)
+        return known and not self._same(heard, self._answered, True)
 
     def _say(self, error: PushUnavailable) -> None:
         if self._reason.is_new(str(error)):

@@ -257,4 +257,5 @@ def _feed(settings: Settings, topologies: Topologies, interest: Interest | None)
     if not topologies.may_refuse_push:
         return push
     poll = PollFeed(settings.poll_interval, lasting=settings.sweep_interval)
-    return PushOrPoll(push, poll, required=settings.feed == "push")
+    required = settings.feed == "push"
+    return PushOrPoll(push, poll, required=required, same=topologies.same_table)

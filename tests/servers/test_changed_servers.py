@@ -146,6 +146,7 @@ def test_a_mariadb_that_shows_the_tables_number_has_the_same_table_after_all_but
         assert now.identity != answer.identity
         assert topologies.same_table(answer.identity, now.identity, True) is same
         assert (now.position >= answer.position > 0) is same
+        assert topologies.ask([]).position == 0, "as of the connection, not of now"
     side.execute("CREATE OR REPLACE TABLE topologies (id VARCHAR(36) PRIMARY KEY)")
     assert not topologies.same_table(now.identity, topologies.ask([]).identity, True)
 

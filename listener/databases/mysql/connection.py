@@ -70,11 +70,16 @@ class AnyRow(Exception):
 
     Args:
         kind: of event.
+        event: all of it.
+
+    Attributes:
+        names_table: it is a statement that may have changed the table itself.
     """
 
-    def __init__(self, kind: int) -> None:
+    def __init__(self, kind: int, event: bytes) -> None:
         super().__init__(kind)
-        self.is_statement = kind in _STATEMENTS
+        named = kind == _QUERY_COMPRESSED or TABLE.encode() in event.lower()
+        self.names_table = kind in _STATEMENTS and named
 
 
 class LogConnection(pymysql.connections.Connection):  # type: ignore[misc]  # no annotations
@@ -106,7 +111,7 @@ class LogConnection(pymysql.connections.Connection):  # type: ignore[misc]  # no
             elif kind in _READABLE:
                 return packet
             else:
-                raise AnyRow(kind)
+                raise AnyRow(kind, event)
 
     def _is_irrelevant(self, kind: int, event: bytes) -> bool:
         number = event[_TABLE_AT]

@@ -73,6 +73,7 @@ class BinlogFeed(Feed):
         self._connections: list[LogConnection] = []
         self._reader: BinLogStreamReader | None = None
         self._again: threading.Timer | None = None
+        self._armed = 0.0
 
     def connect(self) -> None:
         """Begin to read at the end of the log.
@@ -141,7 +142,7 @@ class BinlogFeed(Feed):
                         self._hint_twice(hint)
                 elif isinstance(event, AnyRow):
                     self._hint_twice(hint)
-                    if event.is_statement:  # it may have moved the columns
+                    if event.names_table:  # it may have moved the columns
                         with self._database.reading() as reading:
                             self._find_columns(reading)
         except (NoAnswer, PushUnavailable):
@@ -168,6 +169,8 @@ class BinlogFeed(Feed):
         assert self._reader is not None  # noqa: S101 - connect() comes first
         try:
             event = self._reader.fetchone()
+            if isinstance(event, DeleteRowsEvent | UpdateRowsEvent):
+                _ = event.rows  # they are read when they are first asked for
         except (AnyRow, Turn) as instead:
             return instead
         except pymysql.Error as error:
@@ -210,8 +213,12 @@ class BinlogFeed(Feed):
     def _hint_twice(self, hint: Hint) -> None:
         """Now, and once more when all that is in the log is visible."""
         hint()
+        now = time.monotonic()
         if self._again is not None:
+            if self._again.is_alive() and now - self._armed < VISIBLE / 2:
+                return  # it comes late enough for this one as well
             self._again.cancel()
+        self._armed = now
         self._again = threading.Timer(VISIBLE, hint)
         self._again.daemon = True
         self._again.start()

@@ -43,7 +43,10 @@ NAMED = 4
 
 
 class _Mark(NamedTuple):
-    """The second mark of a table, empty where it does not show, and how far the log was written."""
+    """The second mark of a table, empty where it does not show, and how far the log was written.
+
+    The latter is 0 where nobody has just looked.
+    """
 
     text: str = ""
     position: int = 0
@@ -143,7 +146,7 @@ class MysqlTopologies(ServerTopologies):
         if may_be and origin.is_outdated:
             connection.detach()
         first = f"server {server} table of {created}"
-        mark = self._mark(connection, found, f"{found} {first}")
+        mark = self._mark(connection, found, f"{found} {first}", asked=rows is not None)
         return TableIdentity(
             found,
             first + mark.text,
@@ -165,16 +168,21 @@ class MysqlTopologies(ServerTopologies):
         """Known from the first connection on."""
         return bool(getattr(self._pool.dialect, "is_mariadb", False))
 
-    def _mark(self, connection: sa.Connection, schema: str, first: str) -> _Mark:
+    def _mark(self, connection: sa.Connection, schema: str, first: str, *, asked: bool) -> _Mark:
         """The second mark of a table, as of a minute ago at most, and of this connection.
+
+        The position is told only when it was looked at just now: another connection may have
+        looked later, and whatever goes back is an older state.
 
         Args:
             connection: was checked; that it was not lost means that the server was not put back.
             schema: the table's.
             first: what else it is known by; when that changes, so may this.
+            asked: it goes with an answer, the first of which on a connection has a position.
         """
         known = connection.info
-        if known.get("marked") != first or self._clock() >= known["mark_due"]:
+        is_due = known.get("marked") != first or self._clock() >= known["mark_due"]
+        if is_due or (asked and not known["position_told"]):
             if known.get("mark_denied"):
                 connection.detach()  # a grant concerns new connections only
             row = None
@@ -186,10 +194,11 @@ class MysqlTopologies(ServerTopologies):
                 if error.orig is None or error.orig.args[:1] != (ACCESS_DENIED,):
                     raise
                 self._mark_denied = known["mark_denied"] = True
-            known["mark"] = _Mark(f" number {row[0]}", int(row[1])) if row else _Mark()
+            known["mark"] = f" number {row[0]}" if row else ""
             known["marked"], known["mark_due"] = first, self._clock() + MARK_EVERY
-        mark: _Mark = known["mark"]
-        return mark
+            known["position_told"] = asked
+            return _Mark(known["mark"], int(row[1]) if row else 0)
+        return _Mark(known["mark"])
 
     def same_table(self, before: str, now: str, watched: bool) -> bool:
         """Whether either mark is the same; says which rights would tell, where one cannot be seen.
