@@ -71,21 +71,27 @@ def url(variables: Mapping[str, str], config: str = "") -> str:
     password = told.get("DECNET_DB_PASSWORD")
     user = quote(told.get("DECNET_DB_USER") or "decnet", safe="")
     login = user + (f":{quote(password, safe='')}" if password else "")
-    host = told.get("DECNET_DB_HOST") or "localhost"
+    host = (told.get("DECNET_DB_HOST") or "localhost").strip("[]")
     port = told.get("DECNET_DB_PORT") or "3306"
     if not (port.isascii() and port.isdigit() and 0 < int(port) < 65536):
         by_variable = "DECNET_DB_PORT" in variables
         place = "the variable DECNET_DB_PORT" if by_variable else f"--decnet-config: {config}"
         raise ConfigurationError(
-            f"{place}: {port!r} is not a port; give the server's, such as 3306"
+            f"{place}: what it has is not a port; give the server's, such as 3306"
         )
     name = quote(told.get("DECNET_DB_NAME") or "decnet", safe="")
     return f"mysql://{login}@{f'[{host}]' if ':' in host else host}:{port}/{name}"
 
 
-def is_there(file: Path) -> bool:
-    """Whether a file is there, as far as this process may look."""
-    return os.access(file, os.F_OK)
+def is_there(file: Path) -> bool | None:
+    """Whether a file is there; None where this process may not look."""
+    try:
+        file.stat()
+    except PermissionError:
+        return None
+    except OSError:
+        return False
+    return True
 
 
 def usual_files() -> list[Path]:
@@ -125,7 +131,8 @@ def no_path(config: str) -> ConfigurationError:
     Args:
         config: DECNET's file; empty without one.
     """
-    places = [f"{file}, which is{'' if is_there(file) else ' not'} there" for file in usual_files()]
+    seen = {True: "is there", False: "is not there", None: "this user may not look for"}
+    places = [f"{file}, which {seen[is_there(file)]}" for file in usual_files()]
     if len(places) == 1:
         places.append("site-packages/decnet.db beside its package, which was not found")
     why = "--database-url: no database was given"

@@ -100,6 +100,27 @@ def test_a_second_file_that_cannot_be_looked_at(look: Look, home: Path) -> None:
     assert well(look()) == ["decnet.files"]
 
 
+def test_what_this_user_may_not_look_at_is_not_taken_for_well(
+    look: Look, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in a folder of mode 0700; who runs the tests may look everywhere."""
+
+    def refuse(_: Path) -> None:
+        raise PermissionError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "stat", refuse)
+        found = look()
+    assert_warning(found, "decnet.files", "with topologies, this user may not see", "as root")
+
+
+def test_a_password_that_spoils_its_url_is_not_shown(look: Look, home: Path) -> None:
+    for login in ("decnet:hun@ters3cret", "dec/net:s3cret"):
+        told = f"DECNET_DB_TYPE=mysql\nDECNET_DB_URL=mysql+asyncmy://{login}@db.example/decnet\n"
+        (home / ".env.local").write_text(told)
+        assert_warning(look(), "decnet.config", "set to a DECNET_DB_URL that is none", "mend it")
+
+
 def test_beside_the_package_as_well(look: Look, tmp_path: Path) -> None:
     packages = tmp_path / "usr/lib/python3.11/site-packages"
     (packages / "decnet").mkdir(parents=True)

@@ -134,9 +134,9 @@ def test_a_file_that_cannot_be_used_is_refused(ini: Write, tmp_path: Path) -> No
 @pytest.mark.parametrize("port", ["0", "65536", "many", "-1", "3306.0", "\uff11"])
 def test_a_port_that_is_none_is_refused_by_the_name_of_its_place(ini: Write, port: str) -> None:
     config = ini(f"[database]\ntype = mysql\nport = {port}\n")
-    assert refusal(config).startswith(f"--decnet-config: {config}: {port!r} is not a port")
+    assert refusal(config).startswith(f"--decnet-config: {config}: what it has is not a port")
     said = refusal(config, DECNET_DB_PORT=port)
-    assert said.startswith(f"the variable DECNET_DB_PORT: {port!r} is not a port")
+    assert said.startswith("the variable DECNET_DB_PORT: what it has is not a port")
 
 
 # Where its SQLite file lies.

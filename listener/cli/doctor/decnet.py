@@ -53,8 +53,8 @@ def examine(settings: Settings) -> Iterator[Finding]:
         try:
             yield from _named(file, decnet.url(variables, config), given)
         except ConfigurationError as error:
-            yield warning("decnet.config", error.problem, error.remedy)
-            break
+            problem = f"the DECNET in {file.parent}: {error.problem}"
+            yield warning("decnet.config", problem, error.remedy)
     yield from _others([file for file in files if not _holds(given, file)])
 
 
@@ -74,6 +74,8 @@ def _named(file: Path, url: str, given: Sequence[sa.URL]) -> Iterator[Finding]:
         return
     try:
         named = sa.make_url(url)
+        if "@" in f"{named.host}{named.database}":
+            raise ValueError("part of a password, which is not shown")
     except (sa.exc.ArgumentError, ValueError):
         message = f"the DECNET in {file.parent} is set to a DECNET_DB_URL that is none"
         yield warning("decnet.config", message, "mend it")
@@ -101,7 +103,11 @@ def _others(files: Sequence[Path]) -> Iterator[Finding]:
     """Whether SQLite files that are not given hold topologies."""
     found = False
     for file in files:
-        if not decnet.is_there(file):
+        if not (is_there := decnet.is_there(file)):
+            if is_there is None:
+                found = True
+                message = f"whether there is a {file} with topologies, this user may not see"
+                yield warning("decnet.files", message, "run doctor as root")
             continue
         with closing(open_topologies(f"sqlite:///{file}", traceless=True)) as table:
             try:

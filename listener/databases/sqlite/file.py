@@ -25,6 +25,7 @@ import stat
 import threading
 import weakref
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -171,8 +172,9 @@ class DatabaseFile:
         log, shm = beside(self.path).values()
         if shm.exists():
             return False
-        if log.exists() and log.stat().st_size:
-            raise self.no_answer("has a -wal file without its -shm; let DECNET open it first")
+        with suppress(FileNotFoundError):
+            if log.stat().st_size:
+                raise self.no_answer("has a -wal file without its -shm; let DECNET open it first")
         return True
 
     def check(self) -> None:
