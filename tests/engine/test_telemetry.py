@@ -103,7 +103,8 @@ def test_an_idle_listener_says_nothing_through_many_sweeps(
     plant(api, new_id())  # of which nothing is known: it waits for the grace
     listener = run("--sweep-interval", "0.05", "--grace", "1000", "--log-level", "INFO")
     listener.start()
-    listener.await_log("feed")  # it is connected beside the first sweep, before it or after
+    for event in ("feed", "engine"):  # told beside the first sweep, before it or after
+        listener.await_log(event)
     begun, said = read_status(tmp_path / "state")["sweeps"]["count"], len(listener.lines)
     eventually(
         lambda: read_status(tmp_path / "state")["sweeps"]["count"] > begun + 20, "many sweeps"

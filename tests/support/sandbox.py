@@ -35,4 +35,5 @@ def _enter(root: str, writable: Sequence[str]) -> None:
 
 
 def _mount(*options: str) -> None:
-    subprocess.run(["mount", *options], check=True)
+    # By its path: who forks for the tests keeps the PATH of the test that was first.
+    subprocess.run(["/usr/bin/mount", *options], check=True)
