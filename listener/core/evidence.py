@@ -404,13 +404,16 @@ class Evidence:
         """
         self._past = max(self._past, born)
 
-    def prune(self, answer: Answer, owners: Set[str], gone: Set[str], *, listed: bool) -> None:
+    def prune(
+        self, answer: Answer, owners: Set[str], gone: Set[str], left: Set[str], *, listed: bool
+    ) -> None:
         """Forget what no longer matters.
 
         Args:
             answer: was observed.
             owners: of everything on this host.
             gone: those of them that have no row in any database.
+            left: those that may go although they have rows, for all of these are torn down.
             listed: nothing is missing among them, for they come from a new listing.
         """
         if not listed:
@@ -431,10 +434,7 @@ class Evidence:
         # The change of the table is past once it leaves nothing on this host in doubt. The listing
         # that shows it has to be later than the one at hand when the change was learned.
         if self._replaced:
-            doubts = not gone <= self._witnessed.keys() or any(
-                answer.live(owner) and not answer.stands(owner) and self.doubted(owner)
-                for owner in owners
-            )
+            doubts = not gone <= self._witnessed.keys() or any(map(self.doubted, left))
             self._replaced = doubts or not self._listed_since
             self._listed_since = True
             if not self._replaced:

@@ -214,8 +214,10 @@ class Judge:
         owners = _owners(resources)
         certain = _owners(resource for resource in resources if not resource.doubtful)
         gone = {owner for owner in certain if not answers.live(owner)}
+        may_go = owners if self._torn_down_after else frozenset()  # although there are rows
         for evidence, answer in zip(self._evidence, answers.each, strict=True):
-            evidence.prune(answer, owners, gone, listed=listed)
+            left = {o for o in may_go if answer.live(o) and not answer.stands(o)}
+            evidence.prune(answer, owners, gone, left, listed=listed)
         if listed:
             self._unproven.forget(here, answers.at)
             self._begun = {owner: at for owner, at in self._begun.items() if owner in here}

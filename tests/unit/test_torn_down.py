@@ -257,6 +257,20 @@ def test_a_token_releases_it_from_doubt_and_not_from_the_time(bench: Bench) -> N
     assert bench.look(lan).wait == 200.0
 
 
+@pytest.mark.parametrize("after", [0.0, 300.0])
+def test_a_change_of_the_table_is_past_once_what_is_torn_down_may_not_go_by_it(
+    after: float,
+) -> None:
+    bench, lan = Bench(after=after), network()
+    bench.tear_down(TOPOLOGY)
+    bench.databases[0].rows.add(OTHER)
+    bench.look(lan)
+    bench.databases[0].replace({TOPOLOGY})
+    for _ in range(2):
+        bench.look(lan)
+    assert bench.judge.unsaved(everything=True)[0].replaced == bool(after)
+
+
 # A report of it.
 
 
