@@ -18,9 +18,10 @@ feed that broke, is an outage. The grace begins anew after it; a delay goes on w
 
 A row that is *torn down* is there, and its status is ``torn_down``. For how long it was observed to
 be so is counted as a delay is, while answers are about that row; any other status, or no row, ends
-it. In DECNET that status is final, so a database that is behind its origin shows what was true once
-and still is: it counts as a row does that was seen and is gone. After a change of the table it is
-counted anew, by what the new one shows.
+it, and a report that it became so begins it anew, for it was otherwise before. In DECNET that
+status is final, so a database that is behind its origin shows what was true once and still is: it
+counts as a row does that was seen and is gone. After a change of the table it is counted anew, by
+what the new one shows.
 
 What is known is bound to the database's identity. When that changes, it is another table, and
 whatever is absent from then on without having been seen in it is held, until nothing is left that
@@ -33,7 +34,7 @@ What outlives a restart is :class:`Memory`.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Set
+from collections.abc import Callable, Collection, Iterable, Mapping, Set
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Self
@@ -123,11 +124,14 @@ class Answer:
     def stands(self, owner: str) -> bool:
         """Whether the owner has a row that is not torn down.
 
+        A row whose id is written otherwise keeps whatever has an id with its prefix.
+
         Raises:
             KeyError: nobody asked about this owner.
         """
         if len(owner) > PREFIX_LENGTH or owner not in self.prefixes:
-            return self.live(owner) and owner not in self.torn_down
+            vague = prefix_of(owner) in self._vague
+            return self.live(owner) and (vague or owner not in self.torn_down)
         return owner in self._standing_prefixes
 
     def about(self, prefixes: frozenset[str]) -> Answer:
@@ -278,9 +282,11 @@ class Evidence:
         memory = memory or Memory("")
         self.deletions = ReportedDeletions(memory.reported, now)
         self.teardowns = ReportedDeletions()
-        # By owner, when it was last known to be alive or on this host; and when it was seen alive.
+        # By owner, when it was last known to be alive or on this host; when it was seen alive; and
+        # when with a row that was not torn down.
         self._witnessed = dict.fromkeys(memory.witnessed, now)
         self._alive: dict[str, float] = {}
+        self._standing: dict[str, float] = {}
         # Whatever happened between two runs was an outage.
         self._outages = 0
         self._answered_at = -math.inf
@@ -334,13 +340,15 @@ class Evidence:
                 self.revision += owner not in self._witnessed or owner in self._former
                 self._witnessed[owner] = answer.at
                 self._alive[owner] = max(answer.at, self._alive.get(owner, answer.at))
+                if id_ not in answer.torn_down:
+                    self._standing[owner] = max(answer.at, self._standing.get(owner, answer.at))
                 self._absent.pop(owner, None)
                 self._former.discard(owner)
         self._observe_torn_down(answer)
         for owner in owners:
             if answer.live(owner):
                 self.vouch()
-            elif not self.alive_after(owner, answer.at):  # else it was overtaken
+            elif not self.overtaken(owner, answer):
                 absence = self._absent.setdefault(owner, Absence(answer.at, self._outages))
                 absence.observe(answer.at, self._outages)
                 if owner in self._witnessed:
@@ -369,10 +377,18 @@ class Evidence:
             self.teardowns.clear()
         self._witnessed.clear()
         self._alive.clear()
+        self._standing.clear()
         self._absent.clear()
         self._torn_down.clear()
         self._vouched = False
         self._past = -math.inf
+
+    def note_teardowns(self, ids: Collection[str], now: float) -> None:
+        """The feed reported that these rows have become torn down: their time begins anew."""
+        self.teardowns.add(ids, now)
+        for id_ in ids:
+            if id_ in self._torn_down:  # what was not is seen to be from the next answer on
+                self._torn_down[id_] = Absence(now, self._outages)
 
     def _observe_torn_down(self, answer: Answer) -> None:
         unread = answer.ids if answer.no_status else frozenset()
@@ -431,6 +447,7 @@ class Evidence:
         self.revision += len(lately) < len(self._witnessed)
         self._witnessed = lately
         self._alive = {o: at for o, at in self._alive.items() if o in lately}
+        self._standing = {o: at for o, at in self._standing.items() if o in lately}
         # The change of the table is past once it leaves nothing on this host in doubt. The listing
         # that shows it has to be later than the one at hand when the change was learned.
         if self._replaced:
@@ -445,9 +462,13 @@ class Evidence:
         """Whether the owner had a row in this same database."""
         return owner in self._witnessed
 
-    def alive_after(self, owner: str, at: float) -> bool:
-        """Whether an answer that was asked for later than this has shown the owner's row."""
-        return self._alive.get(owner, at) > at
+    def overtaken(self, owner: str, answer: Answer) -> bool:
+        """Whether an answer that was asked for later has shown a row that keeps the owner.
+
+        That is any where this one shows none, and one that was not torn down where it does.
+        """
+        shown = self._standing if answer.live(owner) else self._alive
+        return shown.get(owner, answer.at) > answer.at
 
     def doubted(self, owner: str) -> bool:
         """Whether the owner had a row in what this database took the place of, and not since.

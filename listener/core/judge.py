@@ -255,7 +255,7 @@ class Judge:
 
     def note_teardowns(self, database: int, ids: Collection[str], now: float) -> None:
         """The feed of a database reported that these rows are torn down: they are no deletions."""
-        self._evidence[database].teardowns.add(ids, now)
+        self._evidence[database].note_teardowns(ids, now)
 
     def interrupted(self, database: int) -> None:
         """The feed of a database was lost: nobody knows what happened meanwhile."""
@@ -303,9 +303,9 @@ class Judge:
             return Verdict(State.ALIVE, "its row exists")
         torn_down = {o: rows for o in whose if (rows := answers.torn_down(o))}
         if any(
-            evidence.alive_after(owner, answer.at)
+            evidence.overtaken(owner, answer)
             for evidence, answer in zip(self._evidence, answers.each, strict=True)
-            for owner in whose - torn_down.keys()
+            for owner in whose
         ):
             return Verdict(State.ALIVE, "a later answer has shown its row")
         verdict = TORN_DOWN

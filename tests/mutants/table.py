@@ -656,6 +656,23 @@ MUTANTS = (
         "unit/test_torn_down.py::test_any_other_status_and_no_row_end_the_time",
     ),
     Mutant(
+        "going on with the time after a report that the row became torn down",
+        "any other status saves what is left of a topology",
+        "core/evidence.py",
+        "                self._torn_down[id_] = Absence(now, self._outages)\n",
+        "                pass\n",
+        "unit/test_torn_down.py::test_a_report_begins_the_time_anew",
+    ),
+    Mutant(
+        "not remembering when a row was last seen to stand",
+        "any other status saves what is left of a topology",
+        "core/evidence.py",
+        "        shown = self._standing if answer.live(owner) else self._alive\n",
+        "        shown = {} if answer.live(owner) else self._alive\n",
+        "unit/test_torn_down.py::"
+        "test_an_answer_that_was_overtaken_by_one_with_another_row_removes_nothing",
+    ),
+    Mutant(
         "counting the time of an outage as torn down",
         "a row has to be seen to be torn down for so long",
         "core/evidence.py",
@@ -693,7 +710,7 @@ MUTANTS = (
         "taking the report of a status for one of a deletion",
         "a report of a status explains nothing and releases nothing",
         "core/judge.py",
-        "        self._evidence[database].teardowns.add(ids, now)\n",
+        "        self._evidence[database].note_teardowns(ids, now)\n",
         "        self.note_deletions(database, ids, now)\n",
         "unit/test_torn_down.py::test_a_report_of_a_status_is_none_of_a_deletion",
     ),
@@ -1316,7 +1333,7 @@ MUTANTS = (
         "an answer is no evidence once a later one has shown the row",
         "core/judge.py",
         """\
-            evidence.alive_after(owner, answer.at)
+            evidence.overtaken(owner, answer)
             for evidence""",
         """\
             False

@@ -24,6 +24,7 @@ from .status import STATUS
 OTHER = topology(tail=2)
 """Another one with the same prefix."""
 RUNS = (State.WAITING, "its row is torn_down, --reap-torn-down runs")
+LATER = (State.ALIVE, "a later answer has shown its row")
 OVER = (State.ORPHAN, "torn down for more than 300 s")
 
 
@@ -150,9 +151,37 @@ def test_an_answer_that_was_overtaken_adds_nothing(bench: Bench) -> None:
     database.torn_down.clear()
     bench.look(*resources)
     bench.judge.observe(late, resources)
-    assert bench.judge.weigh(resources[0], late).wait == 300.0
+    assert said(bench.judge.weigh(resources[0], late)) == LATER
     bench.tear_down(TOPOLOGY)
     assert bench.look(*resources, seconds=1).wait == 299.0
+
+
+def test_an_answer_that_was_overtaken_by_one_with_another_row_removes_nothing(
+    bench: Bench,
+) -> None:
+    lan = network()
+    bench.look(lan, seconds=300)
+    late = bench.judge.ask(lan.owners)
+    bench.clock.now += 1.0
+    bench.databases[0].rows.add(OTHER)
+    assert bench.look(lan).state is State.ALIVE
+    bench.judge.observe(late, [lan])
+    assert said(bench.judge.weigh(lan, late)) == LATER
+
+
+@pytest.mark.parametrize("becomes", ["active", "torn_down"])
+def test_an_answer_that_was_overtaken_in_any_database_removes_nothing(becomes: str) -> None:
+    bench = Bench(2)
+    bench.tear_down(TOPOLOGY)
+    assert said(bench.look(base(), seconds=300)) == OVER
+    late = bench.judge.ask({TOPOLOGY})
+    bench.clock.now += 1.0
+    bench.databases[1].rows.add(TOPOLOGY)
+    if becomes == "torn_down":
+        bench.tear_down(TOPOLOGY, of=1)
+    bench.look(base())
+    bench.judge.observe(late, [base()])
+    assert said(bench.judge.weigh(base(), late)) == LATER
 
 
 def test_a_status_that_is_not_read_counts_for_nothing_and_ends_nothing(bench: Bench) -> None:
@@ -176,6 +205,14 @@ def test_what_only_its_name_ties_to_a_prefix_goes_once_every_row_with_it_is_torn
     bench.tear_down(OTHER)
     assert bench.look(network(), seconds=100).wait == 200.0
     assert said(bench.look(network(), seconds=200)) == OVER
+
+
+def test_a_row_whose_id_is_written_otherwise_keeps_what_it_may_be_of(bench: Bench) -> None:
+    (database,) = bench.databases
+    database.rows.add(otherwise := TOPOLOGY.replace("-", ""))
+    assert said(bench.look(base(), seconds=300)) == (State.ALIVE, "its row exists")
+    bench.tear_down(otherwise)
+    assert bench.look(base(), seconds=300).state is State.ALIVE
 
 
 def test_every_database_that_has_a_row_of_it_has_to_say_so() -> None:
@@ -284,6 +321,17 @@ def test_a_report_of_a_status_is_none_of_a_deletion(bench: Bench) -> None:
     assert verdict.state is State.HELD
     assert bench.judge.unsaved()[0].unproven == {unproven}
     assert not bench.judge.unsaved(everything=True)[0].vouched
+
+
+def test_a_report_begins_the_time_anew(bench: Bench) -> None:
+    bench.look(base(), seconds=299)
+    late = bench.judge.ask({TOPOLOGY})
+    bench.clock.now += 1.0
+    bench.judge.note_teardowns(0, [TOPOLOGY, OTHER], bench.clock.now)  # it was active since
+    bench.judge.observe(late, [base()])
+    assert bench.look(base()).wait == 300.0
+    assert said(bench.look(base(), seconds=300)) == OVER
+    assert bench.evidence[0].memory.torn_down == {TOPOLOGY: 300.0}, "and no other is counted"
 
 
 @pytest.fixture
