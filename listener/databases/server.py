@@ -256,7 +256,9 @@ class ServerTopologies(Topologies):
                     identity, found = self._ask(connection, expected.schema, rows)
                 except self._driver.Error as error:
                     was_lost = not checked and self._clock() - at < CHECKED  # before it was asked
-                    if not connection.invalidated and (lacks := self._lacks_status(error)):
+                    if again or no_status:
+                        self._unread.forget()  # that was not it, or not all
+                    elif not connection.invalidated and (lacks := self._lacks_status(error)):
                         name = connection.dialect.identifier_preparer.format_table(expected.table)
                         self._unread.note(lacks, name, self._account(connection))
                     if again or (connection.invalidated and not was_lost):

@@ -1,7 +1,8 @@
 """The column ``status``, where a server has none or does not let this account read it.
 
 Questions are then asked without it, so that they take no more round trips than others. After a
-minute one tries again, for a grant or a new column tells nobody.
+minute one tries again, for a grant or a new column tells nobody, and where a question without it
+fails as well, for then more is amiss, and something else may be when that is over.
 """
 
 from __future__ import annotations
@@ -28,8 +29,12 @@ class Unread:
         """The reason and the remedy, as a predicate; empty when it can, or has to be tried."""
         return self._why if self._clock() < self._until else ""
 
+    def forget(self) -> None:
+        """Try it at the next question."""
+        self._until = 0.0
+
     def note(self, lacks: str, table: str, account: str) -> None:
-        """Do without it for a minute; if that was not it, the next question says so.
+        """Do without it for a minute, or until a question fails all the same.
 
         Args:
             lacks: what is missing, ``column`` or ``right``.

@@ -8,6 +8,7 @@ import pytest
 
 from listener.core.evidence import Answer
 from listener.databases.server import ServerTopologies
+from listener.errors import NoAnswer
 from tests.servers.conftest import READING, Ear, Open, Opened, Side, fresh_side, heard_of, hears
 from tests.support.decnet import new_id
 from tests.support.distance import Distance
@@ -91,6 +92,20 @@ def test_what_may_not_be_read_takes_no_further_round_trip(side: Side, opened: Op
         before = relay.round_trips
         assert ask(topologies, row).no_status
         assert relay.round_trips == before + 1
+
+
+def test_it_is_forgotten_that_only_the_column_may_not_be_read_once_nothing_may(
+    side: Side, opened: Open
+) -> None:
+    side.rows.insert(row := new_id(), status="torn_down")
+    topologies = opened(only_ids(side))
+    (grant,) = re.findall("run (GRANT .*)", ask(topologies, row).no_status)
+    revoke = grant.replace("GRANT", "REVOKE").replace("id, status", "id").replace(" TO ", " FROM ")
+    side.execute(revoke)
+    with pytest.raises(NoAnswer):
+        topologies.ask([row[:8]])
+    side.execute(grant)
+    assert ask(topologies, row).no_status == ""
 
 
 def test_an_enum_is_read_as_well(postgres_side: Side, opened: Open) -> None:
