@@ -49,6 +49,13 @@ def table(schema: str | None = None, *, uuid: bool = False) -> sa.TableClause:
     return sa.table(TABLE, id_, sa.column("status", sa.String()), schema=schema)
 
 
+class Row(NamedTuple):
+    """One row, as the driver gives it; the status is None where it is that, or cannot be read."""
+
+    id: object
+    status: object
+
+
 class Behind(NamedTuple):
     """Why a database may be behind the origin of its rows; nothing where it is known to be that.
 
@@ -166,9 +173,13 @@ class Topologies(ABC):
         reading, rows = self._look(batches)
         if reading.too_new:
             raise self.no_answer("has just made its table, which is asked in a second")
-        written = {id_.rstrip().lower(): status for id_, status in rows.items()}
-        # A collation that orders otherwise than we think can add rows, never hide one.
-        found = {id_: status for id_, status in written.items() if prefix_of(id_) in wanted}
+        # Several rows may read as one id, as in capitals, with blanks, or in inherited tables.
+        found: dict[str, set[str]] = {}
+        for written, status in rows:
+            id_ = str(written).rstrip().lower()
+            # A collation that orders otherwise than we think can add rows, never hide one.
+            if prefix_of(id_) in wanted:
+                found.setdefault(id_, set()).add(_text(status))
         return Answer(
             prefixes=wanted,
             ids=frozenset(found),
@@ -179,10 +190,10 @@ class Topologies(ABC):
             behind=self._behind(reading),
             deployed=frozenset(
                 id_
-                for id_, status in found.items()
-                if reading.behind.in_order and status in DEPLOYED
+                for id_, statuses in found.items()
+                if reading.behind.in_order and statuses.issubset(DEPLOYED)
             ),
-            torn_down=frozenset(id_ for id_, status in found.items() if status == TORN_DOWN),
+            torn_down=frozenset(i for i, statuses in found.items() if statuses == {TORN_DOWN}),
             no_status=f"{self.name} {reading.no_status}" if reading.no_status else "",
         )
 
@@ -190,10 +201,8 @@ class Topologies(ABC):
         believed = self._allow_replica or not reading.behind
         return "" if believed else f"{self.name} {reading.behind.why}"
 
-    def _look(self, batches: Sequence[Sequence[str]]) -> tuple[Reading, Mapping[str, str | None]]:
-        """What was read, and by id the status of each row whose id begins with any of these.
-
-        The status is None where it cannot be read.
+    def _look(self, batches: Sequence[Sequence[str]]) -> tuple[Reading, Sequence[Row]]:
+        """What was read, and the rows whose ids begin with any of these.
 
         Args:
             batches: of prefixes.
@@ -205,8 +214,10 @@ class Topologies(ABC):
         with self.reading() as reading:
             status = not reading.no_status
             questions = [rows_with(batch, reading.table, status=status) for batch in batches]
-            rows = [row for question in questions for row in reading.connection.execute(*question)]
-        return replace(reading, at=at), {str(id_): status for id_, status in rows}
+            rows = [
+                Row(*row) for question in questions for row in reading.connection.execute(*question)
+            ]
+        return replace(reading, at=at), rows
 
     def _note_position(self, position: int, asked_at: float) -> int:
         """How often the database went back so far: an older state was restored underneath us."""
@@ -290,6 +301,12 @@ class Topologies(ABC):
     def remedy(self, said: str) -> str:
         """What a driver's words mean, as a predicate."""
         return f"gave no answer: {said}"
+
+
+def _text(status: object) -> str:
+    """A status as the server's own types give it: bytes, or filled up to the column's length."""
+    text = status.decode(errors="replace") if isinstance(status, bytes) else str(status)
+    return text.rstrip(" \0")
 
 
 def words_of(error: Exception) -> str:

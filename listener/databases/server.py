@@ -37,6 +37,7 @@ from listener.databases.base import (
     TABLE,
     Behind,
     Reading,
+    Row,
     Topologies,
     bounds,
     table,
@@ -243,7 +244,7 @@ class ServerTopologies(Topologies):
         """
         return self._shared.ask(prefixes)
 
-    def _look(self, batches: Sequence[Sequence[str]]) -> tuple[Reading, Mapping[str, str | None]]:
+    def _look(self, batches: Sequence[Sequence[str]]) -> tuple[Reading, Sequence[Row]]:
         with self._connected() as connection:
             for again in (False, True):  # as another table, or without what we may not read
                 expected = (None if again else self._known) or self._identify(connection)
@@ -315,7 +316,7 @@ class ServerTopologies(Topologies):
         *,
         before: Sequence[str] = (),
         after: Sequence[str] = (),
-    ) -> tuple[Sequence[Any], dict[str, str | None], Sequence[Result]]:
+    ) -> tuple[Sequence[Any], Sequence[Row], Sequence[Result]]:
         """Ask who server and table are and for the rows, in one statement.
 
         Args:
@@ -326,7 +327,7 @@ class ServerTopologies(Topologies):
             after: likewise, last.
 
         Returns:
-            What the identity is, by id the status of each row, and what was answered before.
+            What the identity is, the rows, and what was answered before.
 
         Raises:
             NoAnswer: there is no such table, or something else gave the answer.
@@ -342,8 +343,8 @@ class ServerTopologies(Topologies):
         if any(row[0] != nonce for row in found):
             raise self.no_answer("is behind a cache, which gave an old answer; give its own URL")
         (row,) = {row[3:] for row in found}
-        statuses = {str(id_): status for _, id_, status, *_ in found if id_ is not None}
-        return row, statuses, others
+        found_rows = [Row(id_, status) for _, id_, status, *_ in found if id_ is not None]
+        return row, found_rows, others
 
     def _results(self, connection: sa.Connection, statements: str) -> list[Result]:
         """What came of statements that are sent as one text, in one round trip."""
@@ -460,8 +461,8 @@ class ServerTopologies(Topologies):
     @abstractmethod
     def _ask(
         self, connection: sa.Connection, schema: str | None, rows: str | None = None
-    ) -> tuple[TableIdentity, dict[str, str | None]]:
-        """Who server and table are, and by id the status of each row, as of one moment.
+    ) -> tuple[TableIdentity, Sequence[Row]]:
+        """Who server and table are, and the rows, as of one moment.
 
         All of it in one round trip, by :meth:`_select`, in READ COMMITTED.
 

@@ -648,6 +648,15 @@ MUTANTS = (
         "unit/test_torn_down.py::test_without_the_option_it_stays_and_is_told",
     ),
     Mutant(
+        "believing one of several rows that read as one id",
+        "a row that is not torn down is life",
+        "databases/base.py",
+        "if statuses == {TORN_DOWN}",
+        "if TORN_DOWN in statuses",
+        "database/test_sqlite_torn_down.py::"
+        "test_rows_that_read_as_one_id_are_torn_down_if_all_of_them_are",
+    ),
+    Mutant(
         "going on with the time after another status",
         "any other status saves what is left of a topology",
         "core/evidence.py",

@@ -12,7 +12,7 @@ mark, for an older copy of a directory would give the same numbers again.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, NamedTuple
 
 import pymysql
@@ -20,7 +20,7 @@ import sqlalchemy as sa
 from loguru import logger
 from pymysql.constants import CLIENT
 
-from listener.databases.base import TABLE, Reading
+from listener.databases.base import TABLE, Reading, Row
 from listener.databases.mysql.feed import BinlogFeed
 from listener.databases.mysql.origin import ACCESS_DENIED, Origin, prepare, quoted
 from listener.databases.server import CONNECT_TIMEOUT, READ_TIMEOUT, ServerTopologies, TableIdentity
@@ -125,7 +125,7 @@ class MysqlTopologies(ServerTopologies):
 
     def _ask(
         self, connection: sa.Connection, schema: str | None, rows: str | None = None
-    ) -> tuple[TableIdentity, dict[str, str | None]]:
+    ) -> tuple[TableIdentity, Sequence[Row]]:
         driven: Any = connection.connection.dbapi_connection
         origin = Origin(connection.info)
         identity = self._IDENTITY.format(
@@ -135,7 +135,7 @@ class MysqlTopologies(ServerTopologies):
             name=TABLE,
         )
         try:
-            row, statuses, shown = self._select(connection, identity, rows, before=origin.before)
+            row, found_rows, shown = self._select(connection, identity, rows, before=origin.before)
         except pymysql.Error as error:
             if connection.invalidated or not origin.learn(error):
                 raise
@@ -154,7 +154,7 @@ class MysqlTopologies(ServerTopologies):
             too_new=bool(is_new),
             replica=any(str(value).upper() not in ("0", "OFF") for value in read_only),
             behind=origin.behind(shown, account, may_be=bool(may_be)),
-        ), statuses
+        ), found_rows
 
     def _lacks_status(self, error: Exception) -> str:
         number = error.args[0] if error.args else 0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, ClassVar
 
@@ -13,7 +13,7 @@ from loguru import logger
 from psycopg import sql
 
 from listener.core.findings import Finding, warning
-from listener.databases.base import CURRENT, TABLE, Behind, Reading, words_of
+from listener.databases.base import CURRENT, TABLE, Behind, Reading, Row, words_of
 from listener.databases.postgres.feed import NotifyFeed
 from listener.databases.server import CONNECT_TIMEOUT, READ_TIMEOUT, ServerTopologies, TableIdentity
 from listener.errors import ConfigurationError
@@ -167,7 +167,7 @@ class PostgresTopologies(ServerTopologies):
 
     def _ask(
         self, connection: sa.Connection, schema: str | None, rows: str | None = None
-    ) -> tuple[TableIdentity, dict[str, str | None]]:
+    ) -> tuple[TableIdentity, Sequence[Row]]:
         asked = ("NULL" if f in self._untold else ask for f, (ask, _) in FIGURES.items())
         name = sql.Identifier(TABLE) if schema is None else sql.Identifier(schema, TABLE)
         literal = sql.Literal(name.as_string()).as_string()
@@ -177,7 +177,7 @@ class PostgresTopologies(ServerTopologies):
             identity += f"AND c.reltype = pg_typeof(NULL::{name.as_string()})"
         begin = "BEGIN ISOLATION LEVEL READ COMMITTED"
         try:
-            row, statuses, _ = self._select(
+            row, found_rows, _ = self._select(
                 connection, identity, rows, before=[begin], after=["COMMIT"]
             )
         except psycopg.Error as error:
@@ -201,7 +201,7 @@ class PostgresTopologies(ServerTopologies):
             replica=replica,
             uuid=is_uuid,
             behind=_behind(*row[11:]),
-        ), statuses
+        ), found_rows
 
     def _lacks_status(self, error: Exception) -> str:
         state = str(getattr(error, "sqlstate", None))
