@@ -249,21 +249,34 @@ def test_who_prepares_transactions_is_told_that_a_deletion_can_be_prepared_no_mo
             writer.execute("PREPARE TRANSACTION 'a deletion'")
             writer.execute("COMMIT PREPARED 'a deletion'")
 
+    def prepare_a_teardown() -> None:
+        preparing.rows.insert(row := new_id())
+        with psycopg.connect(preparing.url, autocommit=True) as writer:
+            writer.execute("BEGIN")
+            writer.execute("UPDATE topologies SET status = 'torn_down' WHERE id = %s", [row])
+            writer.execute("PREPARE TRANSACTION 'a teardown'")
+            writer.execute("ROLLBACK PREPARED 'a teardown'")
+
     def warnings() -> list[Finding]:
         with topologies.reading() as reading:
             found = topologies.inside(reading)
             return [f for f in found if f.id == "database.prepared" and f.status is Status.WARNING]
 
     prepare_a_deletion()
+    prepare_a_teardown()
     assert warnings() == []
     done = feed("install", preparing.url)
     assert done.returncode == 0
     assert "topology-reaper feed uninstall" in done.stderr
+    assert "torn_down" in done.stderr
     assert done.stderr.count("\n") == 1
     with pytest.raises(psycopg.errors.FeatureNotSupported, match="cannot PREPARE"):
         prepare_a_deletion()
+    with pytest.raises(psycopg.errors.FeatureNotSupported, match="cannot PREPARE"):
+        prepare_a_teardown()
     (warning,) = warnings()
     assert "topology-reaper feed uninstall" in str(warning.remedy)
+    assert "torn_down" in warning.message
     assert feed("uninstall", preparing.url).stderr == ""
     prepare_a_deletion()
     assert warnings() == []

@@ -190,6 +190,23 @@ def _reports(side: Side, ear: Ear, image: str) -> None:
     assert sorted(follower.torn_down) == sorted([one, one, two])
 
 
+@pytest.mark.parametrize("kind", ["text", "kind", "char(16)", "json", "xml", "point"])
+def test_a_status_of_any_type_lets_the_triggers_be_installed(
+    postgres_side: Side, ear: Ear, kind: str
+) -> None:
+    side = _with_status(postgres_side, kind)
+    value = {"json": "1", "point": "(1, 2)"}.get(kind, "active")
+    side.execute(f"INSERT INTO topologies VALUES ('{(row := new_id())}', '{value}')")
+    follower = ear.listen(side)
+    side.execute(f"UPDATE topologies SET status = '{value}'")
+    if kind in ("text", "kind", "char(16)", "xml"):
+        for _ in range(2):
+            side.execute("UPDATE topologies SET status = 'torn_down'")
+    side.execute("DELETE FROM topologies")
+    follower.await_deleted(row)
+    assert follower.torn_down == ([] if kind in ("json", "point") else [row])
+
+
 def test_an_update_that_is_rolled_back_is_not_reported(side: Side, ear: Ear) -> None:
     side.rows.insert(row := new_id())
     follower = ear.listen(side)

@@ -11,8 +11,8 @@
 -- this is run.
 --
 -- PostgreSQL refuses PREPARE TRANSACTION to a transaction that has notified. So a writer that deletes
--- topologies in two-phase commits, for which max_prepared_transactions is not 0, can do so no more
--- once these triggers are there: leave them out, and let listeners poll.
+-- topologies or sets them torn_down in two-phase commits, for which max_prepared_transactions is not
+-- 0, can do so no more once these triggers are there: leave them out, and let listeners poll.
 
 BEGIN;
 
@@ -62,7 +62,9 @@ BEGIN
         CREATE OR REPLACE TRIGGER topology_reaper_torn_down
             AFTER UPDATE OF status ON topologies
             FOR EACH ROW
-            WHEN (NEW.status::text = 'torn_down' AND OLD.status IS DISTINCT FROM NEW.status)
+            -- As text, for not all types can be compared.
+            WHEN (NEW.status::text = 'torn_down'
+                AND OLD.status::text IS DISTINCT FROM NEW.status::text)
             EXECUTE FUNCTION topology_reaper_notify('torn_down');
     END IF;
 END

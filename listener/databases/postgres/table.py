@@ -51,7 +51,7 @@ TELL = "let the role execute these functions, where the server has them"
 _PREPARES = "SELECT current_setting('max_prepared_transactions') <> '0'"
 REFUSES = (
     "lets transactions be prepared (max_prepared_transactions), and refuses PREPARE TRANSACTION to"
-    " those that delete topologies, for the triggers notify"
+    " those that delete topologies or set them torn_down, for the triggers notify"
 )
 """PostgreSQL 15: "cannot PREPARE a transaction that has executed LISTEN, UNLISTEN, or NOTIFY"."""
 IF_PREPARED = (
