@@ -207,6 +207,21 @@ def test_a_status_of_any_type_lets_the_triggers_be_installed(
     assert follower.torn_down == ([] if kind in ("json", "point") else [row])
 
 
+@pytest.mark.parametrize("kind", ["ENUM", "SET"])
+def test_a_status_that_the_log_does_not_spell_out_may_have_changed_at_any_update(
+    mariadb_side: Side, ear: Ear, kind: str
+) -> None:
+    side = mariadb_side
+    side.execute(f"ALTER TABLE topologies MODIFY status {kind} ('active', 'torn_down')")
+    side.rows.insert(new_id(), status="active")
+    follower = ear.listen(side)
+    hears(follower, side.rows)
+    heard = follower.hints
+    side.rows.execute("UPDATE topologies SET status = 'torn_down'")
+    follower.await_hints(heard + 1)
+    assert follower.heard[heard].ids is None
+
+
 def test_an_update_that_is_rolled_back_is_not_reported(side: Side, ear: Ear) -> None:
     side.rows.insert(row := new_id())
     follower = ear.listen(side)

@@ -11,7 +11,8 @@ is silent for longer is given up. The next one starts from the server's current 
 hint of :meth:`BinlogFeed.follow` covers what came in between. It is repeated when the transactions
 that were in the log by then, but not visible yet, are.
 
-It tells as well of each row whose status became ``torn_down``, as early.
+It tells as well of each row whose status became ``torn_down``, as early. The log does not spell out
+the values of an ENUM or a SET: where the status is no text, every update may have made it that.
 
 Columns have no names in the log unless the server is told to add them, so the key and the status
 are found by their positions in the table.
@@ -68,8 +69,7 @@ class BinlogFeed(Feed):
     def __init__(self, database: ServerTopologies, interval: float) -> None:
         self._database = database
         self._interval = interval
-        self._key_position = 0
-        self._status_position: int | None = None
+        self._places = requirements.Positions(0, None, opaque=False)
         self._connections: list[LogConnection] = []
         self._reader: BinLogStreamReader | None = None
         self._again: threading.Timer | None = None
@@ -138,7 +138,8 @@ class BinlogFeed(Feed):
                     became = [id_ for row in event.rows if (id_ := self._torn_down(row))]
                     if torn_down := list(filter(ID.fullmatch, became)):
                         hint(torn_down, torn_down=True)
-                    if len(ids) < len(gone):
+                    is_update = isinstance(event, UpdateRowsEvent)
+                    if len(ids) < len(gone) or (is_update and self._places.opaque):
                         self._hint_twice(hint)
                 elif isinstance(event, AnyRow):
                     self._hint_twice(hint)
@@ -196,19 +197,19 @@ class BinlogFeed(Feed):
 
     def _torn_down(self, row: Mapping[str, Mapping[str, object]]) -> str | None:
         """The id of a row whose status has just become that; None of any other."""
-        if "values" in row or self._status_position is None:
+        place = self._places.status
+        if "values" in row or place is None:
             return None
         before, after = row["before_values"], row["after_values"]
-        was, is_ = (_at(values, self._status_position) for values in (before, after))
+        was, is_ = _at(before, place), _at(after, place)
         return self._key(before) if is_ == TORN_DOWN != was else None
 
     def _key(self, values: Mapping[str, object]) -> str:
         """The id among the values of a row; empty if it is not among them."""
-        return _at(values, self._key_position).lower()
+        return _at(values, self._places.key).lower()
 
     def _find_columns(self, reading: Reading) -> None:
-        places = requirements.positions(self._database, reading)
-        self._key_position, self._status_position = places
+        self._places = requirements.positions(self._database, reading)
 
     def _hint_twice(self, hint: Hint) -> None:
         """Now, and once more when all that is in the log is visible."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from typing import NamedTuple
 
 import pymysql
 import sqlalchemy as sa
@@ -44,7 +45,8 @@ _KIND = sa.text(
     " WHERE table_schema = :schema AND table_name = :name"
 )
 _POSITIONS = sa.text(
-    "SELECT column_name, ordinal_position FROM information_schema.columns"
+    "SELECT column_name, ordinal_position, data_type LIKE '%char' OR data_type LIKE '%text'"
+    " FROM information_schema.columns"
     " WHERE table_schema = :schema AND table_name = :name AND column_name IN ('id', 'status')"
 )
 
@@ -71,10 +73,22 @@ def check_variables(database: ServerTopologies, reading: Reading) -> None:
         raise _unavailable(database, f"does not log what it applies, and {applies}; {remedy}")
 
 
-def positions(database: ServerTopologies, reading: Reading) -> tuple[int, int | None]:
-    """The places of the key and of the status among the columns, counted from 0.
+class Positions(NamedTuple):
+    """Places among the columns, counted from 0.
 
-    The latter is None where there is no such column, or this account may not read it.
+    Attributes:
+        key: of the id.
+        status: None where there is no such column, this account may not read it, or it is opaque.
+        opaque: the status is no text, and so is not spelt out in the log, as that of an ENUM.
+    """
+
+    key: int
+    status: int | None
+    opaque: bool
+
+
+def positions(database: ServerTopologies, reading: Reading) -> Positions:
+    """Where the key and the status are.
 
     Raises:
         PushUnavailable: it is no table whose rows are logged as they come.
@@ -84,8 +98,10 @@ def positions(database: ServerTopologies, reading: Reading) -> tuple[int, int | 
     if kind != "BASE TABLE":
         raise _unavailable(database, f"has a {str(kind).lower()} named {TABLE}, which is no table")
     found = reading.connection.execute(_POSITIONS, schema)
-    places = {str(name).lower(): int(place) - 1 for name, place in found}
-    return places.get("id", 0), places.get("status")
+    columns = {str(name).lower(): (int(place) - 1, bool(text)) for name, place, text in found}
+    key, _ = columns.get("id", (0, True))
+    status, is_text = columns.get("status", (None, True))
+    return Positions(key, status if is_text else None, opaque=not is_text)
 
 
 def end_of_log(database: ServerTopologies, schema: str) -> tuple[str, int]:
