@@ -74,6 +74,18 @@ def test_a_status_is_read_whatever_its_column_holds(database: Looked, rows: Rows
         assert database.ask([row[:8]]).torn_down == set()
 
 
+def test_a_status_that_is_generated_is_read(database: Looked, rows: Rows) -> None:
+    rows.execute("DROP TABLE topologies")
+    rows.execute(
+        "CREATE TABLE topologies (id TEXT PRIMARY KEY, state TEXT,"
+        " status TEXT GENERATED ALWAYS AS (state) VIRTUAL)"
+    )
+    rows.execute("INSERT INTO topologies VALUES (?, 'torn_down')", row := new_id())
+    answer = database.ask([row[:8]])
+    assert answer.no_status == ""
+    assert answer.torn_down == {row}
+
+
 def test_a_table_without_the_column_is_asked_all_the_same(database: Looked, rows: Rows) -> None:
     rows.insert(row := new_id())
     rows.execute("ALTER TABLE topologies DROP COLUMN status")
@@ -81,11 +93,14 @@ def test_a_table_without_the_column_is_asked_all_the_same(database: Looked, rows
     assert answer.ids == {row}
     assert answer.torn_down == set()
     assert answer.no_status.startswith(f"{database.name} has no column status; run ALTER TABLE")
+    assert "as another table" in answer.no_status
+    before = answer.identity
     rows.execute("ALTER TABLE topologies ADD COLUMN status TEXT")
     rows.execute("UPDATE topologies SET status = 'torn_down'")
     answer = database.ask([row[:8]])
     assert answer.torn_down == {row}
     assert answer.no_status == ""
+    assert answer.identity != before, "as was said"
 
 
 def test_a_row_of_this_host_that_becomes_torn_down_is_a_hint(

@@ -38,8 +38,11 @@ CREATE TABLE {TABLE} (
 )
 """
 
-_HAS_STATUS = f"SELECT count(*) FROM pragma_table_info('{TABLE}') WHERE lower(name) = 'status'"  # noqa: S608
-_NO_STATUS = f"has no column status; run ALTER TABLE {TABLE} ADD COLUMN status TEXT"
+_HAS_STATUS = f"SELECT count(*) FROM pragma_table_xinfo('{TABLE}') WHERE lower(name) = 'status'"  # noqa: S608
+_NO_STATUS = (
+    f"has no column status; run ALTER TABLE {TABLE} ADD COLUMN status TEXT, after which it counts"
+    " as another table, so that what was never seen in it is held"
+)
 _MISSES_COMMITS = (
     "is written by a process whose shared memory this one does not see, through a FUSE mount or"
     " from another host; run both on one host, and give both the path on its local file system"
