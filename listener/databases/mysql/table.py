@@ -35,8 +35,9 @@ NEEDED = (
 """The rights that are needed, as information_schema calls them; the last two are MariaDB's."""
 BAD_FIELD, COLUMN_ACCESS_DENIED = 1054, 1143
 """The numbers of ER_BAD_FIELD_ERROR and ER_COLUMNACCESS_DENIED_ERROR."""
-MARK_EVERY = 60.0
-"""Seconds after which the mark is looked at again although the time of creation is the same."""
+MARK_EVERY, ASKED_AGAIN = 60.0, 3600.0
+"""Seconds after which the mark is looked at again although the time of creation is the same; where
+it was denied, by another connection, for a grant concerns new ones only."""
 SHOW_MARK = "GRANT PROCESS ON *.*, and GRANT EXECUTE ON FUNCTION sys.version_major, to this account"
 NAMED = 4
 """How many rights too many are named."""
@@ -182,10 +183,11 @@ class MysqlTopologies(ServerTopologies):
         """
         known = connection.info
         is_due = known.get("marked") != first or self._clock() >= known["mark_due"]
-        if is_due or (asked and not known["position_told"]):
-            if known.get("mark_denied"):
-                connection.detach()  # a grant concerns new connections only
-            row = None
+        was_denied = known.get("mark_denied", False)
+        if is_due or (asked and not known["position_told"] and not was_denied):
+            if was_denied:
+                connection.detach()
+            row, again = None, MARK_EVERY
             try:
                 if self._is_mariadb:
                     parameters = {"schema": schema, "name": TABLE}
@@ -194,8 +196,9 @@ class MysqlTopologies(ServerTopologies):
                 if error.orig is None or error.orig.args[:1] != (ACCESS_DENIED,):
                     raise
                 self._mark_denied = known["mark_denied"] = True
+                again = ASKED_AGAIN
             known["mark"] = f" number {row[0]}" if row else ""
-            known["marked"], known["mark_due"] = first, self._clock() + MARK_EVERY
+            known["marked"], known["mark_due"] = first, self._clock() + again
             known["position_told"] = asked
             return _Mark(known["mark"], int(row[1]) if row else 0)
         return _Mark(known["mark"])
