@@ -109,7 +109,7 @@ class _Done:
         attempts: how many there were.
         requested: as :class:`Removal` has it.
         disconnected: likewise.
-        read: as it was read last, with what it mounts and runs.
+        read: as it was read last, with what it mounts.
     """
 
     read: Resource
@@ -201,7 +201,7 @@ class Reaper:
             done.disconnected += self._left(resource, there=())
         return replace(
             removal,
-            resource=replace(resource, volumes=done.read.volumes, image=done.read.image),
+            resource=replace(resource, volumes=done.read.volumes),
             requested=done.requested,
             disconnected=tuple(done.disconnected),
             attempts=done.attempts,

@@ -18,10 +18,10 @@ it away. Compose writes the id of the image into a label of each container that 
 label of its project, so what has both, with its own image and a project of DECNET's, inherited
 nothing. Of anything else nobody can tell: it is *doubtful*, unless its name counts as well.
 
-What compose builds carries the label of its project too, and so does whatever is made of that: a
-build on top of it, a ``docker commit`` of a container that runs it. An image is compose's own if it
-has the name that compose gives it, or if a container of the topology ran it; and if it has no other
-name, and no label that compose or DECNET puts on containers only.
+What compose builds carries the labels of its project and service too, and so does whatever is made
+of that: a build on top of it, a ``docker commit`` of a container that runs it. An image is
+compose's own if its one name is what compose makes of these two, and if it has no label that
+compose or DECNET puts on containers only. Another tag is somebody's who wants to keep it.
 """
 
 from __future__ import annotations
@@ -40,6 +40,7 @@ SERVICE_LABEL = "decnet.topology.service"
 SERVICE_NAME_LABEL = "decnet.topology.service_name"
 PROJECT_LABEL = "com.docker.compose.project"
 IMAGE_LABEL = "com.docker.compose.image"
+COMPOSE_SERVICE_LABEL = "com.docker.compose.service"
 NUMBER_LABEL = "com.docker.compose.container-number"
 PROTECT_LABEL = "topology-reaper.protect"
 
@@ -49,9 +50,9 @@ _PROJECT = re.compile(r"decnet-topo-([0-9a-f]{8})")
 # Of a LAN's name DECNET checks the length only, and Docker takes any character in a network's, a
 # newline too.
 _NAME = re.compile(r"decnet_t_([0-9a-f]{8})_.+", re.DOTALL)
-# How compose calls what it builds, where the compose file has no name for it, as DECNET's has none;
-# Podman puts a registry before that.
-_BUILT = re.compile(r"(?:docker\.io/library/|localhost/)?decnet-topo-([0-9a-f]{8})[-_].+")
+# How compose calls what it builds for a service, where the compose file has no name for it, as
+# DECNET's has none; Podman puts a registry before that.
+_BUILT = re.compile(r"(?:docker\.io/library/|localhost/)?(decnet-topo-[0-9a-f]{8})[-_](.+)")
 _MARK = "decnet.topology."
 _LABELS: Final = (
     (f"label {ID_LABEL}", ID_LABEL, ID),
@@ -98,7 +99,6 @@ def container(
     image_labels: Labels | None,
     created: float | None = None,
     volumes: tuple[str, ...] = (),
-    image: str = "",
 ) -> Resource | None:
     """The container as a topology's resource, or None if it is none of ours.
 
@@ -112,7 +112,6 @@ def container(
             name that counts it is doubtful.
         created: seconds since the epoch, by the engine's clock.
         volumes: see :class:`Resource`.
-        image: likewise.
     """
     signals = container_signals(name, labels, image_labels)
     owners = _owners(signals)
@@ -133,7 +132,6 @@ def container(
         and any(signal.owner for signal in signals[:-1]),  # the last is the name
         doubtful=image_labels is LOST and not signals[-1].owner,
         volumes=volumes,
-        image=image,
     )
 
 
@@ -180,7 +178,6 @@ def image(
     *,
     owners: Collection[str],
     created: float | None,
-    ran: bool,
 ) -> Resource | None:
     """The image as one that compose built for a topology, or None if it may be anybody's.
 
@@ -190,24 +187,21 @@ def image(
         labels: its labels.
         owners: whoever else there was; without any with its prefix, the prefix is its owner.
         created: when the youngest thing of theirs was made.
-        ran: whether one of theirs did.
     """
     found = _PROJECT.fullmatch(str(labels.get(PROJECT_LABEL)))
     of_container = NUMBER_LABEL in labels or any(label.startswith(_MARK) for label in labels)
     if found is None or of_container or _protected(labels):
         return None
     tags = [name for name in names if "@" not in name]
-    repositories = {tag.rpartition(":")[0] for tag in tags}
-    repositories.update(name.partition("@")[0] for name in names if "@" in name)
-    if len(tags) > 1 or len(repositories) > 1:
-        return None
-    built = _BUILT.fullmatch("".join(repositories))
-    if built[1] != found[1] if built else not ran:
+    # A name by digest is of a repository, and compose's tag is the one that is left out.
+    called = {name.partition("@")[0].removesuffix(":latest") for name in names}
+    built = _BUILT.fullmatch(called.pop()) if tags and len(called) == 1 else None
+    if built is None or built.groups() != (found[0], labels.get(COMPOSE_SERVICE_LABEL)):
         return None
     return Resource(
         kind=Kind.IMAGE,
         id=id_,
-        name="".join(tags) or id_.removeprefix("sha256:")[:12],
+        name=tags[0],
         owners=tuple(sorted(o for o in owners if prefix_of(o) == found[1])) or (found[1],),
         stage=Stage.IMAGE,
         created=created,

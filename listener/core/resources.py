@@ -52,7 +52,6 @@ class Resource:
             is gone: it is alive with them, and held without; and it says nothing about them, or
             about the database that has their rows.
         volumes: the names of those volumes that it mounts and that may be anonymous.
-        image: the id of the image that a container runs; empty where it is not known.
     """
 
     kind: Kind
@@ -64,7 +63,6 @@ class Resource:
     verified: bool = False
     doubtful: bool = False
     volumes: tuple[str, ...] = field(default=(), compare=False)
-    image: str = field(default="", compare=False)
 
     @property
     def prefixes(self) -> frozenset[str]:

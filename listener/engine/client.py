@@ -203,7 +203,6 @@ class Engine:
                 *self._inspected(attributes),
                 objects.epoch(attributes.get("Created")),
                 objects.volumes(attributes),
-                attributes.get("Image") or "",
             )
 
     def find(self, whats: Collection[str]) -> list[Found]:
@@ -372,7 +371,6 @@ class Engine:
             *self._listed(summary),
             objects.created_before(summary.get("Created")),
             objects.volumes(summary),
-            summary.get("ImageID") or "",
         )
 
     def _endpoint(self, summary: Mapping[str, Any]) -> Endpoint:

@@ -38,7 +38,7 @@ def unused(api: docker.APIClient, prefix: str, leaving: Collection[Resource]) ->
         return []
     owners = {owner for resource in leaving for owner in resource.owners}
     created = max((resource.created or 0.0 for resource in leaving), default=None)
-    ran, going = {r.image for r in leaving}, {r.id for r in leaving}
+    going = {resource.id for resource in leaving}
     used = {c["ImageID"] for c in api.containers(all=True) if c["Id"] not in going}
     found = [
         ownership.image(
@@ -47,7 +47,6 @@ def unused(api: docker.APIClient, prefix: str, leaving: Collection[Resource]) ->
             summary["Labels"],
             owners=owners,
             created=created,
-            ran=id_ in ran,
         )
         for summary in summaries
         if (id_ := summary["Id"]) not in used
@@ -65,7 +64,6 @@ def read(api: docker.APIClient, image: Resource) -> Resource | None:
         labels,
         owners=image.owners,
         created=image.created,
-        ran=True,
     )
     return found if found == image else None
 

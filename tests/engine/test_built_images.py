@@ -74,13 +74,13 @@ def test_an_image_goes_after_the_last_container_and_one_that_anybody_wants_stays
     prefix = doomed[:8]
     mine, never_run = build(prefix, "decky-001-ssh"), build(prefix, "decky-002-http")
     theirs = [run_by(api, mine, doomed, name=name) for name in ("decky-001-ssh", "decky-009-ssh")]
-    called = build(prefix, "smtp", "decoy/smtp")  # as a compose file may
-    theirs.append(run_by(api, called, doomed))
-
     # The classic builder's cache, and as well an analyst's: an image without a name has another.
     cached = api.commit(api.create_container("busybox", ["true"])["Id"])["Id"]
     built = api.create_container(cached, ["true"])["Id"]
-    labels = f"LABEL {PROJECT}=decnet-topo-{prefix}"
+    labels = [
+        f"LABEL {PROJECT}=decnet-topo-{prefix}",
+        "LABEL com.docker.compose.service=built",
+    ]
     on_top = api.commit(built, named(prefix, "built")[0].partition(":")[0], changes=labels)["Id"]
     api.remove_container(built)
 
@@ -89,6 +89,16 @@ def test_an_image_goes_after_the_last_container_and_one_that_anybody_wants_stays
     api.tag(twice, "evidence", "twice")
     theirs.append(run_by(api, same_name := build(prefix, "same-name"), doomed))
     api.tag(same_name, named(prefix, "same-name")[0].partition(":")[0], "kept")
+    # Kept by another name alone, for a later build has the tag, or it was taken away.
+    theirs.append(run_by(api, retagged := build(prefix, "retagged"), doomed))
+    repository = named(prefix, "retagged")[0].partition(":")[0]
+    api.tag(retagged, repository, "evidence")
+    rebuilt = build(prefix, "retagged", by="another-build")
+    theirs.append(run_by(api, renamed := build(prefix, "renamed"), doomed))
+    api.tag(renamed, "evidence/renamed", "case-17")
+    api.remove_image(named(prefix, "renamed")[0])
+    stay |= {retagged, renamed, build(prefix, "retagged", f"{repository}-gdb")}
+    stay.add(build(prefix, "smtp", "decoy/smtp"))
     theirs.append(run_by(api, shared := build(prefix, "shared"), doomed))
     neighbour = run_by(api, shared, live)
     foreign = api.create_container(used := build(prefix, "used"), ["true"], name="analysis")["Id"]
@@ -105,19 +115,19 @@ def test_an_image_goes_after_the_last_container_and_one_that_anybody_wants_stays
 
     listener = run("--images")
     listener.start()
-    assert images(api) >= stay | {mine, never_run, called, on_top}
+    assert images(api) >= stay | {mine, never_run, rebuilt, on_top}
     rows.delete(doomed)
     removed(api, *theirs)
     # A commit keeps what it was made of: the engine refuses, and that is no failure.
     assert {line["id"] for line in listener.await_log("spared")} == {mine}
-    gone = [line for line in listener.await_log("removed", count=10) if line["kind"] == "image"]
-    names = {"decoy/smtp:latest", *named(prefix, "decky-002-http", "built")}
-    assert {line["name"] for line in gone} == names
+    gone = [line for line in listener.await_log("removed", count=11) if line["kind"] == "image"]
+    names = named(prefix, "built", "decky-002-http", "retagged")
+    assert sorted(line["name"] for line in gone) == names
     assert all("witnessed" in line["evidence"] for line in gone)
     assert images(api) == stay | {mine}
     assert exists(api, neighbour, foreign)
     entries = [json.loads(text) for text in call("history", "--json").stdout.splitlines()]
-    assert {e["id"] for e in entries if e["kind"] == "image"} == {called, never_run, on_top}
+    assert {e["id"] for e in entries if e["kind"] == "image"} == {rebuilt, never_run, on_top}
     api.remove_image(cached)  # which is still there
     assert not listener.logged("failed")
     assert not listener.logged("left")

@@ -280,10 +280,10 @@ MUTANTS = (
         "taking a label for a claim",
         "an image that was made of one of compose's is somebody's own",
         "core/ownership.py",
-        "    if built[1] != found[1] if built else not ran:\n",
-        "    if built and built[1] != found[1]:\n",
+        "built.groups() != (found[0], labels.get(COMPOSE_SERVICE_LABEL))",
+        "built[1] != found[0]",
         "unit/test_ownership.py::"
-        "test_an_image_is_composes_own_by_its_name_or_if_a_container_of_its_topology_ran_it",
+        "test_an_image_is_composes_own_by_the_one_name_that_compose_gives_it",
     ),
     Mutant(
         "removing what an analyst has committed",
@@ -292,16 +292,16 @@ MUTANTS = (
         "    if found is None or of_container or _protected(labels):\n",
         "    if found is None or _protected(labels):\n",
         "unit/test_ownership.py::"
-        "test_an_image_is_composes_own_by_its_name_or_if_a_container_of_its_topology_ran_it",
+        "test_an_image_is_composes_own_by_the_one_name_that_compose_gives_it",
     ),
     Mutant(
         "passing over another name",
         "an image that is tagged twice stays",
         "core/ownership.py",
-        "    if len(tags) > 1 or len(repositories) > 1:\n",
-        "    if False:\n",
+        "if tags and len(called) == 1 else None\n",
+        "if tags else None\n",
         "unit/test_ownership.py::"
-        "test_an_image_is_composes_own_by_its_name_or_if_a_container_of_its_topology_ran_it",
+        "test_an_image_is_composes_own_by_the_one_name_that_compose_gives_it",
     ),
     Mutant(
         "forcing an image off",

@@ -184,27 +184,30 @@ def test_a_volume_goes_if_the_engine_marks_it_as_anonymous(
 def test_an_image_is_used_by_whoever_does_not_leave_and_is_as_old_as_who_does(
     tmp_path: Path,
 ) -> None:
-    labels = {"com.docker.compose.project": f"decnet-topo-{P}", "version": "2"}
-    mine, used, twice = (f"decnet-topo-{P}-decky-00{n}-ssh" for n in (1, 2, 3))
+    project = f"decnet-topo-{P}"
+    mine, used, twice = (f"{project}-decky-00{n}-ssh" for n in (1, 2, 3))
     listed = [
         {
             "Id": f"sha256:{number:064x}",
             "ParentId": "",
             "RepoTags": [f"{name}:latest" for name in names],
             "RepoDigests": [f"{name}@sha256:{number:064x}" for name in names],
-            "Labels": labels,
+            "Labels": {
+                "com.docker.compose.project": project,
+                "com.docker.compose.service": f"decky-00{number}-ssh",
+            },
         }
         for number, names in enumerate([(mine,), (used,), (twice, "evidence"), ()], 1)
     ]
     runs = [{"Id": str(number), "ImageID": f"sha256:{number:064x}"} for number in (1, 2)]
     answers = of_newer({"/images/json": as_json(listed), "/containers/json": as_json(runs)})
     leaving = [
-        Resource(Kind.CONTAINER, id_, "", (topology(),), Stage.BASE, created, image=image)
-        for id_, created, image in (("1", 5.0, ""), ("gone", 7.0, f"sha256:{4:064x}"))
+        Resource(Kind.CONTAINER, id_, "", (topology(),), Stage.BASE, created)
+        for id_, created in (("1", 5.0), ("gone", 7.0))
     ]
     with FakeServer(tmp_path / "engine.sock", answers):
         engine = Engine(f"unix://{tmp_path}/engine.sock")
         found, alone = engine.images(P, leaving), engine.images()
-    assert [image.name for image in found] == [f"{mine}:latest", "000000000000"]
+    assert [image.name for image in found] == [f"{mine}:latest"]
     assert {(image.owners, image.created) for image in found} == {((topology(),), 7.0)}
-    assert not alone, "nothing leaves, and nobody ran what has no name"
+    assert not alone, "nothing leaves"

@@ -346,49 +346,47 @@ def test_a_protected_network_is_never_ours() -> None:
 
 
 BUILT = f"decnet-topo-{P}-decky-001-ssh"
+SERVICE_OF_IMAGE = "com.docker.compose.service"
 
 
 @pytest.mark.parametrize(
-    ("names", "more", "goes", "goes_if_run"),
+    ("names", "more", "goes"),
     [
-        ([f"{BUILT}:latest"], {}, True, True),
-        ([f"decnet-topo-{P}_decky-001-ssh:latest"], {}, True, True),  # as compose did at first
-        ([f"{BUILT}:latest", f"{BUILT}@sha256:ab"], {}, True, True),
-        ([f"localhost/{BUILT}:latest"], {}, True, True),
-        ([f"docker.io/library/{BUILT}:latest"], {}, True, True),
-        (["decoy:1"], {}, False, True),
-        (["localhost:5000/decoy:1", "localhost:5000/decoy@sha256:ab"], {}, False, True),
-        ([], {}, False, True),
-        ([f"{BUILT}@sha256:ab"], {}, True, True),
-        ([f"registry/{BUILT}:latest"], {}, False, True),
-        ([f"decnet-topo-{P}:latest"], {}, False, True),
-        ([f"decnet-topo-{Q}-ssh:latest"], {}, False, False),
-        ([f"{BUILT}:latest", f"{BUILT}:kept"], {}, False, False),
-        ([f"{BUILT}:latest", "evidence:1"], {}, False, False),
-        ([f"{BUILT}:latest", "evidence@sha256:ab"], {}, False, False),
-        ([f"{BUILT}:latest"], {"com.docker.compose.container-number": "1"}, False, False),
-        ([f"{BUILT}:latest"], {ID: TOPOLOGY}, False, False),
-        ([f"{BUILT}:latest"], {"decnet.topology.future": "?"}, False, False),
-        ([f"{BUILT}:latest"], {PROTECT: "true"}, False, False),
-        ([f"{BUILT}:latest"], {PROJECT: "decnet"}, False, False),
-        ([f"{BUILT}:latest"], {PROJECT: f"decnet-topo-{P} decnet-topo-{Q}"}, False, False),
-        ([f"{BUILT}:latest"], {PROJECT: None}, False, False),
+        ([f"{BUILT}:latest"], {}, True),
+        ([f"decnet-topo-{P}_decky-001-ssh:latest"], {}, True),  # as compose did at first
+        ([f"{BUILT}:latest", f"{BUILT}@sha256:ab"], {}, True),
+        ([f"localhost/{BUILT}:latest"], {}, True),
+        ([f"docker.io/library/{BUILT}:latest"], {}, True),
+        ([f"{BUILT}:evidence"], {}, False),  # the next build has taken the other tag
+        ([f"{BUILT}:evidence", f"{BUILT}@sha256:ab"], {}, False),
+        ([f"{BUILT}-gdb:latest"], {}, False),  # built on top of it
+        ([f"decnet-topo-{P}-http:latest"], {}, False),
+        ([f"{BUILT}:latest"], {SERVICE_OF_IMAGE: None}, False),
+        (["evidence/ssh:case-17"], {}, False),
+        (["localhost:5000/decoy:1", "localhost:5000/decoy@sha256:ab"], {}, False),
+        ([], {}, False),
+        ([f"{BUILT}@sha256:ab"], {}, False),
+        ([f"registry/{BUILT}:latest"], {}, False),
+        ([f"decnet-topo-{P}:latest"], {}, False),
+        ([f"decnet-topo-{Q}-decky-001-ssh:latest"], {}, False),
+        ([f"{BUILT}:latest", f"{BUILT}:kept"], {}, False),
+        ([f"{BUILT}:latest", "evidence:1"], {}, False),
+        ([f"{BUILT}:latest", "evidence@sha256:ab"], {}, False),
+        ([f"{BUILT}:latest"], {"com.docker.compose.container-number": "1"}, False),
+        ([f"{BUILT}:latest"], {ID: TOPOLOGY}, False),
+        ([f"{BUILT}:latest"], {"decnet.topology.future": "?"}, False),
+        ([f"{BUILT}:latest"], {PROTECT: "true"}, False),
+        ([f"{BUILT}:latest"], {PROJECT: "decnet"}, False),
+        ([f"{BUILT}:latest"], {PROJECT: f"decnet-topo-{P} decnet-topo-{Q}"}, False),
+        ([f"{BUILT}:latest"], {PROJECT: None}, False),
     ],
 )
-def test_an_image_is_composes_own_by_its_name_or_if_a_container_of_its_topology_ran_it(
-    names: list[str], more: ownership.Labels, goes: bool, goes_if_run: bool
+def test_an_image_is_composes_own_by_the_one_name_that_compose_gives_it(
+    names: list[str], more: ownership.Labels, goes: bool
 ) -> None:
-    labels = {PROJECT: f"decnet-topo-{P}", "com.docker.compose.service": "decky-001-ssh", **more}
-
-    def found(*, ran: bool) -> Resource | None:
-        owners = (topology(Q), TOPOLOGY)
-        return ownership.image("sha256:1", names, labels, owners=owners, created=3.0, ran=ran)
-
-    assert (found(ran=False) is not None) is goes
-    run = found(ran=True)
-    assert (run is not None) is goes_if_run
-    if run is not None:
-        assert run.owners == (TOPOLOGY,)
-        alone = ownership.image("1", names, labels, owners=(), created=None, ran=True)
-        assert alone is not None
-        assert alone.owners == (P,)
+    labels = {PROJECT: f"decnet-topo-{P}", SERVICE_OF_IMAGE: "decky-001-ssh", **more}
+    for owners, expected in (((topology(Q), TOPOLOGY), TOPOLOGY), ((), P)):
+        found = ownership.image("sha256:1", names, labels, owners=owners, created=3.0)
+        assert (found is not None) is goes
+        if found is not None:
+            assert (found.owners, found.name) == ((expected,), names[0])
