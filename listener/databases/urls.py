@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 import sqlalchemy as sa
 
@@ -107,9 +108,24 @@ def open_topologies(
 def _path(url: sa.URL) -> Path:
     if url.host or url.username:
         raise _error(f"a SQLite URL has no host, and three slashes before the path; {_EXAMPLE}")
-    if url.database in (None, "", ":memory:") or url.database.startswith("file:"):
-        raise _error(f"a SQLite URL needs a path; {_EXAMPLE}")
-    return Path(url.database)
+    if path := sqlite_path(url):
+        return Path(path)
+    raise _error(f"a SQLite URL needs the path of a file; {_EXAMPLE}")
+
+
+def sqlite_path(url: sa.URL) -> str:
+    """The path in a SQLite URL; empty where it names no file.
+
+    SQLite has URLs of its own, such as ``file:/opt/decnet/decnet.db?mode=rw``, which SQLAlchemy
+    takes for a path, and hands on where the parameter ``uri`` stands beside them.
+    """
+    path = url.database or ""
+    if path.startswith("file:"):
+        own = urlsplit(path)
+        is_file = own.netloc in ("", "localhost") and url.query.get("mode") != "memory"
+        is_uri = url.query.get("uri") in ("true", "yes", "on", "y", "t", "1")
+        path = unquote(own.path) if is_file and is_uri else ""
+    return "" if path == ":memory:" else path
 
 
 def _error(text: str) -> ConfigurationError:

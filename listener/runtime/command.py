@@ -15,6 +15,7 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
+from listener.databases.urls import sqlite_path
 from listener.engine.own import own_containers
 from listener.errors import ConfigurationError
 from listener.runtime.contexts import configuration, engine_place
@@ -94,8 +95,8 @@ def _flags(settings: Settings, bare: Settings, inside: bool) -> Iterator[str]:
             default = str(bare.state_path) if inside else bare.state_dir or STATE
         else:
             default = getattr(bare, name)
-        if value == default:
-            continue
+        if value == default or (name == "database_url_file" and not value):
+            continue  # without the file there are URLs, which go before it
         if isinstance(value, bool):
             yield flag_of(name)
         elif isinstance(value, tuple):
@@ -132,7 +133,7 @@ def _presentable(url: str) -> str:
     except (sa.exc.ArgumentError, ValueError):
         return "***"
     if parsed.get_backend_name() == "sqlite":
-        parsed = parsed.set(database=str(Path(parsed.database or "").absolute()))
+        parsed = parsed.set(database=str(Path(sqlite_path(parsed)).absolute()), query={})
     secret = [name for name in parsed.query if name.lower() in ("password", "passwd")]
     shown = parsed.update_query_dict(dict.fromkeys(secret, "***")) if secret else parsed
     return shown.render_as_string(hide_password=True).replace("%2A%2A%2A", "***")

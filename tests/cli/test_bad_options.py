@@ -25,7 +25,7 @@ BAD_URLS = [
     "/none/decnet.db",
     "",
     "sqlite:///:memory:",
-    "sqlite:///file:decnet.db?mode=rwc&uri=true",
+    "sqlite:///file:decnet.db?mode=memory&uri=true",
     "sqlite://decnet:s3cret@none/decnet.db",
 ]
 

@@ -68,9 +68,32 @@ def test_what_is_no_url_is_refused(url: str) -> None:
     assert not any(secret in text for secret in SECRETS)
 
 
-@pytest.mark.parametrize("url", ["sqlite://", "sqlite:///:memory:", "sqlite:///file:x?mode=ro"])
-def test_a_sqlite_url_without_a_path_is_refused(url: str) -> None:
-    assert "needs a path" in refusal(url)
+@pytest.mark.parametrize(
+    ("own", "path"),
+    [
+        ("file:/a/decnet.db?uri=true", "/a/decnet.db"),
+        ("file:///a/decnet.db?mode=rw&uri=true&cache=shared", "/a/decnet.db"),
+        ("file://localhost/a/decnet.db?uri=1", "/a/decnet.db"),
+        ("file:/a%20folder/ünï.db?uri=true", "/a folder/ünï.db"),
+        ("file:decnet.db?uri=true", "decnet.db"),
+    ],
+)
+def test_a_url_of_sqlites_own_leads_to_the_file_that_it_names(own: str, path: str) -> None:
+    topologies = open_topologies(f"sqlite+aiosqlite:///{own}")
+    assert isinstance(topologies, SqliteTopologies)
+    assert topologies.file.path == Path(path).absolute()
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        *("sqlite://", "sqlite:///:memory:", "sqlite:///file:x?mode=ro"),
+        *("sqlite:///file:x?mode=memory&uri=true", "sqlite:///file::memory:?uri=true"),
+        *("sqlite:///file://elsewhere/x?uri=true", "sqlite:///file:?uri=true"),
+    ],
+)
+def test_a_sqlite_url_without_the_path_of_a_file_is_refused(url: str) -> None:
+    assert "needs the path of a file" in refusal(url)
 
 
 @pytest.mark.parametrize("scheme", ["oracle", "mssql+pyodbc"])

@@ -38,9 +38,11 @@ def test_it_has_what_was_given_by_flag_or_variable_and_nothing_else(
     monkeypatch.chdir(tmp_path)
     environment = {"REAPER_GRACE": "0.5", "DOCKER_HOST": SOCKET, "REAPER_LOG_LEVEL": "DEBUG"}
     environment |= {"STATE_DIRECTORY": "/var/lib/topology-reaper", "REAPER_HTTP": "off"}
-    told = words(environment, database_url=("sqlite:///it is.db",), keep_volumes=True)
+    given = ("sqlite:///it is.db", "sqlite:///file:own.db?mode=rw&uri=true")
+    told = words(environment, database_url=given, keep_volumes=True)
     assert told == [
-        *("sweep", "--database-url", f"sqlite:///{tmp_path}/it is.db", "--docker-host", SOCKET),
+        *("sweep", "--database-url", f"sqlite:///{tmp_path}/it is.db"),
+        *("--database-url", f"sqlite:///{tmp_path}/own.db", "--docker-host", SOCKET),
         *("--grace", "0.5", "--keep-volumes"),
     ]
 
@@ -56,6 +58,9 @@ def test_what_a_file_says_is_left_to_the_file(tmp_path: Path) -> None:
         "--grace",
         "8.0",
     ]
+    config.write_text(f'database_url_file = "{tmp_path}/urls"\nstate_dir = "/s"')
+    told = words({}, config=config, database_url=("sqlite:////a",))
+    assert told == ["sweep", "--config", str(config), "--database-url", "sqlite:////a", *USUAL]
     config.write_text(
         f'database_url = "mysql://u:secret@h/d"\nstate_dir = "/s"\ndocker_host = "{SOCKET}"'
     )

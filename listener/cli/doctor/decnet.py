@@ -17,7 +17,7 @@ from pathlib import Path
 import sqlalchemy as sa
 
 from listener.core.findings import Finding, ok, warning
-from listener.databases.urls import open_topologies
+from listener.databases.urls import open_topologies, sqlite_path
 from listener.errors import ConfigurationError, NoAnswer
 from listener.settings import Settings, decnet
 
@@ -95,7 +95,7 @@ def _place(url: sa.URL) -> tuple[object, ...]:
 
 def _holds(given: Sequence[sa.URL], file: Path) -> bool:
     """Whether a SQLite file is among them."""
-    paths = [Path(url.database or "") for url in given if url.get_backend_name() == "sqlite"]
+    paths = [sqlite_path(url) for url in given if url.get_backend_name() == "sqlite"]
     return any(os.path.realpath(path) == os.path.realpath(file) for path in paths)
 
 
