@@ -5,36 +5,53 @@ face, and behind it is :func:`listener.sweep`, with all that holds for it but th
 presses the button has decided, so two answers a second apart are enough. ``REAPER_…`` variables of
 the process count (the state folder, the policy), as do the holds of a listener beside it.
 
-The database is the one that the repository's engine is at, and it is asked through a connection of
-our own: what a session of DECNET's shows may be older than what is committed. What
-``list_topologies()`` shows is one more witness of life, and never one of death.
+The databases are the one that the URL of the repository's engine names, and those that the operator
+has named, as for a command. They are asked through connections of our own: what a session of
+DECNET's shows may be older than what is committed. What ``list_topologies()`` shows is one more
+witness of life, and never one of death. Where it shows a row that the first database does not have,
+a second later as well, the repository is at another one, and nothing is removed.
 
-The event loop goes on meanwhile, for all that blocks is done in a thread. A thread cannot be
-stopped: where the call is cancelled its caller waits no longer, and the sweep goes on to its end,
-each removal permitted as ever, in the log and in the history.
+The event loop goes on meanwhile, for all that blocks is done in a thread of our own, and none of
+the loop's is taken. There is one sweep at a time: a call for the same database and engine joins it,
+any other waits. A thread cannot be stopped: where the call is cancelled its caller waits no longer,
+and the sweep goes on to its end, each removal permitted as ever, in the log and in the history,
+unless the process ends before.
 """
 
 from __future__ import annotations
 
 import asyncio
+import copy
 import dataclasses
 import inspect
 import os
-from collections.abc import Collection, Mapping
+import threading
+from collections.abc import Callable, Hashable, Mapping
+from concurrent.futures import Future
+from contextlib import closing
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import docker
 import docker.tls
 import sqlalchemy as sa
 
+from listener.core.evidence import LOOKS_APART
+from listener.core.ownership import PREFIX
 from listener.core.resources import prefix_of
+from listener.databases.urls import open_topologies
 from listener.errors import ConfigurationError, ReaperError, presentable
-from listener.runtime.build import open_engine
+from listener.runtime.build import open_engine, open_tables
 from listener.runtime.command import sweep_command
-from listener.runtime.sweep import sweep
+from listener.runtime.sweep import reach, sweep
 from listener.settings import Settings
+
+_under_way: dict[Hashable, Future[Any]] = {}
+"""The work in our threads that can be joined, by what it is about."""
+_joining, _sweeping = threading.Lock(), threading.Lock()
+Value = TypeVar("Value")
 
 ENGINES = ("engine", "_engine")
 """What a repository may call its SQLAlchemy engine."""
@@ -45,7 +62,8 @@ class ReapReport:
     """What was found and removed; every list is sorted.
 
     Attributes:
-        live_prefixes: of all rows, whether anything of theirs is on this host or not.
+        live_prefixes: of all rows that the repository shows, whether anything of theirs is on this
+            host or not, and of those with something here in any database.
         orphan_prefixes: prefixes on this host with something to remove.
         containers_removed: names of the containers that were removed.
         networks_removed: names of the networks that were removed.
@@ -81,7 +99,18 @@ async def reap_orphan_topology_resources(
     try:
         ids = await _ids(repo)
         report.live_prefixes = sorted({prefix_of(id_) for id_ in ids})
-        await asyncio.to_thread(_sweep, report, repo, client, ids)
+        url = _url(repo)
+        api: Any = getattr(client, "api", client)
+        key = url, api and _host(api)
+        try:
+            swept = await _in_thread(key, partial(_sweep, url, api, ids, None))
+        except _Missing as missing:
+            await asyncio.sleep(LOOKS_APART)
+            ids, (missed,) = await _ids(repo), missing.args
+            swept = await _in_thread((*key, missed), partial(_sweep, url, api, ids, missed))
+        # The repository may show its rows by the page; and others may have joined this sweep.
+        live = sorted({*report.live_prefixes, *swept.live_prefixes})
+        report = dataclasses.replace(copy.deepcopy(swept), live_prefixes=live)
     except ReaperError as error:
         report.errors.append(presentable(error))
     except Exception as error:  # the repository's own, or one of what is no repository
@@ -93,39 +122,135 @@ async def reap_orphan_topology_resources(
 async def _ids(repo: Any) -> frozenset[str]:
     """The ids of the rows that the repository shows."""
     listing = repo.list_topologies
-    rows = listing() if inspect.iscoroutinefunction(listing) else await asyncio.to_thread(listing)
+    if inspect.iscoroutinefunction(listing):
+        rows = await listing()
+    else:
+        rows = await _in_thread(object(), listing)
     if inspect.isawaitable(rows):
         rows = await rows
-    return frozenset(str(row["id"] if isinstance(row, Mapping) else row.id) for row in rows)
+    ids = (row["id"] if isinstance(row, Mapping) else row.id for row in rows)
+    return frozenset(str(id_).strip().lower() for id_ in ids)
+
+
+class _Missing(Exception):
+    """The repository shows rows that its database does not have; their ids."""
+
+
+async def _in_thread(key: Hashable, work: Callable[[], Value]) -> Value:
+    """What comes of some work in a thread of its own, which no process waits for to end.
+
+    Args:
+        key: what is under way by the same key is joined, and nothing begun.
+        work: it goes on when nobody waits for it any more.
+    """
+    with _joining:
+        future: Future[Value] | None = _under_way.get(key)
+        if future is None:
+            future = Future()
+            future.set_running_or_notify_cancel()  # so that no caller's end cancels it
+            threading.Thread(
+                target=_work, args=(key, future, work), name="reap", daemon=True
+            ).start()
+            _under_way[key] = future
+    return await asyncio.wrap_future(future)
+
+
+def _work(key: Hashable, future: Future[Value], work: Callable[[], Value]) -> None:
+    error: BaseException | None = None
+    try:
+        result = work()
+    except BaseException as raised:  # whoever waits for it gets it
+        error = raised
+    with _joining:
+        del _under_way[key]
+    if error is None:
+        future.set_result(result)
+    else:
+        future.set_exception(error)
 
 
 def _sweep(
-    report: ReapReport,
-    repo: Any,
-    client: docker.DockerClient | docker.APIClient | None,
-    alive: Collection[str],
-) -> None:
-    """Sweep, and report it."""
-    flags: dict[str, object] = {"database_url": (_url(repo),), "grace": 0.0}
+    url: str,
+    client: docker.APIClient | None,
+    ids: frozenset[str],
+    missed: frozenset[str] | None,
+) -> ReapReport:
+    """Sweep, one at a time.
+
+    Args:
+        url: of the repository's database.
+        client: whose address and TLS are taken over.
+        ids: of the rows that the repository shows.
+        missed: those of them that its database did not have a second ago; None at the first look.
+
+    Raises:
+        _Missing: the database does not have some, which may have been deleted just now.
+        ReaperError: or does not have them yet; or anything else went wrong.
+    """
+    flags: dict[str, object] = {"grace": 0.0}
     tls = None
     if client is not None:
-        api = client if isinstance(client, docker.APIClient) else client.api
-        tls = _tls(api)
-        flags |= {"docker_host": _host(api), "docker_tls_verify": False, "docker_cert_path": ""}
+        tls = _tls(client)
+        flags |= {"docker_host": _host(client), "docker_tls_verify": False, "docker_cert_path": ""}
     variable = os.environ.get("REAPER_CONFIG")
     config = Path(variable) if variable else None
-    settings = Settings.from_environment(flags=flags, config=config)
-    release = sweep_command(settings, config=config, environment=os.environ)
-    engine = open_engine(settings, tls=tls, list_timeout=settings.timeout)
-    swept = sweep(settings, engine=engine, alive=alive)
-    report.orphan_prefixes = swept.orphan_prefixes
-    report.containers_removed = swept.containers_removed
-    report.networks_removed = swept.networks_removed
-    report.errors += swept.errors
-    report.errors += [f"dry run: would remove {what}" for what in swept.would_remove]
+    settings = _of_all_databases(url, Settings.from_environment(flags=flags, config=config))
+    with _sweeping:
+        missing = _missing(settings, ids)
+        if missed is None and missing:
+            raise _Missing(missing)
+        if missed is not None and (missing := missing & missed):
+            raise ConfigurationError(
+                f"the repository shows {len(missing)} topologies, such as {min(missing)}, that the"
+                " database of its engine's URL, or db_path, does not have, so nobody knows where"
+                " its database is, and nothing is removed; pass DECNET's own repository"
+            )
+        release = sweep_command(settings, config=config, environment=os.environ)
+        engine = open_engine(settings, tls=tls, list_timeout=settings.timeout)
+        swept = sweep(settings, engine=engine, alive=ids)
+    errors = swept.errors + [f"dry run: would remove {what}" for what in swept.would_remove]
     for held in swept.held:
         remedy = f"; to remove it, run {release} --confirm {held['token']}" if held["token"] else ""
-        report.errors.append(f"topology {held['prefix']} is held: {held['reason']}{remedy}")
+        errors.append(f"topology {held['prefix']} is held: {held['reason']}{remedy}")
+    return ReapReport(
+        swept.live_prefixes,
+        swept.orphan_prefixes,
+        swept.containers_removed,
+        swept.networks_removed,
+        errors,
+    )
+
+
+def _of_all_databases(url: str, settings: Settings) -> Settings:
+    """With the repository's database first, and after it those that the operator has named.
+
+    Raises:
+        ConfigurationError: one of them cannot be used.
+    """
+    given = [("the repository", url)]
+    if settings.database_url or settings.database_url_file or settings.decnet_url:
+        given += settings.databases
+    urls: dict[str, str] = {}
+    for source, each in given:
+        try:
+            with closing(open_topologies(each)) as table:
+                urls.setdefault(table.name, each)
+        except ConfigurationError as error:
+            raise ConfigurationError(f"{source}: {error}") from error
+    return dataclasses.replace(settings, database_url=tuple(urls.values()), database_url_file="")
+
+
+def _missing(settings: Settings, ids: frozenset[str]) -> frozenset[str]:
+    """Those of these rows that the repository's database does not have.
+
+    Raises:
+        NoAnswer: there was none within the timeout.
+    """
+    prefixes = {prefix for id_ in ids if PREFIX.fullmatch(prefix := prefix_of(id_))}
+    (table,) = open_tables(dataclasses.replace(settings, database_url=settings.database_url[:1]))
+    with closing(table):
+        answer = reach(partial(table.ask, prefixes), settings.timeout)
+    return frozenset(id_ for id_ in ids - answer.ids if prefix_of(id_) in prefixes)
 
 
 def _url(repo: Any) -> str:

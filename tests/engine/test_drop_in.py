@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -93,23 +94,68 @@ def test_with_no_row_at_all_everything_is_held_and_told_with_the_command_that_re
     removed(api, *strangers)
 
 
-def test_a_row_that_only_the_repository_shows_is_life_and_vouches_for_nothing(
-    api: docker.APIClient, press: Press, url: str, rows: Rows
+def test_nothing_goes_while_the_repository_shows_rows_that_its_engines_url_does_not_lead_to(
+    api: docker.APIClient, press: Press, url: str, rows: Rows, tmp_path: Path
 ) -> None:
-    listed, other = new_id(), new_id()
-    containers = [plant(api, listed), plant(api, other)]
-    repo = Listed(listed, engine=sa.create_engine(url))
-    report = press(repo)
-    assert report.live_prefixes == [listed[:8]]
-    (held,) = report.errors
-    assert held.startswith(f"topology {other[:8]} is held: no row of this database owns anything")
+    rows.insert(live := new_id())
+    with Rows(tmp_path / "true.db") as true:
+        true.create_table()
+        true.insert(first := new_id(), second := new_id())
+    containers = [plant(api, id_) for id_ in (live, first, second)]
+    # It connects elsewhere than its URL says, and shows a page only.
+    engine = sa.create_engine(url, creator=lambda: sqlite3.connect(tmp_path / "true.db"))
+    report = press(Listed(first, engine=engine))
+    assert (report.live_prefixes, report.orphan_prefixes) == ([first[:8]], [])
+    (error,) = report.errors
+    assert f"such as {first}" in error
     assert exists(api, *containers)
 
-    rows.insert(live := new_id())  # and now something vouches for it
-    containers[1:2] = [plant(api, live)]
-    report = press(repo)
-    assert (report.orphan_prefixes, report.errors) == ([other[:8]], [])
+
+def test_a_row_that_is_deleted_while_it_is_shown_is_looked_for_twice(
+    api: docker.APIClient, press: Press, url: str, rows: Rows
+) -> None:
+    rows.insert(live := new_id(), going := new_id())
+    kept, orphan = plant(api, live), plant(api, going)
+
+    class Deleting(Listed):
+        def list_topologies(self) -> Any:
+            shown = super().list_topologies()
+            self._ids = (live,)
+            rows.delete(going)
+            return shown
+
+    report = press(Deleting(live, going, engine=sa.create_engine(url)))
+    assert (report.orphan_prefixes, report.errors) == ([going[:8]], [])
+    assert exists(api, kept)
+    assert not exists(api, orphan)
+
+
+@pytest.mark.parametrize("named", ["REAPER_DATABASE_URL", "REAPER_DATABASE_URL_FILE", "config"])
+def test_a_row_in_any_database_that_the_operator_has_named_is_life(
+    api: docker.APIClient,
+    press: Press,
+    url: str,
+    rows: Rows,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    named: str,
+) -> None:
+    other = f"sqlite:///{tmp_path}/other.db"
+    rows.insert(live := new_id())
+    containers = [plant(api, live), plant(api, elsewhere := new_id())]
+    doomed = plant(api, new_id())
+    with Rows(tmp_path / "other.db") as others:
+        others.create_table()
+        others.insert(elsewhere)
+    (file := tmp_path / "named").write_text(f"{url}\n{other}\n")
+    (config := tmp_path / "reaper.toml").write_text(f"database_url = ['{url}', '{other}']")
+    value = {"REAPER_DATABASE_URL": f"{url} {other}", "config": config}.get(named, file)
+    monkeypatch.setenv("REAPER_CONFIG" if named == "config" else named, str(value))
+    report = press(Listed(live, engine=sa.create_engine(url)))
+    assert report.errors == []
+    assert report.live_prefixes == sorted([live[:8], elsewhere[:8]])
     assert exists(api, *containers)
+    assert not exists(api, doomed)
 
 
 def test_what_a_listener_beside_it_holds_stays(
@@ -221,8 +267,37 @@ def test_a_call_that_is_cancelled_ends_at_once_and_its_sweep_by_itself(
         call.cancel()
         with pytest.raises(asyncio.CancelledError):
             await call
-        stalled.released.set()
         client.close()
 
-    asyncio.run(press())  # whose end awaits the threads
-    assert not exists(api, orphan)
+    asyncio.run(press())
+    assert exists(api, orphan)
+    stalled.released.set()
+    removed(api, orphan)
+
+
+def test_presses_share_one_sweep_and_leave_the_loops_threads_alone(
+    api: docker.APIClient, proxy: FaultProxy, url: str, rows: Rows
+) -> None:
+    rows.insert(live := new_id())
+    plant(api, live), plant(api, new_id())
+    proxy.hook = stalled = Stalled()
+
+    async def press() -> list[ReapReport]:
+        client = docker.APIClient(proxy.host, version="auto", timeout=60)
+        repo = Listed(live, engine=sa.create_engine(url))
+        calls = [
+            asyncio.create_task(reap_orphan_topology_resources(repo, client)) for _ in range(40)
+        ]
+        async with asyncio.timeout(PATIENCE):
+            while not stalled.reached.is_set():
+                await asyncio.sleep(0.01)
+            calls.pop().cancel()
+            await asyncio.to_thread(stalled.released.set)
+        reports = await asyncio.gather(*calls)
+        client.close()
+        return reports
+
+    first, *others = asyncio.run(press())
+    assert first.errors == []
+    assert len(first.containers_removed) == 1
+    assert all(report == first for report in others)

@@ -1412,10 +1412,35 @@ MUTANTS = (
         "sweeping in DECNET's event loop",
         "the event loop goes on while the button works",
         "decnet.py",
-        "await asyncio.to_thread(_sweep, report, repo, client, ids)",
-        "_sweep(report, repo, client, ids)",
+        "            swept = await _in_thread(key, partial(_sweep, url, api, ids, None))\n",
+        "            swept = _sweep(url, api, ids, None)\n",
         "engine/test_drop_in.py"
         "::test_the_event_loop_goes_on_while_it_works_and_while_the_repository_blocks",
+    ),
+    Mutant(
+        "sweeping in the threads of DECNET's event loop",
+        "the loop's threads stay free, and its end waits for no sweep",
+        "decnet.py",
+        "    return await asyncio.wrap_future(future)\n",
+        "    return await asyncio.to_thread(future.result)\n",
+        "engine/test_drop_in.py::test_presses_share_one_sweep_and_leave_the_loops_threads_alone",
+    ),
+    Mutant(
+        "asking the database of the button alone",
+        "a row in any database that the operator has named is life, for the button too",
+        "decnet.py",
+        "        given += settings.databases\n",
+        "        pass\n",
+        "engine/test_drop_in.py::test_a_row_in_any_database_that_the_operator_has_named_is_life",
+    ),
+    Mutant(
+        "trusting the URL of a repository's engine",
+        "nothing goes while the repository is at another database than is asked",
+        "decnet.py",
+        "        if missed is not None and (missing := missing & missed):\n",
+        "        if False:\n",
+        "engine/test_drop_in.py"
+        "::test_nothing_goes_while_the_repository_shows_rows_that_its_engines_url_does_not_lead_to",
     ),
     Mutant(
         "keeping from DECNET's interface what is held",
