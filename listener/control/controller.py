@@ -4,8 +4,9 @@ Everything that happens, an event, a listing, a hint, becomes a key in one of tw
 work on a key is one call. A hint that any topology may have gone is a key too, :data:`EVERYTHING`,
 in the screening lane: all prefixes are screened in one question that never waits for Docker, at
 most ten times a second, and what turns out orphaned is queued by its prefix in the other lane,
-where it is reconciled. :data:`IMAGES`, in that other lane, follows a listing where images are to go
-as well.
+where it is reconciled. :data:`IMAGES`, in that other lane, follows a removal and a listing
+where images are to go as well: they are one key, so one worker at most waits for their list, and
+nothing waits for it.
 
 There is no thread, socket or clock in here: the listener brings its own, and a test plays any order
 of steps.
@@ -107,7 +108,7 @@ class Controller:
             reap=reap,
             read=read,
             remove_volume=remove_volume,
-            list_images=list_images or (lambda _prefix, _leaving: ()),
+            list_images=list_images or (lambda _leaving: ()),
             dry_run=dry_run,
             clock=clock,
             learned=learned,
@@ -257,7 +258,7 @@ class Controller:
         if not self._docker_up():
             return DONE  # nothing can be removed; the listing that ends this brings it back
         if prefix == IMAGES:
-            return self._look_for_images()
+            return self._reap_images()
         began = self._clock()
         try:
             outcome = self._reconciler.reconcile(prefix)
@@ -272,6 +273,8 @@ class Controller:
         if not outcome.unfinished:
             self._noticed_at.pop(prefix, None)
         self._observer.reconciled(Reconciled(prefix, outcome, now - began, now - noticed_at))
+        if self._looks_for_images and self._reconciler.note_for_images(prefix, outcome):
+            self.reconcile_lane.add(IMAGES)
         if outcome.removals and not outcome.unfinished:
             self._look_for_missed(prefix)
         if outcome.wait is not None:
@@ -280,18 +283,23 @@ class Controller:
             self._look_at_everything()
         return outcome.next if outcome.pending or self._retries_failures else DONE
 
-    def _look_for_images(self) -> Next:
-        left = ""
+    def _reap_images(self) -> Next:
+        began, left = self._clock(), ""
+        outcomes: Mapping[str, Outcome] = {}
         try:
-            prefixes = self._reconciler.images.alone()
+            outcomes = self._reconciler.reap_images(self._only)
         except (EngineError, NoAnswer) as error:
             left = f"images may be left: {presentable(error)}"
-        else:
-            for prefix in prefixes if self._only is None else prefixes.intersection(self._only):
-                self.reconcile_lane.add(prefix)
+        self._learned()
         if self._no_images.is_new(left) and left:
             self._observer.reconciled(Reconciled("", Outcome(left=left), 0.0, 0.0))
-        return DONE  # the next sweep looks again
+        took = self._clock() - began
+        for prefix, outcome in outcomes.items():
+            self._observer.reconciled(Reconciled(prefix, outcome, took, took))
+        again = any(
+            o.unfinished if self._retries_failures else o.pending for o in outcomes.values()
+        )
+        return FAILED if again else DONE  # the next sweep looks again as well
 
     def _forget_noticed(self, screening: Screening) -> None:
         """What was noticed before the question, and is not to go: a later deletion is another."""

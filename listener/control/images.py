@@ -1,7 +1,9 @@
 """Which images go with a topology, where images are to go at all.
 
 They come last, once nothing else of the prefix is left, and while no row has it: a prefix is all
-that an image's label names. They go by the evidence of what went before them.
+that an image's label names. Nothing waits for them, for an engine may take long over their list: a
+prefix is reconciled without, and what went of it is noted. Its images then go by the evidence of
+that, in work of their own.
 
 Some are alone here, for the rest went while nobody watched, or by DECNET's own teardown, which
 leaves images. A sweep looks for those. They are never in the index, where they would keep a prefix
@@ -11,93 +13,78 @@ they go only if it was seen, or if its deletion was reported, and never with a d
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+import threading
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import replace
 
-from listener.control.inventory import PrefixIndex
 from listener.core.evidence import State, Verdict
-from listener.core.judge import Answers
-from listener.core.outcome import Removal, Result
 from listener.core.resources import Resource
 
-ListImages = Callable[[str, Collection[Resource]], Sequence[Resource]]
-"""Lists the images of a topology, or of any, that nobody else uses; raises EngineError.
-
-It is given the prefix, empty for any, and what was removed of the topology or is going to be.
-"""
+ListImages = Callable[[Collection[str]], Sequence[Resource]]
+"""Lists the images that compose built for any topology and that no container uses, but for those
+with these ids; raises EngineError."""
 
 
 class Images:
-    """Finds them; removes none.
+    """Finds them; removes none. Safe to use from several threads.
 
     Args:
-        index: what else is on this host.
         list_images: lists what may go.
-        judge: the verdict on each of some resources, by new answers; raises NoAnswer.
-        dry_run: nothing is removed, so they are told of beside the rest, once for each prefix.
     """
 
-    def __init__(
-        self,
-        index: PrefixIndex,
-        list_images: ListImages,
-        judge: Callable[[Collection[Resource]], tuple[Answers, dict[str, Verdict]]],
-        *,
-        dry_run: bool,
-    ) -> None:
-        self._index = index
+    def __init__(self, list_images: ListImages) -> None:
         self._list = list_images
-        self._judge = judge
-        self._dry_run = dry_run
-        self._told: set[str] = set()
+        self._lock = threading.Lock()
+        # By prefix and id, what went of it; in a dry run what would.
+        self._went: dict[str, dict[str, Resource]] = {}
 
-    def alone(self) -> frozenset[str]:
-        """The prefixes of which nothing but images is left here, and these may go.
+    def note(self, prefix: str, went: Collection[Resource]) -> bool:
+        """Remember what went of a topology until its images are through; whether that is new."""
+        with self._lock:
+            known = self._went.setdefault(prefix, {}) if went else {}
+            new = {r.id: r for r in went if r.id not in known}
+            known.update(new)
+            return bool(new)
+
+    def forget(self, prefixes: Collection[str]) -> None:
+        """The images of these are through, or it has a row again."""
+        with self._lock:
+            for prefix in prefixes:
+                self._went.pop(prefix, None)
+
+    @property
+    def prefixes(self) -> frozenset[str]:
+        """Those of which something went."""
+        with self._lock:
+            return frozenset(self._went)
+
+    @property
+    def owners(self) -> frozenset[str]:
+        """Of what went; their evidence is still needed."""
+        with self._lock:
+            went = [resource for known in self._went.values() for resource in known.values()]
+        return frozenset(owner for resource in went for owner in resource.owners)
+
+    def unused(self) -> list[Resource]:
+        """Images that no other container uses, owned like what went, as old as its youngest.
 
         Raises:
-            EngineError: the images cannot be listed.
-            NoAnswer: the database gave no answer that can be trusted.
+            EngineError: they cannot be listed.
         """
-        here = self._index.prefixes()
-        images = [image for image in self._list("", ()) if here.isdisjoint(image.prefixes)]
-        doomed, _ = self._doomed(images, {}, alone=True)
-        return frozenset(prefix for image in doomed for prefix in image.prefixes)
-
-    def doomed(
-        self, prefix: str, removals: Iterable[Removal], verdicts: dict[str, Verdict]
-    ) -> tuple[Sequence[Resource], float]:
-        """The images that may go with a topology, and when that was asked.
-
-        Args:
-            prefix: the topology's.
-            removals: what became of the rest.
-            verdicts: by resource id, on the rest; those on images are put to them.
-
-        Raises:
-            EngineError: the images cannot be listed.
-            NoAnswer: the database gave no answer that can be trusted.
-        """
-        here = self._index.resources(prefix)
-        stays = {resource.id for resource in here} - _orphans(verdicts)
-        if stays or (here and not self._dry_run) or prefix in self._told:
-            return (), -math.inf
-        went = [r.resource for r in removals if r.result in (Result.REMOVED, Result.GONE)]
-        images = self._list(prefix, [*here, *went])
-        if self._dry_run:
-            self._told.add(prefix)
-        return self._doomed(images, verdicts, alone=not (here or went))
-
-    def _doomed(
-        self, images: Sequence[Resource], verdicts: dict[str, Verdict], *, alone: bool
-    ) -> tuple[Sequence[Resource], float]:
-        if not images:
-            return (), -math.inf
-        answers, judged = self._judge(images)
-        verdicts.update(judged)
-        orphans = {id_ for id_ in _orphans(judged) if not (alone and judged[id_].timed)}
-        return [image for image in images if image.id in orphans], answers.at
+        with self._lock:
+            went = {prefix: list(known.values()) for prefix, known in self._went.items()}
+        found = []
+        for image in self._list({r.id for known in went.values() for r in known}):
+            (prefix,) = image.prefixes
+            before = went.get(prefix, ())
+            owners = {o for r in before for o in r.owners if o.startswith(prefix)}
+            created = max((r.created or 0.0 for r in before), default=None)
+            found.append(
+                replace(image, owners=tuple(sorted(owners)) or image.owners, created=created)
+            )
+        return found
 
 
-def _orphans(verdicts: Mapping[str, Verdict]) -> set[str]:
-    """The ids of what is to go."""
-    return {id_ for id_, verdict in verdicts.items() if verdict.state is State.ORPHAN}
+def may_go(verdict: Verdict, *, alone: bool) -> bool:
+    """Whether an image goes by a verdict; alone it never does by an absence that was timed."""
+    return verdict.state is State.ORPHAN and not (alone and verdict.timed)

@@ -11,7 +11,7 @@ prefix by prefix.
 What was requested and did not end while we waited for it is kept, and told with the removals of its
 prefix once it is gone. That the index has lost it is no proof of that: the engine is asked.
 
-Images come last, once nothing else of the prefix is left: :mod:`listener.control.images`.
+Images come last, in a call of their own: :mod:`listener.control.images`.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Protocol
 
-from listener.control.images import Images, ListImages
+from listener.control.images import Images, ListImages, may_go
 from listener.control.inventory import PrefixIndex
 from listener.control.reaper import Permit
 from listener.control.volumes import remove_inherited_volumes
@@ -75,7 +75,7 @@ class Reconciler:
         remove_volume: removes a volume by its name if it is anonymous and no container uses it;
             returns whether it did.
         list_images: see :class:`Images`; without it all of them stay.
-        dry_run: likewise.
+        dry_run: nothing is removed, so images are told of beside the rest.
         clock: seconds, monotonic; the same as the answers'.
         learned: called when something :meth:`unsaved` should be kept before anything is removed.
         engine_now: for a single sweep, the engine's time; see :meth:`Evidence.weigh`.
@@ -89,7 +89,7 @@ class Reconciler:
         reap: Reap,
         read: Callable[[Resource], Resource | None],
         remove_volume: Callable[[str], bool] = lambda _: False,
-        list_images: ListImages = lambda _prefix, _leaving: (),
+        list_images: ListImages = lambda _leaving: (),
         dry_run: bool = False,
         clock: Callable[[], float],
         learned: Callable[[], None] = lambda: None,
@@ -101,7 +101,8 @@ class Reconciler:
         self._reap = reap
         self._read = read
         self._remove_volume = remove_volume
-        self.images = Images(index, list_images, self._judge_by_new_answers, dry_run=dry_run)
+        self._images = Images(list_images)
+        self._dry_run = dry_run
         self._clock = clock
         self._engine_now = engine_now
         # The workers share the judge and what follows; a question is asked outside the lock.
@@ -127,13 +128,15 @@ class Reconciler:
         resources = {r.id: r for members in by_prefix.values() for r in members}
         answers, verdicts = self._judge_by_new_answers(resources.values())
         with self._lock:
-            here = self._index.owners()
+            here = self._index.owners() | self._images.owners
             self._judge.prune(answers, resources.values(), here, listed=listed)
             reported = self._judge.still_there(answers)
             old = self._clock() - REQUEST_LASTS
             for id_ in self._requests.keys() & verdicts.keys() if listed else ():
                 if verdicts[id_].state is not State.ORPHAN and self._requests[id_].since < old:
                     del self._requests[id_]  # it stays, so whoever removes it later is not us
+        live = frozenset(p for p, members in by_prefix.items() if members and answers.live(p))
+        self._images.forget(live)
         if prefixes is not None:
             by_prefix = {prefix: by_prefix.get(prefix, ()) for prefix in prefixes}
         orphans: dict[str, list[Resource]] = {}
@@ -168,7 +171,7 @@ class Reconciler:
             for prefix, doubt in doubtful.items()
         }
         return Screening(
-            live=frozenset(p for p, members in by_prefix.items() if members and answers.live(p)),
+            live=live.intersection(by_prefix),
             orphans=orphans,
             waiting=waiting,
             held=said,
@@ -225,10 +228,7 @@ class Reconciler:
                 disconnected=before.disconnected,
                 attempts=before.attempts,
             )
-        left = [
-            remove_inherited_volumes(prefix, removals, self._remove_volume),
-            self._reap_images(prefix, removals, verdicts),
-        ]
+        left = remove_inherited_volumes(prefix, removals, self._remove_volume)
         there = {resource.id for resource in self._index.resources(prefix)}
         there.update(
             id_ for id_, r in removals.items() if r.result in (Result.PENDING, Result.FAILED)
@@ -240,7 +240,7 @@ class Reconciler:
             removals=tuple(removals.values()),
             verdicts=verdicts,
             there=there,
-            left="; ".join(filter(None, left)),
+            left=left,
         )
         with self._lock:
             if outcome.unfinished:
@@ -250,6 +250,68 @@ class Reconciler:
                 return outcome
             ids = self._unfinished.pop(prefix, set())
         return replace(outcome, ended=bool(ids) and ids.isdisjoint(there))
+
+    def note_for_images(self, prefix: str, outcome: Outcome) -> bool:
+        """Remember what went of a topology, or in a dry run would; whether any of it is new."""
+        went: Sequence[Resource]
+        if self._dry_run:
+            went = self._index.resources(prefix)
+            orphans = {i for i, v in outcome.verdicts.items() if v.state is State.ORPHAN}
+            went = went if orphans.issuperset(resource.id for resource in went) else ()
+        else:
+            ended = (Result.REMOVED, Result.GONE)
+            went = [r.resource for r in outcome.removals if r.result in ended]
+        return self._images.note(prefix, [r for r in went if r.kind is not Kind.IMAGE])
+
+    def reap_images(self, only: Collection[str] | None = None) -> Mapping[str, Outcome]:
+        """Remove images of topologies of which nothing else is left; by prefix, what came of it.
+
+        Args:
+            only: of these prefixes; None: of any.
+
+        Raises:
+            EngineError: they cannot be listed.
+            NoAnswer: the database gave no answer that can be trusted.
+        """
+        due, unused = self._images.prefixes, self._images.unused()
+        here = self._index.prefixes()  # only now, for the list may have taken long
+        busy = self.late | (here - due if self._dry_run else here)
+        images = [
+            image
+            for image in unused
+            if busy.isdisjoint(image.prefixes)
+            and (only is None or not image.prefixes.isdisjoint(only))
+        ]
+        stay = here if self._dry_run else busy
+        if not images:
+            self._images.forget(due - stay)
+            return {}
+        answers, verdicts = self._judge_by_new_answers(images)
+        doomed = [i for i in images if may_go(verdicts[i.id], alone=due.isdisjoint(i.prefixes))]
+        permitted: dict[str, Verdict] = {}
+        permit = self._permit(doomed, answers.at, verdicts, permitted)
+        removals = [
+            self._taken_in(removal, verdicts, permitted)
+            for removal in (self._reap(doomed, permit) if doomed else ())
+        ]
+        waits = {p for i in images if verdicts[i.id].state is State.WAITING for p in i.prefixes}
+        by_prefix: dict[str, list[Removal]] = {}
+        for removal in removals:
+            (prefix,) = removal.resource.prefixes
+            by_prefix.setdefault(prefix, []).append(removal)
+        outcomes = {
+            prefix: Outcome(
+                those,
+                {removal.resource.id: verdicts[removal.resource.id] for removal in those},
+                frozenset(
+                    r.resource.id for r in those if r.result in (Result.PENDING, Result.FAILED)
+                ),
+            )
+            for prefix, those in by_prefix.items()
+        }
+        waits.update(prefix for prefix, outcome in outcomes.items() if outcome.unfinished)
+        self._images.forget(due - stay - waits)
+        return outcomes
 
     @property
     def late(self) -> frozenset[str]:
@@ -282,32 +344,6 @@ class Reconciler:
             requeue_after=again,
             held=any(v.state is State.HELD for v in verdicts.values()),
         )
-
-    def _reap_images(
-        self, prefix: str, removals: dict[str, Removal], verdicts: dict[str, Verdict]
-    ) -> str:
-        """Remove the images of a topology of which nothing else is left.
-
-        Args:
-            prefix: the topology's.
-            removals: by resource id; those of images are put to them.
-            verdicts: likewise.
-
-        Returns:
-            Why some may be left, as a sentence; empty when none are.
-        """
-        with self._lock:
-            if self._late(prefix):
-                return ""
-        try:
-            doomed, asked_at = self.images.doomed(prefix, removals.values(), verdicts)
-        except (EngineError, NoAnswer) as error:
-            return f"images of topology {prefix} may be left: {presentable(error)}"
-        permitted: dict[str, Verdict] = {}
-        permit = self._permit(doomed, asked_at, verdicts, permitted)
-        for removal in self._reap(doomed, permit) if doomed else ():
-            removals[removal.resource.id] = self._taken_in(removal, verdicts, permitted)
-        return ""
 
     def _late(self, prefix: str | None = None) -> list[_Request]:
         """What was requested, of one prefix or of any, and has left the index since."""

@@ -421,7 +421,14 @@ class Evidence:
         self._past = max(self._past, born)
 
     def prune(
-        self, answer: Answer, owners: Set[str], gone: Set[str], left: Set[str], *, listed: bool
+        self,
+        answer: Answer,
+        owners: Set[str],
+        gone: Set[str],
+        *,
+        left: Set[str] = frozenset(),
+        kept: Set[str] = frozenset(),
+        listed: bool,
     ) -> None:
         """Forget what no longer matters.
 
@@ -430,12 +437,14 @@ class Evidence:
             owners: of everything on this host.
             gone: those of them that have no row in any database.
             left: those that may go although they have rows, for all of these are torn down.
+            kept: others whose absence matters.
             listed: nothing is missing among them, for they come from a new listing.
         """
         if not listed:
             return  # nobody knows what is on this host
-        self._absent = {o: absence for o, absence in self._absent.items() if o in owners}
-        here = frozenset(map(prefix_of, owners))
+        owners_kept = owners | kept
+        self._absent = {o: absence for o, absence in self._absent.items() if o in owners_kept}
+        here = frozenset(map(prefix_of, owners_kept))
         self._torn_down = {id_: t for id_, t in self._torn_down.items() if prefix_of(id_) in here}
         # A deploy may go on after its row is deleted and what there was of it is removed.
         oldest = answer.at - DAY

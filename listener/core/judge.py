@@ -217,7 +217,7 @@ class Judge:
         may_go = owners if self._torn_down_after else frozenset()  # although there are rows
         for evidence, answer in zip(self._evidence, answers.each, strict=True):
             left = {o for o in may_go if answer.live(o) and not answer.stands(o)}
-            evidence.prune(answer, owners, gone, left, listed=listed)
+            evidence.prune(answer, owners, gone, left=left, kept=here, listed=listed)
         if listed:
             self._unproven.forget(here, answers.at)
             self._begun = {owner: at for owner, at in self._begun.items() if owner in here}

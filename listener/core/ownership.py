@@ -171,22 +171,13 @@ def network(
     return Resource(Kind.NETWORK, id_, name, owners, Stage.NETWORK, created)
 
 
-def image(
-    id_: str,
-    names: Collection[str],
-    labels: Labels,
-    *,
-    owners: Collection[str],
-    created: float | None,
-) -> Resource | None:
+def image(id_: str, names: Collection[str], labels: Labels) -> Resource | None:
     """The image as one that compose built for a topology, or None if it may be anybody's.
 
     Args:
         id_: the engine's id.
         names: all of its references, by tags and by digests.
         labels: its labels.
-        owners: whoever else there was; without any with its prefix, the prefix is its owner.
-        created: when the youngest thing of theirs was made.
     """
     found = _PROJECT.fullmatch(str(labels.get(PROJECT_LABEL)))
     of_container = NUMBER_LABEL in labels or any(label.startswith(_MARK) for label in labels)
@@ -202,9 +193,8 @@ def image(
         kind=Kind.IMAGE,
         id=id_,
         name=tags[0],
-        owners=tuple(sorted(o for o in owners if prefix_of(o) == found[1])) or (found[1],),
+        owners=(found[1],),
         stage=Stage.IMAGE,
-        created=created,
     )
 
 

@@ -345,15 +345,14 @@ class Engine:
                 return True
         return False
 
-    def images(self, prefix: str = "", leaving: Collection[Resource] = ()) -> list[Resource]:
+    def images(self, leaving: Collection[str] = ()) -> list[Resource]:
         """The images that compose built and nobody else has a use for; see :mod:`.images`.
 
         Args:
-            prefix: of a topology; empty: of all.
-            leaving: what was removed of it, or is going to be: no use of an image, and whose.
+            leaving: the ids of containers whose use of an image does not count.
         """
         with self._errors():
-            return images.unused(self.api, prefix, leaving)
+            return images.unused(self.api, leaving)
 
     def events(self, since: float, quiet: float = QUIET) -> EventStream:
         """Subscribe to what appears, is renamed and goes.

@@ -25,31 +25,20 @@ STATUSES: Final = {404: Gone, 409: Blocked}
 """What the status of an answer means to a request to remove an image."""
 
 
-def unused(api: docker.APIClient, prefix: str, leaving: Collection[Resource]) -> list[Resource]:
-    """Those of one topology, or of all, that no other container uses: two lists.
+def unused(api: docker.APIClient, leaving: Collection[str]) -> list[Resource]:
+    """Those of any topology that no other container uses: two lists.
 
     Args:
         api: the SDK's client, connected.
-        prefix: of the topology; empty: of all.
-        leaving: what of it is gone or going.
+        leaving: the ids of containers that are gone or going.
     """
-    label = ownership.PROJECT_LABEL + (f"={ownership.project(prefix)}" if prefix else "")
-    if not (summaries := api.images(filters={"label": label})):
+    if not (summaries := api.images(filters={"label": ownership.PROJECT_LABEL})):
         return []
-    owners = {owner for resource in leaving for owner in resource.owners}
-    created = max((resource.created or 0.0 for resource in leaving), default=None)
-    going = {resource.id for resource in leaving}
-    used = {c["ImageID"] for c in api.containers(all=True) if c["Id"] not in going}
+    used = {c["ImageID"] for c in api.containers(all=True) if c["Id"] not in leaving}
     found = [
-        ownership.image(
-            id_,
-            _names(summary),
-            summary["Labels"],
-            owners=owners,
-            created=created,
-        )
+        ownership.image(summary["Id"], _names(summary), summary["Labels"])
         for summary in summaries
-        if (id_ := summary["Id"]) not in used
+        if summary["Id"] not in used
     ]
     return [image for image in found if image is not None]
 
@@ -58,14 +47,10 @@ def read(api: docker.APIClient, image: Resource) -> Resource | None:
     """The image as the engine knows it now; None if it has got another name; raises the SDK's."""
     attributes: Any = api.inspect_image(image.id)  # type: ignore[no-untyped-call]
     labels = (attributes["Config"] or {}).get("Labels") or {}
-    found = ownership.image(
-        attributes["Id"],
-        _names(attributes),
-        labels,
-        owners=image.owners,
-        created=image.created,
-    )
-    return found if found == image else None
+    found = ownership.image(attributes["Id"], _names(attributes), labels)
+    if found is None or (found.id, found.name) != (image.id, image.name):
+        return None
+    return image if found.prefixes == image.prefixes else None
 
 
 def remove(api: docker.APIClient, image: Resource) -> None:

@@ -83,9 +83,7 @@ class RemovalLog(Observer):
                 line.info("removed {} of topology {}", removal.resource, prefix)
             else:
                 line.debug("{}: {} of topology {}", removal.result, removal.resource, prefix)
-        # A topology may be looked at once more when nothing but images is left of it.
-        is_news = bool(outcome.removals) or not prefix
-        if outcome.left and is_news and not self._stopping:
+        if outcome.left and not self._stopping:
             logger.bind(event="left", prefix=prefix, error=outcome.left).warning("{}", outcome.left)
         for id_, (of, resource, said) in list(self._staying.items()):
             if of == prefix and id_ not in outcome.there:

@@ -139,10 +139,10 @@ def test_what_was_said_to_be_still_there_is_said_to_be_gone(
     assert events(log) == [("failed", "base"), ("gone", "base")]
 
 
-def test_why_images_may_be_left_is_said_with_what_went_and_by_the_sweep(log: list[Record]) -> None:
+def test_what_may_be_left_is_said_unless_the_listener_stops(log: list[Record]) -> None:
     went = replace(outcome(Removal(base(), Result.REMOVED)), left="denied")
     said = RemovalLog()
-    for prefix, told in ((P, went), (P, Outcome(left="denied")), ("", Outcome(left="denied"))):
+    for prefix, told in ((P, went), ("", Outcome(left="denied"))):
         said.reconciled(done(prefix, told))
     said.stopping()
     said.reconciled(done(P, replace(went, left="the listener is stopping")))

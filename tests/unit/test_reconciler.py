@@ -35,8 +35,9 @@ class World:
         self.volumes: list[str] = []
         self.volumes_fail = False
         self.images: list[Resource] = []
-        self.asked_for: list[tuple[str, set[str]]] = []
-        self.images_fail = False
+        self.images_due = False
+        self.while_listing: Callable[[], object] = lambda: None
+        self.asked_for: list[set[str]] = []
         self.index = PrefixIndex()
         self.evidence = Evidence(grace)
         self.judge = Judge([(self.database.ask, self.evidence)])
@@ -65,18 +66,22 @@ class World:
         self.volumes.append(name)
         return name != "named"
 
-    def list_images(self, prefix: str, leaving: Collection[Resource]) -> Sequence[Resource]:
-        """Those of a topology, or all."""
-        if self.images_fail:
-            raise EngineError("403: denied")
-        self.asked_for.append((prefix, {resource.id for resource in leaving}))
-        owners = {owner for resource in leaving for owner in resource.owners}
-        created = max((resource.created or 0.0 for resource in leaving), default=None)
-        return [
-            replace(image, owners=tuple(sorted(owners)) or image.owners, created=created)
-            for image in self.images
-            if prefix in ("", *image.prefixes)
-        ]
+    def list_images(self, leaving: Collection[str]) -> Sequence[Resource]:
+        """Those that are left."""
+        self.while_listing()
+        self.asked_for.append(set(leaving))
+        return list(self.images)
+
+    def reconcile(self) -> Outcome:
+        """Reconcile the topology, as where images go as well."""
+        outcome = self.reconciler.reconcile(P)
+        self.images_due = self.reconciler.note_for_images(P, outcome)
+        return outcome
+
+    def reap_images(self, prefix: str = P) -> dict[str, Result]:
+        """What becomes of a topology's images."""
+        outcomes = self.reconciler.reap_images()
+        return self.results(outcomes[prefix]) if prefix in outcomes else {}
 
     def deploy(self, *resources: Resource, rows: Iterable[str] = (TOPOLOGY,)) -> None:
         """Resources whose rows were seen once."""
@@ -711,21 +716,26 @@ def removals(world: World) -> Removals:
     return made
 
 
+@pytest.mark.parametrize("single", [True, False])
 def test_images_go_by_the_evidence_of_what_was_removed_before_them(
-    world: World, removals: Removals
+    world: World, removals: Removals, single: bool
 ) -> None:
-    world.reconciler = world.reconciler_with(removals, engine_now=1000.0)
+    now = 1000.0 if single else None
+    world.reconciler = world.reconciler_with(removals, engine_now=now)
     world.deploy(base("living", topology(Q)), rows=[topology(Q)])
     # Never seen, and told by its age only; the bare prefix, which the image has, by nothing.
     world.index.put(base("old", created=1.0))
     world.engine.put(base("old", created=1.0))
-    world.reconciler.screen()
-    world.pass_time(1.0)
-    outcome = world.reconciler.reconcile(P)
-    assert world.results(outcome) == {"old": Result.REMOVED, "image": Result.REMOVED}
+    for _ in range(2 if single else 31):
+        world.reconciler.screen()
+        world.pass_time(1.0)
+    assert world.results(world.reconcile()) == {"old": Result.REMOVED}
+    assert not world.asked_for, "what was removed is told before any image is looked for"
+    world.reconciler.screen(listed=True)
+    (outcome,) = world.reconciler.reap_images().values()
+    assert world.results(outcome) == {"image": Result.REMOVED}
     assert "grace" in outcome.verdicts["image"].evidence
-    assert world.asked_for == [(P, {"old"})]
-    assert (Q, set()) not in world.asked_for
+    assert world.asked_for == [{"old"}]
 
 
 def test_images_stay_while_anything_else_of_the_prefix_is_here(
@@ -734,17 +744,17 @@ def test_images_stay_while_anything_else_of_the_prefix_is_here(
     world.deploy(base("stuck"), base("other"))
     world.database.rows.clear()
     world.engine.faults["remove", "stuck"] = [EngineError("busy")] * ATTEMPTS
-    world.reconciler.reconcile(P)
-    assert not removals.images
-    assert not world.asked_for
+    world.reconcile()
+    assert not world.reap_images()
     world.engine.faults["remove", "stuck"] = [TimedOut("too slow")]
-    world.reconciler.reconcile(P)
+    world.reconcile()
     world.index.discard("stuck")  # its removal is under way
-    assert world.results(world.reconciler.reconcile(P))["stuck"] is not Result.REMOVED
+    assert world.results(world.reconcile())["stuck"] is not Result.REMOVED
+    assert not world.reap_images()
     assert removals.images == []
     world.engine.daemon.delete(world.engine.present["stuck"])
-    world.reconciler.reconcile(P)
-    assert removals.images == ["image"]
+    world.reconcile()
+    assert world.reap_images() == {"image": Result.REMOVED}
 
 
 @pytest.mark.parametrize("moment", ["before", "while they are judged"])
@@ -758,33 +768,40 @@ def test_images_stay_while_any_row_has_their_prefix(
         world.database.rows.add(OTHER)
         world.pass_time(FRESH)
 
+    world.reconcile()
     if moment == "before":
-        world.engine.on["remove", "base"] = return_
+        return_()
     else:
         removals.meanwhile = return_
-    results = world.results(world.reconciler.reconcile(P))
-    assert results["base"] is Result.REMOVED
+    assert world.reap_images() in ({}, {"image": Result.SPARED})
     assert removals.images == []
-    assert world.reconciler.images.alone() == set()
+    assert not world.reap_images()
 
 
-def test_a_removal_is_told_though_nobody_knows_what_becomes_of_the_images(
+def test_images_stay_where_something_of_the_prefix_appears_while_they_are_listed(
     world: World, removals: Removals
 ) -> None:
     world.deploy(base())
     world.database.rows.clear()
-
-    def fail() -> None:
-        world.database.failing = True
-
-    world.engine.on["read", "base"] = fail  # which is the look after the removal
-    outcome = world.reconciler.reconcile(P)
-    assert world.results(outcome) == {"base": Result.REMOVED}
-    assert outcome.left.startswith(f"images of topology {P} may be left: ")
+    world.reconcile()
+    world.while_listing = lambda: world.index.put(base("new"))
+    assert not world.reap_images()
     assert removals.images == []
+
+
+def test_images_are_tried_again_by_the_evidence_of_before(world: World, removals: Removals) -> None:
+    world.deploy(base())
+    world.database.rows.clear()
+    world.reconcile()
+    world.database.failing = True
+    with pytest.raises(NoAnswer):
+        world.reconciler.reap_images()
     world.database.failing = False
-    world.images_fail = True
-    assert world.reconciler.reconcile(P).left.endswith("403: denied")
+    assert world.reap_images() == {"image": Result.REMOVED}
+    assert world.asked_for == [{"base"}] * 2
+    assert removals.images == ["image"]
+    world.reap_images()
+    assert world.asked_for[2:] == [set()], "it is through"
 
 
 def test_images_alone_go_if_their_row_was_seen_and_their_absence_is_never_waited_for(
@@ -792,28 +809,27 @@ def test_images_alone_go_if_their_row_was_seen_and_their_absence_is_never_waited
 ) -> None:
     world.deploy(base("living", topology(Q)), rows=[topology(Q)])
     for _ in range(60):
-        assert world.reconciler.images.alone() == set()
-        assert world.results(world.reconciler.reconcile(P)) == {}
+        assert world.reap_images() == {}
         world.pass_time(1.0)
     assert not world.evidence.memory.witnessed & {P, TOPOLOGY}
     assert P not in world.index.prefixes()
     assert removals.images == []
     world.database.rows.add(TOPOLOGY)
-    assert world.reconciler.images.alone() == set()
+    assert world.reap_images() == {}
     world.database.rows.remove(TOPOLOGY)
     world.images.append(image("living", Q))
-    assert world.reconciler.images.alone() == {P}
-    assert world.results(world.reconciler.reconcile(P)) == {"image": Result.REMOVED}
+    assert world.reap_images() == {"image": Result.REMOVED}
+    assert removals.images == ["image"]
 
 
 def test_an_image_vouches_for_no_database(world: World, removals: Removals) -> None:
     world.database.rows.add(TOPOLOGY)
-    assert world.reconciler.images.alone() == set()
+    assert world.reap_images() == {}
     assert not world.evidence.memory.vouched
     assert removals.images == []
 
 
-def test_a_dry_run_tells_of_images_once_beside_the_rest(world: World) -> None:
+def test_a_dry_run_tells_of_images_beside_the_rest_and_looks_for_them_once(world: World) -> None:
     told: list[list[str]] = []
 
     def tell(doomed: Collection[Resource], permit: Permit) -> Sequence[Removal]:  # noqa: ARG001
@@ -824,10 +840,13 @@ def test_a_dry_run_tells_of_images_once_beside_the_rest(world: World) -> None:
     world.reconciler = world.reconciler_with(tell, dry_run=True)
     world.deploy(base("old"), base("living", TOPOLOGY, Q))
     world.database.rows = {Q}
-    world.reconciler.reconcile(P)
-    assert told == [["old"]]
+    world.reconcile()
+    assert not world.images_due
     world.index.discard("living")
-    world.reconciler.reconcile(P)
-    world.reconciler.reconcile(P)
-    assert told == [["old"], ["old"], ["image"], ["old"]]
-    assert world.asked_for == [(P, {"old"})]
+    world.reconcile()
+    assert world.images_due
+    world.reap_images()
+    assert told == [["old"], ["old"], ["image"]]
+    assert world.asked_for == [{"old"}]
+    world.reconcile()
+    assert not world.images_due
