@@ -132,7 +132,7 @@ class Controller:
 
     def vanished(self, prefix: str) -> None:
         """Something with this prefix is gone from this host."""
-        if prefix in self._reconciler.late:
+        if prefix in self._reconciler.late():
             self.reconcile_lane.add(prefix, hasten=True)
         if prefix in self._held:
             self._look_at_everything()  # so that it is said when nothing of it is left
@@ -273,7 +273,7 @@ class Controller:
         if not outcome.unfinished:
             self._noticed_at.pop(prefix, None)
         self._observer.reconciled(Reconciled(prefix, outcome, now - began, now - noticed_at))
-        if self._looks_for_images and self._reconciler.note_for_images(prefix, outcome):
+        if self._looks_for_images and self._reconciler.images.note(prefix, outcome):
             self.reconcile_lane.add(IMAGES)
         if outcome.removals and not outcome.unfinished:
             self._look_for_missed(prefix)
@@ -287,7 +287,7 @@ class Controller:
         began, left = self._clock(), ""
         outcomes: Mapping[str, Outcome] = {}
         try:
-            outcomes = self._reconciler.reap_images(self._only)
+            outcomes = self._reconciler.images.reap(self._only)
         except (EngineError, NoAnswer) as error:
             left = f"images may be left: {presentable(error)}"
         self._learned()

@@ -14,37 +14,71 @@ they go only if it was seen, or if its deletion was reported, and never with a d
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 
+from listener.control.inventory import PrefixIndex
 from listener.core.evidence import State, Verdict
-from listener.core.resources import Resource
+from listener.core.judge import Answers
+from listener.core.outcome import Outcome, Removal, Result
+from listener.core.resources import Kind, Resource
 
 ListImages = Callable[[Collection[str]], Sequence[Resource]]
 """Lists the images that compose built for any topology and that no container uses, but for those
 with these ids; raises EngineError."""
+Judging = Callable[[Collection[Resource]], tuple[Answers, dict[str, Verdict]]]
+"""The verdict on each of some resources, by new answers; raises NoAnswer."""
+Remove = Callable[[Collection[Resource], Answers, dict[str, Verdict]], Sequence[Removal]]
+"""Removes what such verdicts, which it brings up to date, say is to go."""
 
 
 class Images:
-    """Finds them; removes none. Safe to use from several threads.
+    """Finds them, and has them removed. Safe to use from several threads.
 
     Args:
+        index: what else is on this host.
         list_images: lists what may go.
+        judge: judges it.
+        remove: removes it.
+        late: the prefixes with something whose removal was requested and not seen to end.
+        dry_run: nothing is removed, so images are told of beside the rest.
     """
 
-    def __init__(self, list_images: ListImages) -> None:
+    def __init__(
+        self,
+        index: PrefixIndex,
+        list_images: ListImages,
+        judge: Judging,
+        remove: Remove,
+        late: Callable[[], frozenset[str]],
+        *,
+        dry_run: bool,
+    ) -> None:
+        self._index = index
         self._list = list_images
+        self._judge = judge
+        self._remove = remove
+        self._late = late
+        self._dry_run = dry_run
         self._lock = threading.Lock()
         # By prefix and id, what went of it; in a dry run what would.
         self._went: dict[str, dict[str, Resource]] = {}
 
-    def note(self, prefix: str, went: Collection[Resource]) -> bool:
-        """Remember what went of a topology until its images are through; whether that is new."""
+    def note(self, prefix: str, outcome: Outcome) -> bool:
+        """Remember what went of a topology, until its images are through; whether any is new."""
+        went: Sequence[Resource]
+        if self._dry_run:
+            went = self._index.resources(prefix)
+            orphans = {i for i, v in outcome.verdicts.items() if v.state is State.ORPHAN}
+            went = went if orphans.issuperset(resource.id for resource in went) else ()
+        else:
+            ended = (Result.REMOVED, Result.GONE)
+            went = [r.resource for r in outcome.removals if r.result in ended]
         with self._lock:
-            known = self._went.setdefault(prefix, {}) if went else {}
-            new = {r.id: r for r in went if r.id not in known}
-            known.update(new)
-            return bool(new)
+            new = {r.id: r for r in went if r.id not in self._went.get(prefix, ())}
+            if new := {id_: r for id_, r in new.items() if r.kind is not Kind.IMAGE}:
+                self._went.setdefault(prefix, {}).update(new)
+        return bool(new)
 
     def forget(self, prefixes: Collection[str]) -> None:
         """The images of these are through, or it has a row again."""
@@ -53,38 +87,67 @@ class Images:
                 self._went.pop(prefix, None)
 
     @property
-    def prefixes(self) -> frozenset[str]:
-        """Those of which something went."""
-        with self._lock:
-            return frozenset(self._went)
-
-    @property
     def owners(self) -> frozenset[str]:
         """Of what went; their evidence is still needed."""
         with self._lock:
             went = [resource for known in self._went.values() for resource in known.values()]
         return frozenset(owner for resource in went for owner in resource.owners)
 
-    def unused(self) -> list[Resource]:
-        """Images that no other container uses, owned like what went, as old as its youngest.
+    def reap(self, only: Collection[str] | None = None) -> Mapping[str, Outcome]:
+        """Remove images of topologies of which nothing else is left; by prefix, what came of it.
+
+        Args:
+            only: of these prefixes; None: of any.
 
         Raises:
             EngineError: they cannot be listed.
+            NoAnswer: the database gave no answer that can be trusted.
         """
         with self._lock:
-            went = {prefix: list(known.values()) for prefix, known in self._went.items()}
-        found = []
-        for image in self._list({r.id for known in went.values() for r in known}):
+            went = {prefix: tuple(known.values()) for prefix, known in self._went.items()}
+        unused = self._list({resource.id for known in went.values() for resource in known})
+        here = self._index.prefixes()  # only now, for the list may have taken long
+        busy = self._late() | (here - went.keys() if self._dry_run else here)
+        images: dict[str, list[Resource]] = {}
+        for image in unused:
             (prefix,) = image.prefixes
-            before = went.get(prefix, ())
-            owners = {o for r in before for o in r.owners if o.startswith(prefix)}
-            created = max((r.created or 0.0 for r in before), default=None)
-            found.append(
-                replace(image, owners=tuple(sorted(owners)) or image.owners, created=created)
-            )
-        return found
+            if prefix not in busy and (only is None or prefix in only):
+                images.setdefault(prefix, []).append(_like(image, went.get(prefix, ())))
+        outcomes, again = self._reap(images, went.keys()) if images else ({}, set())
+        self.forget(went.keys() - busy - here - again)
+        return outcomes
+
+    def _reap(
+        self, images: Mapping[str, Sequence[Resource]], noted: Collection[str]
+    ) -> tuple[Mapping[str, Outcome], set[str]]:
+        """By prefix, what became of its images; and the prefixes with some that are not through."""
+        answers, verdicts = self._judge([image for those in images.values() for image in those])
+        doomed = [
+            image
+            for prefix, those in images.items()
+            for image in those
+            if verdicts[image.id].state is State.ORPHAN
+            # Alone, nobody has observed its absence.
+            and (prefix in noted or not verdicts[image.id].timed)
+        ]
+        removals = {r.resource.id: r for r in self._remove(doomed, answers, verdicts)}
+        outcomes, again = {}, set()
+        stays = (Result.PENDING, Result.FAILED)
+        for prefix, those in images.items():
+            if of_it := [removals[image.id] for image in those if image.id in removals]:
+                outcomes[prefix] = Outcome(
+                    of_it,
+                    {removal.resource.id: verdicts[removal.resource.id] for removal in of_it},
+                    frozenset(r.resource.id for r in of_it if r.result in stays),
+                )
+            waits = any(verdicts[image.id].state is State.WAITING for image in those)
+            if waits or (of_it and outcomes[prefix].unfinished):
+                again.add(prefix)
+        return outcomes, again
 
 
-def may_go(verdict: Verdict, *, alone: bool) -> bool:
-    """Whether an image goes by a verdict; alone it never does by an absence that was timed."""
-    return verdict.state is State.ORPHAN and not (alone and verdict.timed)
+def _like(image: Resource, went: Collection[Resource]) -> Resource:
+    """The image as its owners', and as old as the youngest of what went."""
+    owners = {owner for r in went for owner in r.owners if owner.startswith(image.owners)}
+    created = max((resource.created or 0.0 for resource in went), default=None)
+    return replace(image, owners=tuple(sorted(owners)) or image.owners, created=created)

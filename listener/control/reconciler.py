@@ -24,7 +24,7 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Protocol
 
-from listener.control.images import Images, ListImages, may_go
+from listener.control.images import Images, ListImages
 from listener.control.inventory import PrefixIndex
 from listener.control.reaper import Permit
 from listener.control.volumes import remove_inherited_volumes
@@ -101,8 +101,14 @@ class Reconciler:
         self._reap = reap
         self._read = read
         self._remove_volume = remove_volume
-        self._images = Images(list_images)
-        self._dry_run = dry_run
+        self.images = Images(
+            index,
+            list_images,
+            self._judge_by_new_answers,
+            self._remove,
+            self.late,
+            dry_run=dry_run,
+        )
         self._clock = clock
         self._engine_now = engine_now
         # The workers share the judge and what follows; a question is asked outside the lock.
@@ -128,7 +134,7 @@ class Reconciler:
         resources = {r.id: r for members in by_prefix.values() for r in members}
         answers, verdicts = self._judge_by_new_answers(resources.values())
         with self._lock:
-            here = self._index.owners() | self._images.owners
+            here = self._index.owners() | self.images.owners
             self._judge.prune(answers, resources.values(), here, listed=listed)
             reported = self._judge.still_there(answers)
             old = self._clock() - REQUEST_LASTS
@@ -136,7 +142,7 @@ class Reconciler:
                 if verdicts[id_].state is not State.ORPHAN and self._requests[id_].since < old:
                     del self._requests[id_]  # it stays, so whoever removes it later is not us
         live = frozenset(p for p, members in by_prefix.items() if members and answers.live(p))
-        self._images.forget(live)
+        self.images.forget(live)
         if prefixes is not None:
             by_prefix = {prefix: by_prefix.get(prefix, ()) for prefix in prefixes}
         orphans: dict[str, list[Resource]] = {}
@@ -251,69 +257,6 @@ class Reconciler:
             ids = self._unfinished.pop(prefix, set())
         return replace(outcome, ended=bool(ids) and ids.isdisjoint(there))
 
-    def note_for_images(self, prefix: str, outcome: Outcome) -> bool:
-        """Remember what went of a topology, or in a dry run would; whether any of it is new."""
-        went: Sequence[Resource]
-        if self._dry_run:
-            went = self._index.resources(prefix)
-            orphans = {i for i, v in outcome.verdicts.items() if v.state is State.ORPHAN}
-            went = went if orphans.issuperset(resource.id for resource in went) else ()
-        else:
-            ended = (Result.REMOVED, Result.GONE)
-            went = [r.resource for r in outcome.removals if r.result in ended]
-        return self._images.note(prefix, [r for r in went if r.kind is not Kind.IMAGE])
-
-    def reap_images(self, only: Collection[str] | None = None) -> Mapping[str, Outcome]:
-        """Remove images of topologies of which nothing else is left; by prefix, what came of it.
-
-        Args:
-            only: of these prefixes; None: of any.
-
-        Raises:
-            EngineError: they cannot be listed.
-            NoAnswer: the database gave no answer that can be trusted.
-        """
-        due, unused = self._images.prefixes, self._images.unused()
-        here = self._index.prefixes()  # only now, for the list may have taken long
-        busy = self.late | (here - due if self._dry_run else here)
-        images = [
-            image
-            for image in unused
-            if busy.isdisjoint(image.prefixes)
-            and (only is None or not image.prefixes.isdisjoint(only))
-        ]
-        stay = here if self._dry_run else busy
-        if not images:
-            self._images.forget(due - stay)
-            return {}
-        answers, verdicts = self._judge_by_new_answers(images)
-        doomed = [i for i in images if may_go(verdicts[i.id], alone=due.isdisjoint(i.prefixes))]
-        permitted: dict[str, Verdict] = {}
-        permit = self._permit(doomed, answers.at, verdicts, permitted)
-        removals = [
-            self._taken_in(removal, verdicts, permitted)
-            for removal in (self._reap(doomed, permit) if doomed else ())
-        ]
-        waits = {p for i in images if verdicts[i.id].state is State.WAITING for p in i.prefixes}
-        by_prefix: dict[str, list[Removal]] = {}
-        for removal in removals:
-            (prefix,) = removal.resource.prefixes
-            by_prefix.setdefault(prefix, []).append(removal)
-        outcomes = {
-            prefix: Outcome(
-                those,
-                {removal.resource.id: verdicts[removal.resource.id] for removal in those},
-                frozenset(
-                    r.resource.id for r in those if r.result in (Result.PENDING, Result.FAILED)
-                ),
-            )
-            for prefix, those in by_prefix.items()
-        }
-        waits.update(prefix for prefix, outcome in outcomes.items() if outcome.unfinished)
-        self._images.forget(due - stay - waits)
-        return outcomes
-
-    @property
     def late(self) -> frozenset[str]:
         """The prefixes with something that was requested and has left the index since."""
         with self._lock:
@@ -322,7 +265,7 @@ class Reconciler:
     @property
     def unfinished(self) -> frozenset[str]:
         """The prefixes with work that was not seen to end, and those that are late."""
-        late = self.late
+        late = self.late()
         with self._lock:
             return late | self._unfinished.keys()
 
@@ -334,16 +277,22 @@ class Reconciler:
         with self._lock:
             again = min(self._judge.still_there(answers).values(), default=None)
         doomed = [r for r in resources if verdicts[r.id].state is State.ORPHAN]
-        permitted: dict[str, Verdict] = {}
-        permit = self._permit(doomed, answers.at, verdicts, permitted)
-        removals = self._reap(doomed, permit) if doomed else ()
         return Outcome(
-            removals=[self._taken_in(removal, verdicts, permitted) for removal in removals],
+            removals=self._remove(doomed, answers, verdicts),
             verdicts=verdicts,
             wait=max((v.wait for v in verdicts.values() if v.state is State.WAITING), default=None),
             requeue_after=again,
             held=any(v.state is State.HELD for v in verdicts.values()),
         )
+
+    def _remove(
+        self, doomed: Collection[Resource], answers: Answers, verdicts: dict[str, Verdict]
+    ) -> Sequence[Removal]:
+        """Remove what the answers have led to, while they and those after them allow it."""
+        permitted: dict[str, Verdict] = {}
+        permit = self._permit(doomed, answers.at, verdicts, permitted)
+        removals = self._reap(doomed, permit) if doomed else ()
+        return [self._taken_in(removal, verdicts, permitted) for removal in removals]
 
     def _late(self, prefix: str | None = None) -> list[_Request]:
         """What was requested, of one prefix or of any, and has left the index since."""

@@ -331,8 +331,8 @@ MUTANTS = (
     Mutant(
         "removing images first",
         "images go when nothing else of their topology is left",
-        "control/reconciler.py",
-        "            if busy.isdisjoint(image.prefixes)\n            and ",
+        "control/images.py",
+        "            if prefix not in busy and ",
         "            if ",
         "unit/test_reconciler.py::test_images_stay_while_anything_else_of_the_prefix_is_here",
     ),
@@ -348,7 +348,7 @@ MUTANTS = (
         "forgetting on what evidence a topology went before its images do",
         "images go by the evidence of what went before them",
         "control/reconciler.py",
-        "self._index.owners() | self._images.owners\n",
+        "self._index.owners() | self.images.owners\n",
         "self._index.owners()\n",
         "unit/test_reconciler.py::test_images_go_by_the_evidence_of_what_was_removed_before_them",
     ),
@@ -356,7 +356,7 @@ MUTANTS = (
         "waiting for images that are alone",
         "of images alone only those go whose row was seen or reported deleted",
         "control/images.py",
-        " and not (alone and verdict.timed)",
+        "            and (prefix in noted or not verdicts[image.id].timed)\n",
         "",
         "unit/test_reconciler.py::"
         "test_images_alone_go_if_their_row_was_seen_and_their_absence_is_never_waited_for",

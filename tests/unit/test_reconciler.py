@@ -75,12 +75,12 @@ class World:
     def reconcile(self) -> Outcome:
         """Reconcile the topology, as where images go as well."""
         outcome = self.reconciler.reconcile(P)
-        self.images_due = self.reconciler.note_for_images(P, outcome)
+        self.images_due = self.reconciler.images.note(P, outcome)
         return outcome
 
     def reap_images(self, prefix: str = P) -> dict[str, Result]:
         """What becomes of a topology's images."""
-        outcomes = self.reconciler.reap_images()
+        outcomes = self.reconciler.images.reap()
         return self.results(outcomes[prefix]) if prefix in outcomes else {}
 
     def deploy(self, *resources: Resource, rows: Iterable[str] = (TOPOLOGY,)) -> None:
@@ -456,7 +456,7 @@ def test_what_ends_after_our_patience_is_told_though_its_row_is_back_and_without
     late(world, base())
     vanish(world, "base")
     world.database.failing = True
-    assert world.reconciler.unfinished == world.reconciler.late == {P}
+    assert world.reconciler.unfinished == world.reconciler.late() == {P}
     outcome = world.reconciler.reconcile(P)
     assert world.results(outcome) == {"base": Result.REMOVED}
 
@@ -525,7 +525,7 @@ def test_what_stays_for_long_is_not_ours_when_it_goes(world: World) -> None:
     assert len(world.reconciler._requests) == 2, "the engine may still come to it"
     world.pass_time(REQUEST_LASTS + 1)
     world.reconciler.screen(listed=True)
-    assert world.reconciler.late == {P}
+    assert world.reconciler.late() == {P}
     vanish(world, "base")
     assert world.results(world.reconciler.reconcile(P)) == {"service": Result.REMOVED}
 
@@ -560,7 +560,7 @@ def test_what_has_two_prefixes_is_told_once(world: World) -> None:
     for prefix in (P, Q):
         assert world.reconciler.reconcile(prefix).unfinished
     vanish(world, "shared")
-    assert world.reconciler.late == {P, Q}
+    assert world.reconciler.late() == {P, Q}
     assert world.results(world.reconciler.reconcile(P)) == {"shared": Result.REMOVED}
     outcome = world.reconciler.reconcile(Q)
     assert world.results(outcome) == {}
@@ -732,7 +732,7 @@ def test_images_go_by_the_evidence_of_what_was_removed_before_them(
     assert world.results(world.reconcile()) == {"old": Result.REMOVED}
     assert not world.asked_for, "what was removed is told before any image is looked for"
     world.reconciler.screen(listed=True)
-    (outcome,) = world.reconciler.reap_images().values()
+    (outcome,) = world.reconciler.images.reap().values()
     assert world.results(outcome) == {"image": Result.REMOVED}
     assert "grace" in outcome.verdicts["image"].evidence
     assert world.asked_for == [{"old"}]
@@ -795,7 +795,7 @@ def test_images_are_tried_again_by_the_evidence_of_before(world: World, removals
     world.reconcile()
     world.database.failing = True
     with pytest.raises(NoAnswer):
-        world.reconciler.reap_images()
+        world.reconciler.images.reap()
     world.database.failing = False
     assert world.reap_images() == {"image": Result.REMOVED}
     assert world.asked_for == [{"base"}] * 2
