@@ -40,6 +40,7 @@ import sqlalchemy as sa
 
 from listener.core.evidence import LOOKS_APART
 from listener.core.ownership import PREFIX
+from listener.core.report import waits, would
 from listener.core.resources import prefix_of
 from listener.databases.urls import open_topologies
 from listener.errors import ConfigurationError, ReaperError, presentable
@@ -208,7 +209,8 @@ def _sweep(
         release = sweep_command(settings, config=config, environment=os.environ)
         engine = open_engine(settings, tls=tls, list_timeout=settings.timeout)
         swept = sweep(settings, engine=engine, alive=ids)
-    errors = swept.errors + [f"dry run: would remove {what}" for what in swept.would_remove]
+    errors = swept.errors + [f"dry run: would remove {would(e)}" for e in swept.would_remove]
+    errors += [f"topology {w['prefix']} waits: {waits(w)}" for w in swept.waiting]
     for held in swept.held:
         remedy = f"; to remove it, run {release} --confirm {held['token']}" if held["token"] else ""
         errors.append(f"topology {held['prefix']} is held: {held['reason']}{remedy}")

@@ -34,8 +34,9 @@ def command(
     """Remove what has no row, once, and report.
 
     A sweep looks at every container and network on this host. A dry run only says what it would
-    remove; start with one. Exit status: 0 done; 1 done, but something is held or could not be
-    removed; 2 a wrong option; 3 Docker or a database could not be reached.
+    remove; start with one. Exit status: 0 done, also where something waits for its time; 1 done,
+    but something is held or could not be removed; 2 a wrong option; 3 Docker or a database could
+    not be reached.
 
     \b
     Examples:
@@ -53,5 +54,5 @@ def command(
         report = sweep(settings, prefixes=prefixes or None, confirm=confirm, observer=progress)
     again = " ".join([again, *(f"--prefix {prefix}" for prefix in prefixes)])
     standard_error.flush()  # what was logged was before
-    click.echo(report.to_json() if as_json else report.to_text(again))
+    click.echo(report.to_json() if as_json else report.to_text(again, prefixes=prefixes))
     return 0 if report.complete else 1

@@ -161,7 +161,7 @@ class Verdict:
         evidence: why, in a few words for a person.
         wait: for how many seconds the absence has to last on, when it is WAITING.
         timed: it rests on an absence that was observed, and has to be while the removal goes on.
-        elsewhere: it is another listener that holds it.
+        elsewhere: it is another listener that holds it, or may.
         torn_down: the ids of the rows that it is left of, where all of its rows are torn down.
     """
 

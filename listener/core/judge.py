@@ -363,7 +363,7 @@ class Judge:
                 return Verdict(State.HELD, hold.reason, elsewhere=True)
         if answers.peers.silent and not explained and verdict.state is State.ORPHAN:
             why = f"{answers.peers.silent} does not say what it holds"
-            return Verdict(State.WAITING, why, wait=LOOKS_APART)
+            return Verdict(State.WAITING, why, wait=LOOKS_APART, elsewhere=True)
         return None
 
     def _weigh_absent(

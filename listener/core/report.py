@@ -7,11 +7,32 @@ import json
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypedDict
 
 from listener.core.evidence import LOOKS_APART, Verdict
 from listener.core.outcome import Removal, Result, Screening
-from listener.core.resources import Kind, prefix_of
+from listener.core.resources import Kind, Resource, prefix_of
+
+
+class Waiting(TypedDict):
+    """A topology that is left until its time has passed."""
+
+    prefix: str
+    reason: str
+    seconds: float
+    """How much longer it waits at least."""
+
+
+class WouldRemove(TypedDict):
+    """Something that a dry run left."""
+
+    kind: str
+    """``container``, ``network`` or ``image``."""
+    id: str
+    name: str
+    prefix: str
+    """Of its topology; several are separated by a space."""
+    evidence: str
 
 
 @dataclass(kw_only=True)
@@ -29,7 +50,8 @@ class Report:
         disconnected: who was taken off a network, as ``CONTAINER from 'NETWORK'``.
         errors: what could not be removed and why, one sentence each.
         held: what stays until an operator confirms it: ``prefix``, ``reason`` and ``token``, which
-            is empty where only time is needed.
+            is empty where another listener has to answer first.
+        waiting: what the grace, ``--delay`` or ``--reap-torn-down`` still covers. It is no fault.
         torn_down: the topologies whose row is torn_down, and of which something is still here:
             ``prefix``, ``id`` and ``resources``, their number. It is no fault.
         would_remove: in a dry run, what a real one would have removed.
@@ -46,8 +68,9 @@ class Report:
     disconnected: list[str] = field(default_factory=list)
     errors: list[str] = field(default_factory=list)
     held: list[dict[str, str]] = field(default_factory=list)
+    waiting: list[Waiting] = field(default_factory=list)
     torn_down: list[dict[str, Any]] = field(default_factory=list)
-    would_remove: list[str] = field(default_factory=list)
+    would_remove: list[WouldRemove] = field(default_factory=list)
     dry_run: bool = False
     duration_ms: float = 0.0
 
@@ -65,16 +88,21 @@ class Report:
         held = [
             {"prefix": prefix, "reason": reason, "token": screening.token}
             for prefix, reason in screening.held.items()
-        ] + [
-            {"prefix": prefix, "reason": _waits(verdict), "token": ""}
-            for prefix, verdict in screening.waiting.items()
-            if prefix not in screening.held
         ]
-        doomed = {r.id: r for rs in screening.orphans.values() for r in rs}.values()
-        return cls(
+        waiting: list[Waiting] = []
+        for prefix, verdict in screening.waiting.items():
+            if prefix in screening.held:
+                continue
+            if verdict.elsewhere:
+                held.append({"prefix": prefix, "reason": verdict.evidence, "token": ""})
+            else:
+                seconds = round(verdict.wait, 1)
+                waiting.append({"prefix": prefix, "reason": verdict.evidence, "seconds": seconds})
+        report = cls(
             live_prefixes=sorted(screening.live),
             orphan_prefixes=sorted(screening.orphans),
             held=sorted(held, key=lambda entry: entry["prefix"]),
+            waiting=sorted(waiting, key=lambda entry: entry["prefix"]),
             torn_down=leftovers(
                 {
                     r.id: screening.verdicts[r.id]
@@ -83,8 +111,32 @@ class Report:
                     if r.id not in gone
                 }.values()
             ),
-            would_remove=sorted(map(str, doomed)) if dry_run else [],
             dry_run=dry_run,
+        )
+        if dry_run:
+            doomed = {r.id: r for resources in screening.orphans.values() for r in resources}
+            report.would(doomed.values(), screening.verdicts)
+        return report
+
+    def would(self, doomed: Iterable[Resource], verdicts: Mapping[str, Verdict]) -> None:
+        """Take in what a real sweep would have removed.
+
+        Args:
+            doomed: each once.
+            verdicts: on each, by its id.
+        """
+        more: list[WouldRemove] = [
+            {
+                "kind": r.kind.value,
+                "id": r.id,
+                "name": r.name,
+                "prefix": " ".join(sorted(r.prefixes)),
+                "evidence": verdicts[r.id].evidence,
+            }
+            for r in doomed
+        ]
+        self.would_remove = sorted(
+            [*self.would_remove, *more], key=lambda e: (e["prefix"], e["kind"], e["name"])
         )
 
     def add(self, removals: Iterable[Removal]) -> None:
@@ -115,30 +167,41 @@ class Report:
 
     @property
     def complete(self) -> bool:
-        """Nothing is held, and nothing failed."""
+        """Nothing is held, and nothing failed; what waits is as it should be."""
         return not self.errors and not self.held
 
     def to_json(self) -> str:
         """One JSON object."""
         return json.dumps(dataclasses.asdict(self))
 
-    def to_text(self, sweep_command: str = "topology-reaper sweep") -> str:
+    def to_text(
+        self, sweep_command: str = "topology-reaper sweep", *, prefixes: Collection[str] = ()
+    ) -> str:
         """A few lines for a person.
 
         Args:
             sweep_command: how the sweep is begun that releases what is held.
+            prefixes: those that were looked at; none: all of this host were.
         """
-        lines = [
-            f"{len(self.live_prefixes)} live, {len(self.orphan_prefixes)} orphaned"
-            f" and {len({entry['prefix'] for entry in self.held})} held topologies on this host"
-        ]
-        if self.dry_run:
-            lines += [f"would remove {what}" for what in self.would_remove]
+        lines = ["dry run: nothing is removed"] if self.dry_run else []
+        if not prefixes:
+            lines.append(
+                f"{len(self.live_prefixes)} live, {len(self.orphan_prefixes)} orphaned,"
+                f" {len(self.waiting)} waiting and {len(self.held)} held topologies on this host"
+            )
+        told_of = {*self.orphan_prefixes}
+        told_of.update(e["prefix"] for e in (*self.held, *self.waiting, *self.torn_down))
+        for prefix in sorted({*prefixes} - told_of):
+            is_live = prefix in self.live_prefixes
+            row = f"topology {prefix} has a row"
+            lines.append(row if is_live else f"nothing of topology {prefix} to remove")
+        lines += [f"would remove {would(entry)}" for entry in self.would_remove]
         lines += [f"removed container {name!r}" for name in self.containers_removed]
         lines += [f"removed network {name!r}" for name in self.networks_removed]
         lines += [f"removed volume {name}" for name in self.volumes_removed]
         lines += [f"removed image {name!r}" for name in self.images_removed]
         lines += [f"disconnected {what}" for what in self.disconnected]
+        lines += [f"waiting {entry['prefix']}: {waits(entry)}" for entry in self.waiting]
         lines += [f"held {entry['prefix']}: {entry['reason']}" for entry in self.held]
         tokens = {entry["token"] for entry in self.held} - {""}
         lines += [f"  to remove it: {sweep_command} --confirm {token}" for token in tokens]
@@ -167,7 +230,13 @@ def told(leftover: Mapping[str, Any]) -> str:
     )
 
 
-def _waits(verdict: Verdict) -> str:
-    """Why it waits, and where that is known for how long."""
-    long = verdict.wait > LOOKS_APART
-    return f"{verdict.evidence}, {verdict.wait:.0f} s more" if long else verdict.evidence
+def waits(entry: Waiting) -> str:
+    """Why a topology waits, and where that is known for how long."""
+    long = entry["seconds"] > LOOKS_APART
+    return f"{entry['reason']}, {entry['seconds']:.0f} s more" if long else entry["reason"]
+
+
+def would(entry: WouldRemove) -> str:
+    """What a dry run left, whose it is, and on what evidence it would go."""
+    what = f"{entry['kind']} {entry['name'] or entry['id'][:12]!r}"
+    return f"{what} of topology {entry['prefix']}: {entry['evidence']}"

@@ -30,7 +30,7 @@ from listener.control.inventory import PrefixIndex
 from listener.control.lane import Lane
 from listener.control.observer import Observer, Observers, Reconciled, Sweep
 from listener.control.reaper import Permit, Reaper
-from listener.core.evidence import LOOKS_APART, Memory
+from listener.core.evidence import LOOKS_APART, Memory, Verdict
 from listener.core.judge import Judge
 from listener.core.outcome import Outcome, Removal, Result, Screening
 from listener.core.report import Report
@@ -141,6 +141,8 @@ def _sweep(
         if short := [v.wait for v in screening.waiting.values() if v.wait <= LOOKS_APART]:
             time.sleep(max(short))
             screening = _screen(controller, found, settings.timeout)
+        if confirm is not None and not settings.dry_run:
+            _say_what_goes(screening)
         if settings.images or not settings.dry_run:
             _reconcile(controller, settings.workers)
         report = found.report(screening, dry_run=settings.dry_run)
@@ -160,6 +162,7 @@ class Findings(Observer):
         self._outcomes: dict[str, Outcome] = {}
         self._left: list[str] = []
         self._images: set[Resource] = set()
+        self._verdicts: dict[str, Verdict] = {}
 
     def screened(self, screening: Screening, sweep: Sweep | None) -> None:  # noqa: ARG002
         """Keep it."""
@@ -170,6 +173,7 @@ class Findings(Observer):
         with self._lock:
             self._removals += done.outcome.removals
             self._outcomes[done.prefix] = done.outcome
+            self._verdicts.update(done.outcome.verdicts)
             if left := done.outcome.left:
                 self._left.append(left)
 
@@ -191,7 +195,7 @@ class Findings(Observer):
         gone = {removal.resource.id for removal in self._removals if removal.result in ended}
         report = Report.of(screening, dry_run=dry_run, gone=gone)
         report.add(self._removals)
-        report.would_remove = sorted([*report.would_remove, *map(str, self._images)])
+        report.would(self._images, self._verdicts)
         for outcome in self._outcomes.values():
             report.errors += outcome.errors
         report.errors += self._left
@@ -261,6 +265,13 @@ def _release(judge: Judge, screening: Screening, token: str) -> None:
     ):
         raise ConfigurationError(
             f"--confirm: {token} does not fit what is held; look again with --dry-run"
+        )
+
+
+def _say_what_goes(screening: Screening) -> None:
+    for prefix, doomed in sorted(screening.orphans.items()):
+        logger.bind(event="confirmed", prefix=prefix, ids=[r.id for r in doomed]).info(
+            "confirmed; removing of topology {}: {}", prefix, ", ".join(map(str, doomed))
         )
 
 

@@ -152,7 +152,9 @@ def test_without_the_option_none_goes_and_a_dry_run_names_those_that_would(
     assert [line.rpartition(": ")[2] for line in told if " image " in line] == [f"image {name!r}"]
     assert listener.stop() == 0
     dry = json.loads(call("sweep", "--dry-run", "--images", *where).stdout)
-    assert [w for w in dry["would_remove"] if w.startswith("image")] == [f"image {name!r}"]
+    (image,) = [would for would in dry["would_remove"] if would["kind"] == "image"]
+    assert (image["id"], image["name"], image["prefix"]) == (mine, name, doomed[:8])
+    assert image["evidence"].startswith("witnessed")
     assert exists(api, *theirs)
 
     swept = call("sweep", *where)

@@ -94,6 +94,17 @@ def test_with_no_row_at_all_everything_is_held_and_told_with_the_command_that_re
     removed(api, *strangers)
 
 
+def test_what_waits_for_a_delay_is_told(
+    api: docker.APIClient, press: Press, url: str, rows: Rows, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("REAPER_DELAY", "1000")
+    rows.insert(live := new_id())
+    containers = [plant(api, live), plant(api, absent := new_id())]
+    (waits,) = press(Listed(live, engine=sa.create_engine(url))).errors
+    assert waits.startswith(f"topology {absent[:8]} waits: its row is gone, the delay runs, ")
+    assert exists(api, *containers)
+
+
 def test_nothing_goes_while_the_repository_shows_rows_that_its_engines_url_does_not_lead_to(
     api: docker.APIClient, press: Press, url: str, rows: Rows, tmp_path: Path
 ) -> None:

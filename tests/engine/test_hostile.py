@@ -182,7 +182,7 @@ def test_a_lan_of_any_name_goes_with_its_guests_endpoint_and_is_quoted_wherever_
     assert f"is on network {name!r}, orphan" in explain(settings, "guest")
     where = ("--docker-host", engine.host, "--database-url", url)
     said = call("sweep", "--dry-run", *where).stdout
-    assert f"would remove network {name!r}\n" in said
+    assert f"would remove network {name!r} of topology {doomed[:8]}: witnessed" in said
 
     said = call("sweep", *where).stdout
     assert f"removed network {name!r}\n" in said

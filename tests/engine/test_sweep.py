@@ -29,6 +29,7 @@ KEYS = {
     "disconnected",
     "errors",
     "held",
+    "waiting",
     "would_remove",
     "dry_run",
     "duration_ms",
@@ -84,8 +85,11 @@ def test_a_sweep_reports_and_a_dry_run_only_says_what_it_would(
     assert report["live_prefixes"] == [live.prefix]
     assert report["orphan_prefixes"] == [orphan.prefix]
     assert report["containers_removed"] == report["networks_removed"] == report["errors"] == []
-    said = [f"container {name!r}" for name in containers] + [f"network {n!r}" for n in networks]
-    assert report["would_remove"] == said
+    would = report["would_remove"]
+    assert [entry["name"] for entry in would] == [*containers, *networks]
+    assert sorted(entry["id"] for entry in would) == sorted(orphan.ids)
+    assert {entry["prefix"] for entry in would} == {orphan.prefix}
+    assert all(entry["evidence"].startswith("absent for more than") for entry in would)
     orphan.assert_intact(api)
 
     real = call("sweep", "--json", *options(engine, database))
@@ -127,22 +131,30 @@ def test_what_no_row_vouches_for_is_held_until_its_token_confirms_it(
     assert entry["prefix"] == first[:8]
     assert entry["reason"]
 
-    containers.append(plant(api, new_id()))
+    containers.append(plant(api, second := new_id()))
     status, _ = sweep("--confirm", entry["token"])
     assert status == 2, "the token is bound to the prefixes that were held"
     assert exists(api, *containers)
     (token,) = {entry["token"] for entry in sweep()[1]["held"]}
-    assert sweep("--confirm", token)[0] == 0
+    done = call("sweep", *options(engine, database), "--confirm", token)
+    assert done.returncode == 0, done.stdout
     removed(api, *containers)
+    before, went, _ = done.stderr.partition("removed container")
+    assert went
+    assert all(f"container 'decnet_t_{id_[:8]}_decky'" in before for id_ in (first, second))
 
 
-def test_a_younger_resource_than_the_grace_is_left_by_a_single_sweep(
+def test_a_younger_resource_than_the_grace_waits_and_that_is_no_failure(
     api: docker.APIClient, engine: PrivateEngine, database: Path, rows: Rows
 ) -> None:
     rows.insert(live := new_id())
-    container, young = plant(api, live), plant(api, new_id())
-    result = call("sweep", *options(engine, database), "--grace", "1000")
-    assert result.returncode == 1
+    container, young = plant(api, live), plant(api, absent := new_id())
+    swept = call("sweep", "--json", *options(engine, database), "--grace", "1000")
+    assert swept.returncode == 0, swept.stdout
+    report = json.loads(swept.stdout)
+    (entry,) = report["waiting"]
+    assert (entry["prefix"], report["held"]) == (absent[:8], [])
+    assert entry["seconds"] > 0
     assert exists(api, container, young)
 
 

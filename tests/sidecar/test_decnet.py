@@ -174,9 +174,9 @@ def test_a_program_that_does_as_it_says_sweeps(
         assert run() == ""  # and now it has seen them
         rows.delete(doomed)
         api.create_network(f"decnet_t_{unknown[:8]}_lan")
-        *removed, held = run().splitlines()
+        *removed, waiting = run().splitlines()
     names = (*orphan.bases, *orphan.services, *orphan.networks)
     assert sorted(removed) == sorted(f"removed {name}" for name in names)
-    assert held.startswith(f"held {unknown[:8]}: ")
+    assert waiting.startswith(f"waiting {unknown[:8]}: ")
     assert not orphan.remaining(api)
     staying.assert_intact(api)

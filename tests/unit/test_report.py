@@ -16,18 +16,19 @@ from tests.world.listener import sweep_once, without_threads_and_clocks
 from tests.world.parts import P, Q, base, network, service, topology
 from tests.world.world import Config, World
 
-WAITS = {"dddddddd": 3.0, "11111111": 7.4}
+WAITS = {"dddddddd": 3.0, "11111111": 7.44}
 HELD = {"prefix": "dddddddd", "reason": "nobody vouches", "token": "0123456789ab"}
 
 
 def screening() -> Screening:
-    shared = base("shared", Q, "cccccccc")
+    shared, lan = base("shared", Q, "cccccccc"), network("lan", "cccccccc")
     return Screening(
         live=frozenset({"eeeeeeee", P}),
-        orphans={"cccccccc": [network("lan", "cccccccc"), shared], Q: [shared]},
+        orphans={"cccccccc": [lan, shared], Q: [shared]},
         waiting={p: Verdict(State.WAITING, "the grace runs", w) for p, w in WAITS.items()},
         held={"dddddddd": "nobody vouches"},
         token="0123456789ab",
+        verdicts={r.id: Verdict(State.ORPHAN, f"{r.kind} is gone") for r in (shared, lan)},
     )
 
 
@@ -42,10 +43,8 @@ def test_the_json_has_every_key_of_the_interface_and_every_list_is_sorted() -> N
         "images_removed": [],
         "disconnected": [],
         "errors": [],
-        "held": [
-            {"prefix": "11111111", "reason": "the grace runs, 7 s more", "token": ""},
-            HELD,
-        ],
+        "held": [HELD],
+        "waiting": [{"prefix": "11111111", "reason": "the grace runs", "seconds": 7.4}],
         "torn_down": [],
         "would_remove": [],
         "dry_run": False,
@@ -56,7 +55,48 @@ def test_the_json_has_every_key_of_the_interface_and_every_list_is_sorted() -> N
 def test_a_dry_run_lists_what_it_would_remove_each_once() -> None:
     report = Report.of(screening(), dry_run=True)
     assert report.dry_run
-    assert report.would_remove == ["container 'shared-name'", "network 'decnet_t_cccccccc_lan'"]
+    assert report.would_remove == [
+        {
+            "kind": "container",
+            "id": "shared",
+            "name": "shared-name",
+            "prefix": f"{Q} cccccccc",
+            "evidence": "container is gone",
+        },
+        {
+            "kind": "network",
+            "id": "lan",
+            "name": "decnet_t_cccccccc_lan",
+            "prefix": "cccccccc",
+            "evidence": "network is gone",
+        },
+    ]
+    said = report.to_text().splitlines()
+    assert said[0] == "dry run: nothing is removed"
+    lan = "network 'decnet_t_cccccccc_lan' of topology cccccccc"
+    assert f"would remove {lan}: network is gone" in said
+
+
+def test_a_dry_run_says_that_it_is_one_also_when_there_is_nothing() -> None:
+    assert Report(dry_run=True).to_text().startswith("dry run: nothing is removed\n")
+    assert "dry run" not in Report().to_text()
+
+
+def test_what_was_asked_about_is_told_of_and_the_rest_of_the_host_is_not_counted() -> None:
+    report = Report.of(screening(), dry_run=False)
+    assert "2 live, 2 orphaned, 1 waiting and 1 held topologies on this host" in report.to_text()
+    said = report.to_text(prefixes=[P, "11111111", "dddddddd", "ffffffff"])
+    assert "on this host\n" not in said
+    assert f"topology {P} has a row\n" in said
+    assert "nothing of topology ffffffff to remove\n" in said
+    assert said.count("11111111") == said.count("dddddddd") == 1
+
+
+def test_what_waits_for_another_listener_to_answer_is_held_by_no_token() -> None:
+    silent = Verdict(State.WAITING, "it does not say what it holds", 1.0, elsewhere=True)
+    report = Report.of(Screening(frozenset(), {}, {P: silent}, {}, ""), dry_run=False)
+    assert report.held == [{"prefix": P, "reason": silent.evidence, "token": ""}]
+    assert (report.waiting, report.complete) == ([], False)
 
 
 def test_only_what_was_removed_by_us_is_reported_as_removed() -> None:
@@ -72,7 +112,12 @@ def test_only_what_was_removed_by_us_is_reported_as_removed() -> None:
 
 @pytest.mark.parametrize(
     ("report", "complete"),
-    [(Report(), True), (Report(errors=["stuck"]), False), (Report(held=[HELD]), False)],
+    [
+        (Report(), True),
+        (Report(waiting=[{"prefix": P, "reason": "the grace runs", "seconds": 7.4}]), True),
+        (Report(errors=["stuck"]), False),
+        (Report(held=[HELD]), False),
+    ],
 )
 def test_a_sweep_is_complete_when_nothing_failed_and_nothing_is_held(
     report: Report, complete: bool
@@ -124,4 +169,5 @@ def test_a_sweep_ends_though_a_grace_has_a_second_to_run() -> None:
         world.clock_forward(30.0)  # less what its second of creation lacks
         report = sweep_once(world, None, dry_run=False, confirm="", held=frozenset())
     assert report is not None
-    assert [entry["reason"] for entry in report.held] == ["its row is absent, the grace runs"]
+    assert [entry["reason"] for entry in report.waiting] == ["its row is absent, the grace runs"]
+    assert report.complete
