@@ -28,8 +28,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Final, NamedTuple
+from typing import Final
 
 from listener.core.resources import Kind, Resource, Stage, prefix_of
 
@@ -65,7 +66,8 @@ LOST: Labels = MappingProxyType({})
 """The labels of an image that is gone: any of its container's may have been inherited."""
 
 
-class Signal(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Signal:
     """Something that ties a resource to a topology, or could, or keeps it from us.
 
     As text it is a line for a person.
@@ -76,7 +78,7 @@ class Signal(NamedTuple):
     effect: str
     """Whether it counts, and why not."""
     value: object = None
-    """Of a label; None where there is none."""
+    """Of a label, or the name; None where there is none."""
     owner: str = ""
     """The full id or the prefix that it names; empty where it does not count."""
     excludes: bool = False
@@ -282,10 +284,9 @@ def _owners(signals: Sequence[Signal]) -> tuple[str, ...]:
 
 
 def _name_signal(name: str) -> Signal:
-    found, what = _NAME.fullmatch(name), f"name {name!r}"
-    if found is None:
-        return Signal(what, "is not of DECNET's form")
-    return Signal(what, "counts", None, found[1])
+    if (found := _NAME.fullmatch(name)) is None:
+        return Signal("name", "is not of DECNET's form", name)
+    return Signal("name", "counts", name, found[1])
 
 
 def _protected(labels: Labels) -> bool:

@@ -15,23 +15,34 @@ from listener.core.resources import Kind, Resource, prefix_of
 
 
 class Waiting(TypedDict):
-    """A topology that is left until its time has passed."""
+    """A topology that is left until its time has passed.
+
+    Attributes:
+        prefix: the first eight characters of its id.
+        reason: what has to pass.
+        seconds: how much longer it waits, at least.
+    """
 
     prefix: str
     reason: str
     seconds: float
-    """How much longer it waits at least."""
 
 
 class WouldRemove(TypedDict):
-    """Something that a dry run left."""
+    """Something that a dry run left.
+
+    Attributes:
+        kind: ``container``, ``network`` or ``image``.
+        id: the engine's.
+        name: the engine's.
+        prefix: of its topology; several are separated by a space.
+        evidence: on what a sweep would have removed it.
+    """
 
     kind: str
-    """``container``, ``network`` or ``image``."""
     id: str
     name: str
     prefix: str
-    """Of its topology; several are separated by a space."""
     evidence: str
 
 

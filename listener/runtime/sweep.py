@@ -271,7 +271,7 @@ def _release(judge: Judge, screening: Screening, token: str) -> None:
 def _say_what_goes(screening: Screening) -> None:
     for prefix, doomed in sorted(screening.orphans.items()):
         logger.bind(event="confirmed", prefix=prefix, ids=[r.id for r in doomed]).info(
-            "confirmed; removing of topology {}: {}", prefix, ", ".join(map(str, doomed))
+            "confirmed; about to remove of topology {}: {}", prefix, ", ".join(map(str, doomed))
         )
 
 

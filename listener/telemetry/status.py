@@ -23,7 +23,7 @@ from listener.core.resources import PREFIX_LENGTH, Kind, Resource, Subnet
 
 REAPS = 50
 """How many of the last reaps are told of."""
-_ORDER = (State.ORPHAN, State.HELD, State.WAITING, State.ALIVE)
+ORDER = (State.ORPHAN, State.HELD, State.WAITING, State.ALIVE)
 """Which state a topology is in whose resources are in several: the first of these."""
 
 
@@ -116,7 +116,7 @@ class StatusStore(Observer):
         for prefix in sorted(index.prefixes()):
             resources = index.resources(prefix)
             known = [verdicts[r.id] for r in resources if r.id in verdicts]
-            verdict = min(known, key=lambda v: _ORDER.index(v.state), default=None)
+            verdict = min(known, key=lambda v: ORDER.index(v.state), default=None)
             state, reason = ("unknown", "nobody was asked yet")
             if verdict is not None:
                 state, reason = verdict.state.value, verdict.evidence

@@ -121,8 +121,30 @@ def test_everything_is_explained_with_what_would_release_it(
     alive = explain(service)
     assert "alive: its row exists; it stays" in alive
     assert f"label decnet.topology.id='{doomed.id}': counts" in alive
-    assert "a sweep removes it" in explain(orphan, "--grace", "0")
+    gone = explain(orphan, "--grace", "0")
+    assert "a sweep would remove it now; no listener answers in " in gone
     doomed.assert_intact(api)
+    assert exists(api, orphan)
+
+
+def test_what_a_running_listener_makes_of_it_is_said_beside_what_a_sweep_would(
+    api: docker.APIClient, engine: PrivateEngine, url: str, run: Run, doomed: Topology
+) -> None:
+    where = ("--grace", "0", "--docker-host", engine.host, "--database-url", url)
+    orphan = plant(api, absent := new_id())
+    run("--grace", "100000").start()
+    for what in (orphan, absent[:8]):
+        said = call("explain", what, *where).stdout.splitlines()
+        assert said[-1].startswith(f"topology {absent[:8]}: orphan: absent for more than the grace")
+        assert "; a sweep would remove it now; the listener waits" in said[-1]
+        assert said[-1].endswith(": its row is absent, the grace runs")
+    told = json.loads(call("explain", "--json", absent[:8], *where).stdout)
+    (topology,) = told["topologies"]
+    assert (topology["sweep"]["state"], topology["listener"]["state"]) == ("orphan", "waiting")
+    assert [thing["id"] for thing in told["things"]] == [orphan]
+    said = call("explain", doomed.prefix, *where).stdout.splitlines()
+    assert said[-1].endswith(": alive: its row exists; it stays; the listener keeps it")
+    assert said.count(f"  belongs to {doomed.id}") == 2, "once for the bases, once for the services"
     assert exists(api, orphan)
 
 

@@ -147,10 +147,10 @@ def test_only_what_is_the_topologys_goes_whatever_else_is_called_like_it(
     settings = Settings(
         database_url=url, docker_host=engine.host, grace=0, state_dir=str(tmp_path / "other")
     )
-    said = explain(settings, doomed.prefix)
+    said = explain(settings, doomed.prefix).to_text()
     assert all(id_[:12] in said for id_ in true)
     assert not any(id_[:12] in said for id_ in foreign)
-    assert "belongs to no topology: it is never touched" in explain(settings, foreign[0])
+    assert "belongs to no topology: it is never touched" in explain(settings, foreign[0]).to_text()
 
     rows.delete(doomed.id)
     gone(api, doomed)
@@ -178,8 +178,8 @@ def test_a_lan_of_any_name_goes_with_its_guests_endpoint_and_is_quoted_wherever_
         database_url=url, docker_host=engine.host, state_dir=str(tmp_path / "state")
     )
     for what in (name, lan, doomed[:8]):
-        assert f"network {name!r} ({lan[:12]})" in explain(settings, what)
-    assert f"is on network {name!r}, orphan" in explain(settings, "guest")
+        assert f"network {name!r} ({lan[:12]})" in explain(settings, what).to_text()
+    assert f"is on network {name!r}, orphan" in explain(settings, "guest").to_text()
     where = ("--docker-host", engine.host, "--database-url", url)
     said = call("sweep", "--dry-run", *where).stdout
     assert f"would remove network {name!r} of topology {doomed[:8]}: witnessed" in said

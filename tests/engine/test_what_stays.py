@@ -157,9 +157,9 @@ def test_a_guest_is_told_of_before_it_is_taken_off_a_network_and_after(
     witness = run("--dry-run")
     witness.start()
     assert witness.stop() == 0
-    assert f"is on network {name!r}, alive" in explain(settings, "tcpdump")
+    assert f"is on network {name!r}, alive" in explain(settings, "tcpdump").to_text()
     rows.delete(doomed)
-    said = explain(settings, "tcpdump")
+    said = explain(settings, "tcpdump").to_text()
     assert "it is never removed" in said
     assert f"is on network {name!r}, orphan" in said
     assert "it would be taken off this network" in said

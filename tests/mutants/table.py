@@ -1459,6 +1459,32 @@ MUTANTS = (
         "::test_nothing_goes_while_the_repository_shows_rows_that_its_engines_url_does_not_lead_to",
     ),
     Mutant(
+        "explaining without the listener that runs",
+        "explain says what the listener makes of it",
+        "cli/explain.py",
+        '        return read_status(folder), ""\n',
+        '        return None, "nobody was asked"\n',
+        "engine/test_evidence.py"
+        "::test_what_a_running_listener_makes_of_it_is_said_beside_what_a_sweep_would",
+    ),
+    Mutant(
+        "keeping back why the listener sees it otherwise",
+        "explain says both views where they differ",
+        "cli/explanation.py",
+        "            if self.listener.reason != sweep.reason:\n",
+        "            if False:\n",
+        "unit/test_explain.py"
+        "::test_both_views_are_said_and_the_listeners_reason_where_it_is_another",
+    ),
+    Mutant(
+        "saying that the listener removes what it only would",
+        "explain says what the listener really does",
+        "cli/explanation.py",
+        '        case "orphan" if told["dry_run"]:\n',
+        '        case "orphan" if False:\n',
+        "unit/test_explain.py::test_the_listeners_view",
+    ),
+    Mutant(
         "taking what waits for a failure",
         "what the grace still covers is no failure of a sweep",
         "core/report.py",

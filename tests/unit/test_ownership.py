@@ -245,7 +245,7 @@ def test_what_decnets_compose_made_has_its_labels_whatever_became_of_its_image(
             NAME,
             {},
             {},
-            [f"label {ID}: absent", f"label {PROJECT}: absent", f"name {NAME!r}: counts"],
+            [f"label {ID}: absent", f"label {PROJECT}: absent", f"name={NAME!r}: counts"],
         ),
         (
             "web",
@@ -255,7 +255,7 @@ def test_what_decnets_compose_made_has_its_labels_whatever_became_of_its_image(
                 "it is protected, by its label or as our own: it is never touched",
                 f"label {ID}={TOPOLOGY!r}: does not count, its image carries it too",
                 f"label {PROJECT}='decnet-topo-{P}': counts",
-                "name 'web': is not of DECNET's form",
+                "name='web': is not of DECNET's form",
             ],
         ),
     ],
