@@ -291,6 +291,7 @@ def test_while_another_listener_is_silent_what_was_never_seen_waits(court: Court
     waits = court.look(stranger)
     assert waits.state is State.WAITING
     assert waits.evidence == "the listener with pid 7 does not say what it holds"
+    assert waits.elsewhere, "time alone does not end it"
     court.peers = Peers()
     assert court.look(stranger).state is State.ORPHAN
 
