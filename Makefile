@@ -74,8 +74,9 @@ bench: $(VENV)/ready-to-bench  ## every figure beside its target; 45 minutes on 
 bench-quick: $(VENV)/ready-to-bench  ## the same on a small scale, without what takes minutes
 	PYTHONPATH=contrib/scripts $(RUN) -m tests.benchmarks --quick
 
-docs: $(VENV)/ready  ## docs/options.md, from the options and commands as they are
+docs: $(VENV)/ready  ## docs/options.md and the JSON schemas, from the options, commands and types as they are
 	$(RUN) contrib/scripts/options_reference.py docs/options.md
+	$(RUN) contrib/scripts/schemas.py docs
 
 image:  ## the container image, on the engine of DOCKER_HOST; BASE_IMAGE=… for another base, OFFLINE=1 from build/wheels
 	$(DOCKER) build --tag $(IMAGE) \

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from listener.core.report import Report
+    from listener.core.status import Status
     from listener.errors import ConfigurationError, EngineError, NoAnswer, ReaperError
     from listener.runtime.daemon import Listener
     from listener.runtime.sweep import sweep
@@ -30,6 +31,7 @@ __all__ = [
     "ReaperError",
     "Report",
     "Settings",
+    "Status",
     "sweep",
 ]
 
@@ -38,6 +40,7 @@ _MODULES |= {
     "Listener": "runtime.daemon",
     "Report": "core.report",
     "Settings": "settings",
+    "Status": "core.status",
     "sweep": "runtime.sweep",
 }
 

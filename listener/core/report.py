@@ -5,9 +5,9 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
-from typing import Any, TypedDict
+from typing import TypedDict
 
 from listener.core.evidence import LOOKS_APART, Verdict
 from listener.core.outcome import Removal, Result, Screening
@@ -46,6 +46,34 @@ class WouldRemove(TypedDict):
     evidence: str
 
 
+class Held(TypedDict):
+    """A topology that stays for now.
+
+    Attributes:
+        prefix: the first eight characters of its id.
+        reason: why it stays.
+        token: releases all that is held; empty where only time is needed.
+    """
+
+    prefix: str
+    reason: str
+    token: str
+
+
+class TornDown(TypedDict):
+    """A topology whose row is torn_down, and of which something is still here.
+
+    Attributes:
+        prefix: the first eight characters of its id.
+        id: all of it.
+        resources: how many of its containers and networks are here.
+    """
+
+    prefix: str
+    id: str
+    resources: int
+
+
 @dataclass(kw_only=True)
 class Report:
     """The result of one full sweep; every list is sorted.
@@ -78,9 +106,9 @@ class Report:
     images_removed: list[str] = field(default_factory=list)
     disconnected: list[str] = field(default_factory=list)
     errors: list[str] = field(default_factory=list)
-    held: list[dict[str, str]] = field(default_factory=list)
+    held: list[Held] = field(default_factory=list)
     waiting: list[Waiting] = field(default_factory=list)
-    torn_down: list[dict[str, Any]] = field(default_factory=list)
+    torn_down: list[TornDown] = field(default_factory=list)
     would_remove: list[WouldRemove] = field(default_factory=list)
     dry_run: bool = False
     duration_ms: float = 0.0
@@ -97,7 +125,7 @@ class Report:
             gone: the ids of the resources that are gone since.
         """
         held = [
-            {"prefix": prefix, "reason": reason, "token": screening.token}
+            Held(prefix=prefix, reason=reason, token=screening.token)
             for prefix, reason in screening.held.items()
         ]
         waiting: list[Waiting] = []
@@ -105,7 +133,7 @@ class Report:
             if prefix in screening.held:
                 continue
             if verdict.elsewhere:
-                held.append({"prefix": prefix, "reason": verdict.evidence, "token": ""})
+                held.append(Held(prefix=prefix, reason=verdict.evidence, token=""))
             else:
                 seconds = round(verdict.wait, 1)
                 waiting.append({"prefix": prefix, "reason": verdict.evidence, "seconds": seconds})
@@ -222,7 +250,7 @@ class Report:
         return "\n".join(lines)
 
 
-def leftovers(verdicts: Iterable[Verdict]) -> list[dict[str, Any]]:
+def leftovers(verdicts: Iterable[Verdict]) -> list[TornDown]:
     """The topologies whose row is torn_down, with how many of these resources are left of each."""
     left = Counter(id_ for verdict in verdicts for id_ in verdict.torn_down)
     return [
@@ -231,7 +259,7 @@ def leftovers(verdicts: Iterable[Verdict]) -> list[dict[str, Any]]:
     ]
 
 
-def told(leftover: Mapping[str, Any]) -> str:
+def told(leftover: TornDown) -> str:
     """One of them, as a sentence with its remedy."""
     count, id_ = leftover["resources"], leftover["id"]
     what = "1 resource is" if count == 1 else f"{count} resources are"

@@ -17,6 +17,7 @@ from loguru import logger
 
 from listener.core.evidence import Answer, Evidence, Memory
 from listener.core.judge import Ask, Judge, Peers
+from listener.core.status import DatabaseSide
 from listener.databases.base import Topologies
 from listener.databases.fallback import PushOrPoll
 from listener.databases.feed import Feed, Interest
@@ -62,13 +63,18 @@ class Database:
 
         return ask
 
-    def status(self) -> dict[str, object]:
-        """What there is to know about it, as JSON can hold it."""
+    def status(self, *, unheard: int) -> DatabaseSide:
+        """What there is to know about it, as JSON can hold it.
+
+        Args:
+            unheard: the deletions that push missed.
+        """
         return {
             **self.link.status(),
             "name": self.topologies.name,
             "feed": self.feed.name if self.link.connections else None,
             "answer_age_s": self.link.answer_age,
+            "unheard": unheard,
         }
 
 

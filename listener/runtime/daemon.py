@@ -11,7 +11,7 @@ import time
 from collections.abc import Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from typing import Any, Self
+from typing import Self
 
 from loguru import logger
 
@@ -23,6 +23,7 @@ from listener.control.reaper import Permit, Reaper
 from listener.core.evidence import UNSEEN
 from listener.core.outcome import Removal
 from listener.core.resources import Resource
+from listener.core.status import Status
 from listener.engine.watch import Watch
 from listener.errors import EngineError
 from listener.runtime import command
@@ -213,7 +214,7 @@ class Listener:
         problems = [f"{link.name} is down" for link in links if link.down_for > limit]
         return problems + [f"{name} is stuck" for name in self.stuck(limit)]
 
-    def status(self) -> dict[str, Any]:
+    def status(self) -> Status:
         """What there is to know about it, as JSON can hold it: docs/status.md."""
         return self._snapshots.take(self._watch.listing.subnets, self.problems())
 

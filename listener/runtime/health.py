@@ -12,6 +12,7 @@ import time
 
 from loguru import logger
 
+from listener.core.status import Side
 from listener.errors import presentable
 
 ANEW = 300.0
@@ -58,7 +59,7 @@ class Link:
         """Seconds since its last answer; None if there never was one."""
         return _age(self._answered_at)
 
-    def status(self) -> dict[str, object]:
+    def status(self) -> Side:
         """What there is to know about it, as JSON can hold it."""
         with self._lock:
             return {

@@ -7,11 +7,12 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict
 from importlib.metadata import version
-from typing import Any, Final
+from typing import Final, cast
 
 from listener.control.controller import Controller
 from listener.control.inventory import PrefixIndex
 from listener.core.resources import Subnet
+from listener.core.status import EngineAbout, Status
 from listener.engine.client import Engine
 from listener.runtime.build import Database
 from listener.runtime.health import Link
@@ -53,7 +54,7 @@ class Snapshots:
         self._store = store
         self._started = time.time()
 
-    def take(self, subnets: Sequence[Subnet], problems: Sequence[str]) -> dict[str, Any]:
+    def take(self, subnets: Sequence[Subnet], problems: Sequence[str]) -> Status:
         """What there is to know about it now, as JSON can hold it: docs/status.md.
 
         Args:
@@ -61,6 +62,7 @@ class Snapshots:
             problems: why it is not healthy.
         """
         settings, engine = self._settings, self._engine
+        about = None if engine.about is None else cast("EngineAbout", asdict(engine.about))
         controller, observed = self._controller, self._store.status()
         loads = controller.screen_lane.load(), controller.reconcile_lane.load()
         # What a topology had may be gone by now.
@@ -77,10 +79,10 @@ class Snapshots:
                 **self._docker.status(),
                 "address": engine.host,
                 "context": engine.context or None,
-                "engine": engine.about and asdict(engine.about),
+                "engine": about,
             },
             "databases": [
-                {**database.status(), "unheard": controller.missed(number)}
+                database.status(unheard=controller.missed(number))
                 for number, database in enumerate(self._databases)
             ],
             "topologies": self._store.topologies(self._index, present),

@@ -11,20 +11,28 @@ import threading
 import time
 from collections import Counter, deque
 from collections.abc import Collection, Mapping
-from typing import Any
+from typing import TypedDict
 
 from listener.control.inventory import PrefixIndex
 from listener.control.observer import Observer, Reconciled, Sweep
 from listener.core.evidence import REPLACED, State, Verdict
 from listener.core.judge import Hold
 from listener.core.outcome import Result, Screening
-from listener.core.report import leftovers
+from listener.core.report import TornDown, leftovers
 from listener.core.resources import PREFIX_LENGTH, Kind, Resource, Subnet
+from listener.core.status import Holds, LastSweep, Reap, SweepCount, Topology
 
 REAPS = 50
 """How many of the last reaps are told of."""
 ORDER = (State.ORPHAN, State.HELD, State.WAITING, State.ALIVE)
 """Which state a topology is in whose resources are in several: the first of these."""
+
+
+class Lately(TypedDict):
+    """What a listener did lately; the names are those of the status."""
+
+    reaps: list[Reap]
+    sweeps: SweepCount
 
 
 class StatusStore(Observer):
@@ -42,9 +50,9 @@ class StatusStore(Observer):
         self._own: Mapping[str, Hold] | None = None
         self._token = ""
         self._reaping: Counter[str] = Counter()
-        self._reaps: deque[Mapping[str, object]] = deque(maxlen=REAPS)
+        self._reaps: deque[Reap] = deque(maxlen=REAPS)
         self._sweeps = 0
-        self._last_sweep: Mapping[str, object] | None = None
+        self._last_sweep: LastSweep | None = None
 
     def screened(self, screening: Screening, sweep: Sweep | None) -> None:
         """Take in where everything stands."""
@@ -78,7 +86,7 @@ class StatusStore(Observer):
             if outcome.worked or outcome.ended:
                 evidence = {outcome.verdicts[r.resource.id].evidence for r in outcome.removals}
                 if not evidence:  # somebody else had the last of it
-                    evidence = {str(r["evidence"]) for r in self._reaps if r["prefix"] == prefix}
+                    evidence = {r["evidence"] for r in self._reaps if r["prefix"] == prefix}
                 self._reaps.appendleft(
                     {
                         "time": time.time(),
@@ -105,14 +113,14 @@ class StatusStore(Observer):
         with self._lock:
             self._reaping -= _prefixes(doomed)
 
-    def topologies(self, index: PrefixIndex, subnets: Collection[Subnet]) -> list[dict[str, Any]]:
+    def topologies(self, index: PrefixIndex, subnets: Collection[Subnet]) -> list[Topology]:
         """Where each topology on this host stands, as JSON can hold it."""
         addresses: dict[str, list[str]] = {}
         for subnet in subnets:
             addresses.setdefault(subnet.network, []).append(subnet.address)
         with self._lock:
             verdicts, reaping = self._verdicts.copy(), frozenset(self._reaping)
-        told: list[dict[str, Any]] = []
+        told: list[Topology] = []
         for prefix in sorted(index.prefixes()):
             resources = index.resources(prefix)
             known = [verdicts[r.id] for r in resources if r.id in verdicts]
@@ -142,7 +150,7 @@ class StatusStore(Observer):
             )
         return told
 
-    def held(self, index: PrefixIndex) -> dict[str, Any]:
+    def held(self, index: PrefixIndex) -> Holds:
         """What is held on this host, less what is gone by now, as JSON can hold it."""
         there = index.prefixes()
         with self._lock:
@@ -151,7 +159,7 @@ class StatusStore(Observer):
             command = f"{self._sweep_command} --confirm {token}" if token else ""
             return {"prefixes": prefixes, "token": token, "command": command}
 
-    def torn_down(self, index: PrefixIndex) -> list[dict[str, Any]]:
+    def torn_down(self, index: PrefixIndex) -> list[TornDown]:
         """What is left of topologies whose row is torn_down, as JSON can hold it."""
         with self._lock:
             verdicts = self._verdicts.copy()
@@ -162,7 +170,7 @@ class StatusStore(Observer):
         with self._lock:
             return self._own
 
-    def status(self) -> dict[str, Any]:
+    def status(self) -> Lately:
         """The rest, as JSON can hold it."""
         with self._lock:
             return {

@@ -1,34 +1,36 @@
-"""The object in docs/status.md has the keys that a listener tells, all of them and no other."""
+"""What a listener and a sweep tell, and the example of it, have the shape of the schemas."""
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from pathlib import Path
-from typing import Any
 
 import pytest
+import schemas
 
-from listener.engine.about import About
+from listener.core.report import Report
 from listener.runtime.daemon import Listener
 from listener.settings import Settings
 from listener.telemetry.status import StatusStore
+from tests.support.schema import DOCS, check
 from tests.world.host import Host
-from tests.world.parts import TOPOLOGY, service
+from tests.world.parts import TOPOLOGY, network, service
 
-from .pages import TREE, Page
+from .pages import Page
 
 
-@pytest.fixture
-def documented() -> dict[str, Any]:
-    """The example."""
-    blocks = Page(TREE / "docs" / "status.md").blocks
+@pytest.mark.parametrize("name", schemas.SCHEMAS)
+def test_the_schemas_are_as_make_docs_would_make_them(name: str) -> None:
+    assert (DOCS / f"{name}.schema.json").read_text() == schemas.schema(name), "run `make docs`"
+
+
+def test_the_example() -> None:
+    blocks = Page(DOCS / "status.md").blocks
     (text,) = [text for language, text in blocks if language == "json"]
-    example: dict[str, Any] = json.loads(text)
-    return example
+    check("status", json.loads(text))
 
 
-def test_the_keys_of_a_listener(documented: dict[str, Any], tmp_path: Path) -> None:
+def test_what_a_listener_tells(tmp_path: Path) -> None:
     database = f"sqlite:///{tmp_path}/decnet.db"
     listener = Listener(
         Settings(database_url=database, state_dir=str(tmp_path), docker_host="unix:///none.sock")
@@ -37,27 +39,38 @@ def test_the_keys_of_a_listener(documented: dict[str, Any], tmp_path: Path) -> N
         told = listener.status()
     finally:
         listener.stop()
-    assert documented.keys() == told.keys()
-    for part in ("docker", "held", "queue", "sweeps"):
-        assert documented[part].keys() == told[part].keys()
-    about = {field.name for field in dataclasses.fields(About)}
-    assert documented["docker"]["engine"].keys() == about
-    assert documented["databases"][0].keys() == told["databases"][0].keys()
+    check("status", told)
+    check("status", {**told, **of_a_life()})
 
 
-def test_the_keys_of_what_is_and_was_there(documented: dict[str, Any]) -> None:
+def of_a_life() -> dict[str, object]:
+    """The lists of a status, none of them empty."""
     board = StatusStore()
     host = Host(observer=board)
     host.database.rows.add(TOPOLOGY)
     host.appear(service())
     host.sweep("start-up")
     host.settle(1.0)
-    (topology,) = board.topologies(host.index, ())
-    assert documented["topologies"][0].keys() == topology.keys()
-    assert documented["topologies"][0]["resources"][0].keys() == topology["resources"][0].keys()
-    assert documented["sweeps"]["last"].keys() == board.status()["sweeps"]["last"].keys()
+    alive = board.topologies(host.index, ())
     host.database.rows.clear()
     host.controller.hinted(0)
     host.settle(1.0)
-    (reap,) = board.status()["reaps"]
-    assert documented["reaps"][0].keys() == reap.keys()
+    lately = board.status()
+    assert alive
+    assert lately["reaps"]
+    assert lately["sweeps"]["last"]
+    host.appear(network())
+    return {
+        "topologies": [*alive, *board.topologies(host.index, ())],
+        "held": board.held(host.index),
+        "reaps": lately["reaps"],
+        "sweeps": {**lately["sweeps"], "interval_s": 300.0},
+    }
+
+
+def test_the_report_of_a_sweep() -> None:
+    report = Report(
+        held=[{"prefix": "0badcafe", "reason": "the table was replaced", "token": "1f2e3d4c5b6a"}],
+        torn_down=[{"prefix": TOPOLOGY[:8], "id": TOPOLOGY, "resources": 3}],
+    )
+    check("report", json.loads(report.to_json()))

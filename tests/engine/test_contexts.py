@@ -40,6 +40,7 @@ def test_the_current_context_counts_and_the_engine_is_named(
         assert listener.wait_ready(PATIENCE)
         eventually(lambda: listener.status()["docker"]["engine"] is not None, "it is named")
         told = listener.status()["docker"]
+    assert told["engine"] is not None
     assert (told["address"], told["context"]) == (engine.host, "rootless")
     assert (told["engine"]["product"], told["engine"]["rootless"]) == ("Docker Engine", False)
     assert log[0].startswith(f"listening to {engine.host} (context rootless) and ")
@@ -67,6 +68,7 @@ def test_an_engine_that_does_not_say_what_it_is_is_listened_to_all_the_same(
         eventually(lambda: listener.status()["sweeps"]["count"] == 2, "it goes on")
         docker = listener.status()["docker"]
         assert docker["up"]
+        assert docker["engine"] is not None
         assert docker["engine"]["product"] == "Docker Engine", "by its version"
         assert docker["engine"]["name"] is None
     for_ever.set()

@@ -18,22 +18,7 @@ from tests.support.decnet import Topology, deploy, new_id
 from tests.support.process import PATIENCE, call
 from tests.support.proxy import Action, FaultProxy
 from tests.support.rows import Rows
-
-KEYS = {
-    "live_prefixes",
-    "orphan_prefixes",
-    "containers_removed",
-    "networks_removed",
-    "volumes_removed",
-    "images_removed",
-    "disconnected",
-    "errors",
-    "held",
-    "waiting",
-    "would_remove",
-    "dry_run",
-    "duration_ms",
-}
+from tests.support.schema import check
 
 
 @pytest.fixture
@@ -80,7 +65,7 @@ def test_a_sweep_reports_and_a_dry_run_only_says_what_it_would(
     dry = call("sweep", "--json", "--dry-run", *options(engine, database))
     assert dry.returncode == 0, dry.stderr
     report = json.loads(dry.stdout)
-    assert set(report) >= KEYS
+    check("report", report)
     assert report["dry_run"] is True
     assert report["live_prefixes"] == [live.prefix]
     assert report["orphan_prefixes"] == [orphan.prefix]
@@ -95,6 +80,7 @@ def test_a_sweep_reports_and_a_dry_run_only_says_what_it_would(
     real = call("sweep", "--json", *options(engine, database))
     assert real.returncode == 0, real.stderr
     report = json.loads(real.stdout)
+    check("report", report)
     assert report["dry_run"] is False
     assert report["containers_removed"] == containers
     assert report["networks_removed"] == networks

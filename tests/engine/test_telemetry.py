@@ -28,6 +28,7 @@ from tests.support.process import (
     full_pipe,
 )
 from tests.support.rows import Rows
+from tests.support.schema import check
 
 
 def status() -> dict[str, Any]:
@@ -35,6 +36,7 @@ def status() -> dict[str, Any]:
     done = call("status", "--json")
     assert done.returncode == 0, done.stderr
     told: dict[str, Any] = json.loads(done.stdout)
+    check("status", told)
     return told
 
 

@@ -26,7 +26,7 @@ from xml.etree import ElementTree
 from .table import MUTANTS, Mutant
 
 TREE = Path(__file__).parents[2]
-PARTS = ("listener", "tests", "contrib", "pyproject.toml")
+PARTS = ("listener", "tests", "contrib", "docs", "pyproject.toml")
 AT_ONCE = 2
 """Tests that run side by side."""
 

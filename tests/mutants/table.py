@@ -1560,4 +1560,12 @@ MUTANTS = (
         "database/test_decnet_files.py::"
         "test_a_second_file_with_topologies_is_told_of_and_left_as_it_is",
     ),
+    Mutant(
+        "telling a key by another name than its schema",
+        "the status is what its schema says",
+        "runtime/health.py",
+        '"proof_age_s": self.proof_age,',
+        '"proof_age": self.proof_age,',
+        "documentation/test_status.py::test_what_a_listener_tells",
+    ),
 )

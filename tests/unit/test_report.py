@@ -8,7 +8,7 @@ import pytest
 
 from listener.core.evidence import State, Verdict
 from listener.core.outcome import Removal, Result, Screening
-from listener.core.report import Report
+from listener.core.report import Held, Report
 from listener.core.resources import Endpoint
 from tests.world.client import SimulatedEngine
 from tests.world.engine import Api
@@ -17,7 +17,7 @@ from tests.world.parts import P, Q, base, network, service, topology
 from tests.world.world import Config, World
 
 WAITS = {"dddddddd": 3.0, "11111111": 7.44}
-HELD = {"prefix": "dddddddd", "reason": "nobody vouches", "token": "0123456789ab"}
+HELD: Held = {"prefix": "dddddddd", "reason": "nobody vouches", "token": "0123456789ab"}
 
 
 def screening() -> Screening:

@@ -127,8 +127,9 @@ def test_a_reap_is_told_with_what_it_took() -> None:
     host.engine.on["remove", "network"] = lambda: setattr(host.clock, "now", host.clock.now + 0.5)
     host.step()
     (reap,) = board.status()["reaps"]
-    assert reap.pop("time") > 0
+    assert reap["time"] > 0
     assert reap == {
+        "time": reap["time"],
         "prefix": P,
         "duration_ms": 500.0,
         "hint_to_gone_ms": 500.0,
@@ -151,7 +152,7 @@ def test_the_time_to_gone_begins_with_the_first_hint_and_not_with_the_last_try()
     assert "refused" in failed["errors"][0]
     assert failed["hint_to_gone_ms"] is None  # it is not gone
     assert done["errors"] == []
-    assert done["hint_to_gone_ms"] > done["duration_ms"]
+    assert (done["hint_to_gone_ms"] or 0) > done["duration_ms"]
 
 
 def test_the_last_word_on_a_topology_is_not_that_something_is_still_there() -> None:
@@ -170,7 +171,7 @@ def test_the_last_word_on_a_topology_is_not_that_something_is_still_there() -> N
         assert begun["errors"]
         assert begun["hint_to_gone_ms"] is None
         assert ended["errors"] == []
-        assert ended["hint_to_gone_ms"] > ended["duration_ms"]
+        assert (ended["hint_to_gone_ms"] or 0) > ended["duration_ms"]
         assert ended["evidence"] == begun["evidence"]
         assert begun["containers"] + ended["containers"] == 1 + ours
 
@@ -192,6 +193,7 @@ def test_sweeps_are_counted_with_cause_and_time_and_other_questions_are_not() ->
     host.settle(1.0)
     sweeps = board.status()["sweeps"]
     assert sweeps["count"] == 1
+    assert sweeps["last"] is not None
     assert sweeps["last"]["cause"] == "start-up"
     assert sweeps["last"]["duration_ms"] == 250.0
 
