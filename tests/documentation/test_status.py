@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
 import schemas
 
+import listener
 from listener.core.report import Report
 from listener.runtime.daemon import Listener
 from listener.settings import Settings
@@ -24,6 +26,11 @@ def test_the_schemas_are_as_make_docs_would_make_them(name: str) -> None:
     assert (DOCS / f"{name}.schema.json").read_text() == schemas.schema(name), "run `make docs`"
 
 
+def test_the_library_s_page_names_all_that_is_public() -> None:
+    named = set(re.findall(r"\w+", (DOCS / "library.md").read_text()))
+    assert set(listener.__all__) - named == set()
+
+
 def test_the_example() -> None:
     blocks = Page(DOCS / "status.md").blocks
     (text,) = [text for language, text in blocks if language == "json"]
@@ -32,13 +39,13 @@ def test_the_example() -> None:
 
 def test_what_a_listener_tells(tmp_path: Path) -> None:
     database = f"sqlite:///{tmp_path}/decnet.db"
-    listener = Listener(
+    unstarted = Listener(
         Settings(database_url=database, state_dir=str(tmp_path), docker_host="unix:///none.sock")
     )
     try:
-        told = listener.status()
+        told = unstarted.status()
     finally:
-        listener.stop()
+        unstarted.stop()
     check("status", told)
     check("status", {**told, **of_a_life()})
 

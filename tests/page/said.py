@@ -89,7 +89,7 @@ def status(topologies: Sequence[Json] = (), **changes: object) -> Json:
     now = time.time()
     held = [t["prefix"] for t in topologies if t["state"] == "held"]
     return {
-        "version": "0.1.0",
+        "version": "1.0.0",
         "host": "edge-7",
         "time": now,
         "started": now - 7400,
