@@ -10,17 +10,20 @@ ARG PIP_NO_INDEX=0
 ENV PIP_CONSTRAINT=/source/constraints.txt PIP_BUILD_CONSTRAINT=/source/constraints.txt \
     PIP_NO_INDEX=${PIP_NO_INDEX} PIP_FIND_LINKS=/source/build/wheels PIP_NO_CACHE_DIR=1 \
     PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore
+ARG REVISION=unknown
 WORKDIR /source
 COPY . .
 # Rich shows source in colour and Markdown with what goes with pip: a tenth of the image, and we show
 # neither.
 RUN mkdir -p build/wheels \
+ && if [ "${REVISION}" != unknown ]; then echo "${REVISION}" > listener/COMMIT; fi \
  && python3 -m venv /opt/topology-reaper \
  && /opt/topology-reaper/bin/python -m pip install ".[all]" \
  && /opt/topology-reaper/bin/python -m pip uninstall --yes \
       pip setuptools Pygments markdown-it-py mdurl
 
 FROM ${BASE_IMAGE}
+ARG BASE_IMAGE
 ARG VERSION=dev
 ARG REVISION=unknown
 LABEL org.opencontainers.image.title="topology-reaper" \
@@ -28,6 +31,7 @@ LABEL org.opencontainers.image.title="topology-reaper" \
       org.opencontainers.image.licenses="Apache-2.0" \
       org.opencontainers.image.version="${VERSION}" \
       org.opencontainers.image.revision="${REVISION}" \
+      org.opencontainers.image.base.name="${BASE_IMAGE}" \
       topology-reaper.protect="true"
 COPY --from=build /opt/topology-reaper /opt/topology-reaper
 # Whatever user it runs as keeps here what outlives a restart; a volume, so that the root file

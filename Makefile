@@ -19,10 +19,10 @@ IMAGE ?= topology-reaper:dev
 
 # For what pip installs, and for what it builds that with: up to pip 25.2 the first goes for both,
 # later the second for the latter.
-build/wheels $(VENV)/ready $(VENV)/ready-to-bench: export PIP_CONSTRAINT := $(CONSTRAINTS)
-build/wheels $(VENV)/ready $(VENV)/ready-to-bench: export PIP_BUILD_CONSTRAINT := $(CONSTRAINTS)
+build/wheels package $(VENV)/ready $(VENV)/ready-to-bench: export PIP_CONSTRAINT := $(CONSTRAINTS)
+build/wheels package $(VENV)/ready $(VENV)/ready-to-bench: export PIP_BUILD_CONSTRAINT := $(CONSTRAINTS)
 
-.PHONY: demo test suite check steady lint types unit deep mutants soak bench bench-quick pythons lowest docs image wheels clean help
+.PHONY: demo test suite check steady lint types unit deep mutants soak bench bench-quick pythons lowest docs dist package image sbom wheels clean help
 
 help:  ## what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -51,7 +51,7 @@ lint: $(VENV)/ready
 
 types: $(VENV)/ready
 	$(BIN)/mypy -p listener -p tests
-	$(BIN)/mypy contrib/scripts
+	$(BIN)/mypy contrib/scripts hatch_build.py
 
 unit: $(VENV)/ready
 	$(RUN) -m pytest -n 2 $(UNIT)
@@ -78,12 +78,31 @@ docs: $(VENV)/ready  ## docs/options.md and the JSON schemas, from the options, 
 	$(RUN) contrib/scripts/options_reference.py docs/options.md
 	$(RUN) contrib/scripts/schemas.py docs
 
+dist: $(VENV)/ready  ## the wheel and the sdist, in dist/: the same bytes whoever makes them
+	@rm -rf dist
+	$(RUN) -m hatchling build
+
+# Some tests are done as another user, who has to get into the folder.
+package: dist  ## install each of them in an empty environment, and make check in what the sdist unpacks to
+	@set -e; at=$$(mktemp -d); trap 'rm -rf "$$at"' EXIT; chmod 755 "$$at"; \
+	for built in dist/*; do \
+	  $(PYTHON) -m venv --clear $$at/environment; \
+	  $$at/environment/bin/pip install --quiet --disable-pip-version-check $$built; \
+	  $$at/environment/bin/topology-reaper --version; \
+	done; \
+	tar -xzf dist/*.tar.gz -C $$at; \
+	$(MAKE) --no-print-directory -C $$at/topology_reaper-* check
+
 image:  ## the container image, on the engine of DOCKER_HOST; BASE_IMAGE=… for another base, OFFLINE=1 from build/wheels
 	$(DOCKER) build --tag $(IMAGE) \
 	  --build-arg VERSION=$$(sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml) \
-	  --build-arg REVISION=$$(git rev-parse HEAD 2>/dev/null || echo unknown) \
+	  --build-arg REVISION=$$($(PYTHON) listener/commit.py) \
 	  $(if $(BASE_IMAGE),--build-arg BASE_IMAGE=$(BASE_IMAGE)) \
 	  $(if $(OFFLINE),--build-arg PIP_NO_INDEX=1) .
+
+sbom: $(VENV)/ready  ## what the image contains, as a CycloneDX list: build/sbom.cdx.json
+	@mkdir -p build
+	$(RUN) contrib/scripts/sbom.py $(IMAGE) build/sbom.cdx.json
 
 wheels: build/wheels  ## what the image is built from, for where it cannot be downloaded; PYTHON=… as in its base
 

@@ -23,7 +23,7 @@ from tests.support.servers import FOREIGN, PrivateMariaDB, PrivatePostgres
 from tests.support.shared import Owner, ready_database, shared_server
 
 LONGEST_FIRST = (
-    *("sidecar", "engine", "servers", "page", "cli", "property", "database"),
+    *("sidecar", "engine", "servers", "page", "cli", "package", "property", "database"),
     *("documentation", "unit"),
 )
 """The folders of tests, by how long a file of theirs takes."""

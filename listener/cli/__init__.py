@@ -73,6 +73,17 @@ def load(name: str) -> click.Command:
     return command
 
 
+def _show_version(ctx: click.Context, _option: click.Parameter, wanted: bool) -> None:
+    if wanted:
+        # Here, for it takes 40 ms to import them.
+        from importlib.metadata import version
+
+        from listener.commit import commit
+
+        click.echo(f"topology-reaper {version('topology-reaper')} (commit {commit()})")
+        ctx.exit()
+
+
 class _Commands(click.Group):
     """All commands: listed as in :data:`COMMANDS`, and imported when one is named.
 
@@ -100,7 +111,14 @@ class _Commands(click.Group):
     commands=[click.Command(name, short_help=said) for name, said in COMMANDS.items()],
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
-@click.version_option(package_name="topology-reaper", message="topology-reaper %(version)s")
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_show_version,
+    help="Show the version and the commit, and exit.",
+)
 def commands() -> None:
     """Remove a DECNET topology's containers and networks the moment its database row is gone.
 

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from listener.cli import COMMANDS, load
+from listener.commit import commit
 from listener.settings import Settings
 from tests.cli.command import Command
 
@@ -51,9 +52,8 @@ def test_what_reaches_neither_docker_nor_a_database_is_quick(words: str) -> None
 def test_version_from_the_installed_command_and_the_module(command: Command) -> None:
     script = Path(sysconfig.get_path("scripts"), "topology-reaper")
     said = subprocess.run([script, "--version"], capture_output=True, text=True, check=True).stdout
-    assert (
-        said == command("--version").out == f"topology-reaper {metadata.version(said.split()[0])}\n"
-    )
+    version = metadata.version("topology-reaper")
+    assert said == command("--version").out == f"topology-reaper {version} (commit {commit()})\n"
 
 
 def test_init_db_makes_a_database_to_sweep_with(command: Command, engine: str) -> None:

@@ -85,8 +85,10 @@ def inputs() -> Iterator[Path]:
     """The files that make the image what it is, but for the wheels."""
     yield from (path for path in (ROOT / "listener").rglob("*") if path.suffix in (".py", ".sql"))
     yield ROOT / "contrib/scripts/local_base.py"
-    for name in ("Dockerfile", ".dockerignore", "Makefile", "pyproject.toml", "constraints.txt"):
+    for name in ("Dockerfile", ".dockerignore", "Makefile", "hatch_build.py"):
         yield ROOT / name
+    yield ROOT / "pyproject.toml"
+    yield ROOT / "constraints.txt"
 
 
 def _run(engine: PrivateEngine, *command: str) -> None:

@@ -6,14 +6,17 @@ import json
 import re
 import shutil
 import zipfile
+from contextlib import closing
 from pathlib import Path
 
 import docker as sdk
 import pytest
+from packageurl import PackageURL
 from private_engine import PrivateEngine
+from sbom import sbom
 
 from tests.sidecar import image as image_
-from tests.sidecar.image import ROOT, docker
+from tests.sidecar.image import BASE, ROOT, docker
 
 MEGABYTE = 1_000_000
 LATER = "9999"
@@ -48,7 +51,9 @@ def test_it_holds_what_it_needs_and_nothing_of_the_tools_that_made_it(
     assert labels["topology-reaper.protect"] == "true"
     assert labels["org.opencontainers.image.title"] == "topology-reaper"
     assert labels["org.opencontainers.image.version"] == version[1]
-    assert re.fullmatch(r"[0-9a-f]{40}|unknown", labels["org.opencontainers.image.revision"])
+    revision = labels["org.opencontainers.image.revision"]
+    assert re.fullmatch(r"[0-9a-f]{40}(-dirty)?|unknown", revision)
+    assert labels["org.opencontainers.image.base.name"] == BASE
     assert labels["org.opencontainers.image.licenses"] == "Apache-2.0"
     assert labels["org.opencontainers.image.description"]
     assert inspected["Config"]["User"] == "65534:65534"
@@ -57,6 +62,7 @@ def test_it_holds_what_it_needs_and_nothing_of_the_tools_that_made_it(
         run = ("run", "--rm", "--network=none", "--entrypoint=sh", image, "-c", script)
         return docker(engine, *run)
 
+    assert inside("topology-reaper --version").endswith(f" {version[1]} (commit {revision})")
     assert inside("id -u; id -g").split() == ["65534", "65534"]
     tools = " -o ".join(f"-name '{name}*'" for name in ("pip", "setuptools", "wheel", "hatchling"))
     installed = "/opt/topology-reaper/bin /opt/topology-reaper/lib/python3*/site-packages"
@@ -68,6 +74,23 @@ def test_it_holds_what_it_needs_and_nothing_of_the_tools_that_made_it(
     assert compiled >= 0.9 * sources, "a read-only root cannot keep what Python compiles"
     kilobytes, _ = inside("du -sk /opt/topology-reaper").split()
     assert int(kilobytes) * 1024 < 90 * MEGABYTE, "with two sets of compiled drivers"
+
+
+def test_the_list_of_what_it_contains_has_all_that_is_installed(
+    engine: PrivateEngine, image: str
+) -> None:
+    with closing(sdk.DockerClient(base_url=engine.host)) as client:
+        listed = json.loads(sbom(client, image))
+        assert json.loads(sbom(client, image)) == listed, "the same image, the same list"
+    assert listed["bomFormat"] == "CycloneDX"
+    assert listed["metadata"]["component"]["name"] == "topology-reaper"
+    found = [PackageURL.from_string(each["purl"]) for each in listed["components"]]
+    distributions = {name: version for name, (version, _) in installed(engine, image).items()}
+    assert {each.name: each.version for each in found if each.type == "pypi"} == distributions
+    show = ("run", "--rm", "--entrypoint=dpkg-query", image, "-W", "-f", r"${Package}\n")
+    debian = set(docker(engine, *show).splitlines())
+    assert {each.name for each in found if each.type == "deb"} == debian
+    assert "libc6" in debian
 
 
 @pytest.mark.deep
