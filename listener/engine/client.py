@@ -22,7 +22,7 @@ import docker
 
 from listener.core import ownership
 from listener.core.ownership import Labels
-from listener.core.resources import Endpoint, Kind, Resource
+from listener.core.resources import Endpoint, Kind, Resource, Subnet
 from listener.engine import about, images, objects, podman
 from listener.engine.about import About
 from listener.engine.errors import OF_ONE_OBJECT, raise_for_status, translated
@@ -204,6 +204,15 @@ class Engine:
                 objects.epoch(attributes.get("Created")),
                 objects.volumes(attributes),
             )
+
+    def subnets(self, network: str) -> list[Subnet]:
+        """The subnets of the network with this id.
+
+        Raises:
+            Gone: the engine does not know it.
+        """
+        with self._object():
+            return list(objects.subnets(self.api.inspect_network(network)))
 
     def find(self, whats: Collection[str]) -> list[Found]:
         """The containers and networks with one of these names, ids, or beginnings of an id."""

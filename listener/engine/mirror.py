@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import Any
 
 from listener.control.inventory import PrefixIndex
+from listener.control.subnets import SubnetIndex
 from listener.core import ownership
 from listener.core.resources import Kind, Resource
 from listener.engine.events import GONE
@@ -26,6 +27,7 @@ class Mirror:
         index: what it keeps.
         appeared: called with each prefix that a container or network has just appeared under.
         vanished: called with each prefix of what was destroyed.
+        subnets: are kept as well, of every network, whoever it belongs to.
     """
 
     def __init__(
@@ -33,8 +35,10 @@ class Mirror:
         index: PrefixIndex,
         appeared: Callable[[str], None],
         vanished: Callable[[str], None] = lambda _: None,
+        subnets: SubnetIndex | None = None,
     ) -> None:
         self._index = index
+        self._subnets = subnets
         self._appeared = appeared
         self._vanished = vanished
         self._listed_at = 0.0
@@ -66,6 +70,8 @@ class Mirror:
         ours = [item for item in events if item[0].get("Type") in (Kind.CONTAINER, Kind.NETWORK)]
         gone = {id_ for event, id_, *_ in ours if event.get("Action") in GONE}
         for event, id_, name, attributes in ours:
+            if self._subnets is not None and event.get("Type") == Kind.NETWORK:
+                self._note(event.get("Action"), id_, self._subnets)
             if event.get("Action") in GONE:
                 known = self._index.discard(id_)
                 for prefix in known.prefixes if known is not None else ():
@@ -73,6 +79,13 @@ class Mirror:
             elif id_ not in gone and not self._is_over(event, id_):
                 resource = _resource(event, id_, name, attributes)
                 self._put(id_, resource, unconfirmed=ownership.may_inherit(attributes))
+
+    @staticmethod
+    def _note(action: object, network: str, subnets: SubnetIndex) -> None:
+        if action in GONE:
+            subnets.vanished(network)
+        elif action == "create":
+            subnets.appeared(network)
 
     def _is_over(self, event: Mapping[str, Any], id_: str) -> bool:
         """Whether it tells of the creation of what the listing, which came later, does not show.

@@ -25,6 +25,7 @@ from typing import Final
 from loguru import logger
 
 from listener.control.inventory import PrefixIndex
+from listener.control.subnets import SubnetIndex
 from listener.engine.client import Engine
 from listener.engine.events import QUIET, EventStream
 from listener.engine.mirror import Mirror
@@ -64,6 +65,7 @@ class Watch:
         listed: called after the index was replaced by a listing, with its cause as
             :class:`~listener.control.observer.Sweep` has it, and the seconds that it took.
         alive: called when the stream has brought something.
+        subnets: of every network on this host; are kept as well.
         quiet: seconds of silence after which the stream is opened anew.
         busy: entered for each piece of work.
     """
@@ -77,13 +79,15 @@ class Watch:
         listed: Callable[[str, float], None],
         vanished: Callable[[str], None] = lambda _: None,
         alive: Callable[[], None] = lambda: None,
+        subnets: SubnetIndex | None = None,
         quiet: float = QUIET,
         busy: AbstractContextManager[None] = NEVER_STUCK,
     ) -> None:
         self._engine = engine
         self._index = index
         self._tell_appeared = appeared
-        self._mirror = Mirror(index, self._appeared, vanished)
+        self._subnets = subnets
+        self._mirror = Mirror(index, self._appeared, vanished, subnets)
         self._listed = listed
         self._alive = alive
         self._quiet = quiet
@@ -166,6 +170,8 @@ class Watch:
     def _list(self) -> None:
         self._listed_at = time.monotonic()
         self.listing = self._engine.listing()
+        if self._subnets is not None:
+            self._subnets.replace(self.listing.subnets)
         self._mirror.list(self.listing.resources, self._connected_at)
         self._listed(self._cause, time.monotonic() - self._listed_at)
 

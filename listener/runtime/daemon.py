@@ -1,7 +1,8 @@
 """The listener: the parts, wired, on threads that a supervisor keeps alive.
 
-The watch (with its reader) keeps the inventory, a feed for each database hints, a timer asks for
-sweeps, one thread screens and some reconcile, and a pool does their requests to the engine.
+The watch (with its reader) keeps the inventory, one thread looks up the subnets of new networks, a
+feed for each database hints, a timer asks for sweeps, one thread screens and some reconcile, and a
+pool does their requests to the engine.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from listener.control.dry_run import DryRun
 from listener.control.inventory import PrefixIndex
 from listener.control.observer import Observer, Observers
 from listener.control.reaper import Permit, Reaper
+from listener.control.subnets import SubnetIndex
 from listener.core.evidence import UNSEEN
 from listener.core.outcome import Removal
 from listener.core.resources import Resource
@@ -114,9 +116,11 @@ class Listener:
             feeds=len(self._databases),
             observer=self._observer,
         )
+        self._subnets = SubnetIndex(self._engine.subnets, time.monotonic)
         self._watch = Watch(
             self._engine,
             index,
+            subnets=self._subnets,
             appeared=self._controller.appeared,
             vanished=self._controller.vanished,
             listed=self._listed,
@@ -145,6 +149,7 @@ class Listener:
         supervisor, controller = self._supervisor, self._controller
         supervisor.start("watch", self._keep_watch)
         supervisor.start("timer", self._keep_time)
+        supervisor.work("subnets", self._subnets.lane)
         supervisor.work("screen", controller.screen_lane)
         for number in range(self._settings.workers):
             supervisor.work(f"reconcile-{number}", controller.reconcile_lane)
@@ -216,7 +221,7 @@ class Listener:
 
     def status(self) -> Status:
         """What there is to know about it, as JSON can hold it: docs/status.md."""
-        return self._snapshots.take(self._watch.listing.subnets, self.problems())
+        return self._snapshots.take(self._subnets.all(), self.problems())
 
     def __enter__(self) -> Self:
         self.start()

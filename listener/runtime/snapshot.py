@@ -58,7 +58,7 @@ class Snapshots:
         """What there is to know about it now, as JSON can hold it: docs/status.md.
 
         Args:
-            subnets: of all networks on this host, by the last listing.
+            subnets: of all networks on this host.
             problems: why it is not healthy.
         """
         settings, engine = self._settings, self._engine

@@ -85,6 +85,32 @@ def test_a_topology_is_seen_alive_and_then_in_the_history(
     assert all("witnessed" in entry["evidence"] for entry in removed)
 
 
+def test_addresses_in_use_follow_the_events(
+    run: Run, api: docker.APIClient, rows: Rows, tmp_path: Path
+) -> None:
+    run("--sweep-interval", "100000").start()
+    id_ = new_id()
+    rows.insert(id_)
+    topology = deploy(api, id_)
+    foreign = api.create_network("monitoring")["Id"]
+    (used,) = api.inspect_network(foreign)["IPAM"]["Config"]
+
+    def told() -> dict[str, str | None]:
+        """Of each network that was made here the prefix, or of a foreign one the subnet."""
+        state = read_status(tmp_path / "state")
+        assert state["sweeps"]["count"] == 1, "nothing was listed anew"
+        known = {s["network"]: s["prefix"] or s["subnet"] for s in state["subnets"]}
+        return {name: said for name, said in known.items() if name != "bridge"}
+
+    ours = dict.fromkeys(topology.networks, topology.prefix)
+    eventually(lambda: told() == {**ours, "monitoring": used["Subnet"]}, "all are told")
+    rows.delete(id_)
+    gone(api, topology)
+    eventually(lambda: told() == {"monitoring": used["Subnet"]}, "what goes is not")
+    api.remove_network(foreign)
+    eventually(lambda: told() == {}, "nor what others remove")
+
+
 def test_what_a_sweep_removes_beside_a_listener_is_in_the_same_history(
     run: Run, api: docker.APIClient, rows: Rows, engine: PrivateEngine, url: str
 ) -> None:

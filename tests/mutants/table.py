@@ -1568,4 +1568,21 @@ MUTANTS = (
         '"proof_age": self.proof_age,',
         "documentation/test_status.py::test_what_a_listener_tells",
     ),
+    # What the screens say.
+    Mutant(
+        "passing over the networks that appear",
+        "the addresses in use follow the events",
+        "engine/mirror.py",
+        "            subnets.appeared(network)\n",
+        "            pass\n",
+        "engine/test_telemetry.py::test_addresses_in_use_follow_the_events",
+    ),
+    Mutant(
+        "bringing back a network that went while it was looked up",
+        "the addresses in use follow the events",
+        "control/subnets.py",
+        "            if network in self._wanted:  # else",
+        "            if True:  # else",
+        "unit/test_subnets.py::test_what_goes_while_it_is_looked_up_does_not_come_back",
+    ),
 )

@@ -213,7 +213,7 @@ def test_a_loop_that_has_ended_is_stuck(engine: socket.socket, settings: Setting
     listener.start()
     assert listener.stuck(LONG) == []
     listener.stop()
-    assert listener.stuck(LONG) == ["feed-0", "reconcile-0", "screen", "timer", "watch"]
+    assert listener.stuck(LONG) == ["feed-0", "reconcile-0", "screen", "subnets", "timer", "watch"]
 
 
 @pytest.mark.parametrize(
