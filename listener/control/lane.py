@@ -14,6 +14,8 @@ class Load(NamedTuple):
 
     waiting: int
     """Keys that wait, those included whose time has not come."""
+    working: int
+    """Keys that are worked on just now."""
     oldest: float
     """For how many seconds one could have been taken already."""
     longest: float
@@ -86,6 +88,7 @@ class Lane:
             began = min(self._began.values(), default=None)
             return Load(
                 self._queue.waiting,
+                len(self._began),
                 0.0 if due is None else max(0.0, now - due),
                 0.0 if began is None else now - began,
                 self._retries,

@@ -94,6 +94,18 @@ class TopologyResource(TypedDict):
     subnets: list[str]
 
 
+class Removing(TypedDict):
+    """How a topology is going.
+
+    Attributes:
+        begun: how many of its resources are to go in this reap.
+        left: how many of them are still there.
+    """
+
+    begun: int
+    left: int
+
+
 class Topology(TypedDict):
     """A topology that has something on this host.
 
@@ -101,6 +113,9 @@ class Topology(TypedDict):
         prefix: the first eight characters of its id.
         state: ``alive``, ``orphan``, ``reaping``, ``waiting``, ``held`` or ``unknown``.
         reason: why it is in that state.
+        wait_s: for how long it waits yet; null: it does not, or no answer comes, so that its time
+            is not counted.
+        removing: how its resources go one by one; null: none is being removed.
         ids: full ids that labels name; there may be none.
         resources: in the order of their removal.
     """
@@ -108,6 +123,8 @@ class Topology(TypedDict):
     prefix: str
     state: str
     reason: str
+    wait_s: float | None
+    removing: Removing | None
     ids: list[str]
     resources: list[TopologyResource]
 
@@ -131,12 +148,14 @@ class Queue(TypedDict):
 
     Attributes:
         depth: how many, also those whose time has not come.
+        working: how many are being worked on.
         oldest_s: for how long the first could have been taken.
         longest_work_s: how long the longest work has been going on.
         retries: how often one had to be looked at again.
     """
 
     depth: int
+    working: int
     oldest_s: float
     longest_work_s: float
     retries: int
@@ -222,11 +241,13 @@ class Status(TypedDict):
     """What a listener tells of itself.
 
     Attributes:
+        state: ``ready``, ``holding``, ``starting``, ``degraded`` or ``stopping``.
+        state_reason: why, in a few words; empty while it is ready.
         version: of topology-reaper.
         host: the name of the host, or of the container.
         time: now.
         started: when the listener began.
-        ready: whether the first sweep is done.
+        ready: what ``/readyz`` says: the first sweep is done, and both sides are up.
         dry_run: whether nothing is removed.
         problems: why the health check fails, one sentence each; empty: healthy.
         docker: the Docker Engine.
@@ -240,6 +261,8 @@ class Status(TypedDict):
         sweeps: the full sweeps.
     """
 
+    state: str
+    state_reason: str
     version: str
     host: str
     time: float

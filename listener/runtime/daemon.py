@@ -172,14 +172,14 @@ class Listener:
             Whether every thread ended within ``timeout`` seconds.
         """
         deadline = time.monotonic() + timeout
-        self._status_socket.close()
-        if self._endpoint is not None:
-            self._endpoint.close()
         self._supervisor.end()
         self._watch.close()
         for database in self._databases:
             database.feed.close()
         ended = self._supervisor.join(deadline)
+        self._status_socket.close()  # until now it was told that we are stopping
+        if self._endpoint is not None:
+            self._endpoint.close()
         self._removals.shutdown(wait=False)
         self._holds_socket.close()
         self._others.close()
@@ -221,7 +221,10 @@ class Listener:
 
     def status(self) -> Status:
         """What there is to know about it, as JSON can hold it: docs/status.md."""
-        return self._snapshots.take(self._subnets.all(), self.problems())
+        stopping = self._supervisor.stop.is_set()
+        # Then loops that have ended are as they should be.
+        problems = [] if stopping else self.problems()
+        return self._snapshots.take(self._subnets.all(), problems, stopping=stopping)
 
     def __enter__(self) -> Self:
         self.start()

@@ -17,7 +17,7 @@ from listener.engine.client import Engine
 from listener.runtime.build import Database
 from listener.runtime.health import Link
 from listener.settings import Settings
-from listener.telemetry.status import StatusStore
+from listener.telemetry.status import READY, Overall, StatusStore, state_of
 
 VERSION: Final = version("topology-reaper")
 
@@ -54,12 +54,13 @@ class Snapshots:
         self._store = store
         self._started = time.time()
 
-    def take(self, subnets: Sequence[Subnet], problems: Sequence[str]) -> Status:
+    def take(self, subnets: Sequence[Subnet], problems: Sequence[str], *, stopping: bool) -> Status:
         """What there is to know about it now, as JSON can hold it: docs/status.md.
 
         Args:
             subnets: of all networks on this host.
             problems: why it is not healthy.
+            stopping: whether it was told to end.
         """
         settings, engine = self._settings, self._engine
         about = None if engine.about is None else cast("EngineAbout", asdict(engine.about))
@@ -67,12 +68,14 @@ class Snapshots:
         loads = controller.screen_lane.load(), controller.reconcile_lane.load()
         # What a topology had may be gone by now.
         present = [s for s in subnets if s.prefix is None or self._index.get(s.network) is not None]
-        return {
+        told: Status = {
+            "state": Overall.STARTING,
+            "state_reason": "",
             "version": VERSION,
             "host": socket.gethostname(),
             "time": time.time(),
             "started": self._started,
-            "ready": controller.ready.is_set(),
+            "ready": False,
             "dry_run": settings.dry_run,
             "problems": list(problems),
             "docker": {
@@ -90,6 +93,7 @@ class Snapshots:
             "torn_down": self._store.torn_down(self._index),
             "queue": {
                 "depth": sum(load.waiting for load in loads),
+                "working": sum(load.working for load in loads),
                 "oldest_s": max(load.oldest for load in loads),
                 "longest_work_s": max(load.longest for load in loads),
                 "retries": sum(load.retries for load in loads),
@@ -100,3 +104,6 @@ class Snapshots:
             "reaps": observed["reaps"],
             "sweeps": {**observed["sweeps"], "interval_s": settings.sweep_interval},
         }
+        state, reason = state_of(told, swept=controller.ready.is_set(), stopping=stopping)
+        told["state"], told["state_reason"], told["ready"] = state.value, reason, state in READY
+        return told

@@ -138,7 +138,7 @@ class _Standing(Collector):
         now = status["time"]
         topologies, queue = status["topologies"], status["queue"]
         yield _info("build", "The version.", version=status["version"])
-        yield _gauge("ready", "Whether the first sweep is done.", status["ready"])
+        yield _gauge("ready", "What /readyz says.", status["ready"])
         yield _gauge("dry_run", "Whether nothing is removed.", status["dry_run"])
         yield _gauge("healthy", "Whether the health check passes.", not status["problems"])
         prefixes = Tally(topology["state"] for topology in topologies)

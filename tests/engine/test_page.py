@@ -10,7 +10,7 @@ from tests.engine.conftest import Run
 from tests.page.browser import Browser
 from tests.support.decnet import deploy, new_id
 from tests.support.process import eventually
-from tests.support.proxy import FaultProxy, stall
+from tests.support.proxy import Action, FaultProxy, Request, stall
 from tests.support.rows import Rows
 
 
@@ -22,7 +22,11 @@ def test_the_page_shows_how_a_topology_goes(
     deploy(api, kept, decky_numbers=[1])
     deploy(api, doomed, decky_numbers=[2])
     seen = threading.Event()
-    proxy.hook = lambda request: stall(seen) if request.method == "DELETE" else None
+
+    def hold_networks(request: Request) -> Action | None:
+        return stall(seen) if request.method == "DELETE" and "/networks/" in request.path else None
+
+    proxy.hook = hold_networks
     listener = run("--http", "127.0.0.1:0", host=proxy.host)
     listener.start()
     address = f"http://{listener.await_log('http')[0]['address']}/"
@@ -36,12 +40,16 @@ def test_the_page_shows_how_a_topology_goes(
         browser.open(address)
         both = {kept[:8]: "alive", doomed[:8]: "alive"}
         eventually(lambda: states() == both, "both topologies are shown")
-        assert browser.text("#overall") == "well"
+        assert browser.text("#overall") == "ready"
         browser.run("window.since = 'the first load'")
 
         rows.delete(doomed)
         reaping = {**both, doomed[:8]: "reaping"}
         eventually(lambda: states() == reaping, "it is shown being reaped")
+        item = f"#topologies > li:nth-child({sorted(both).index(doomed[:8]) + 1})"
+        browser.await_text("2 of 5 left", item)  # the containers have gone before them
+        browser.await_text("busy", "#sides > li:last-child .state")
+        browser.await_text(f"{doomed[:8]}, 2 of 5 left", "#sides > li:last-child")
         seen.set()
         eventually(lambda: states() == {kept[:8]: "alive"}, "it is shown no more")
         browser.await_text(doomed[:8], "#reaps > li")

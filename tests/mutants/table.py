@@ -1570,6 +1570,22 @@ MUTANTS = (
     ),
     # What the screens say.
     Mutant(
+        "being ready while a side is down",
+        "no screen says ready while nothing can be removed",
+        "telemetry/status.py",
+        "    if failed:\n",
+        "    if failed and not swept:\n",
+        "unit/test_status.py::test_a_listener_is_in_one_state_and_the_worst_of_it_is_said",
+    ),
+    Mutant(
+        "calling a topology idle while it is removed",
+        "a topology shows its resources going one by one",
+        "telemetry/status.py",
+        "left = sum(r.id in doomed for r in resources)",
+        "left = len(doomed)",
+        "unit/test_status.py::test_what_is_being_removed_goes_one_by_one",
+    ),
+    Mutant(
         "passing over the networks that appear",
         "the addresses in use follow the events",
         "engine/mirror.py",

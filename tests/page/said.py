@@ -10,7 +10,7 @@ REASONS = {
     "alive": "its row exists",
     "orphan": "its row is gone",
     "reaping": "its row is gone",
-    "waiting": "its row is absent; 12 s of 30 s have passed",
+    "waiting": "its row is absent, the grace runs",
     "held": "the database is not vouched for",
     "unknown": "no database has answered yet",
 }
@@ -26,6 +26,10 @@ def topology(number: int, state: str = "alive", containers: int = 6, networks: i
         "prefix": prefix,
         "state": state,
         "reason": REASONS[state],
+        "wait_s": 18.4 if state == "waiting" else None,
+        "removing": {"begun": containers + networks + 3, "left": containers + networks}
+        if state == "reaping"
+        else None,
         "ids": [f"{prefix}-0000-4000-8000-000000000000"],
         "resources": [
             *(
@@ -89,6 +93,10 @@ def status(topologies: Sequence[Json] = (), **changes: object) -> Json:
     now = time.time()
     held = [t["prefix"] for t in topologies if t["state"] == "held"]
     return {
+        "state": "holding" if held else "ready",
+        "state_reason": f"{len(held)} topologies are held until an operator confirms"
+        if held
+        else "",
         "version": "1.0.0",
         "host": "edge-7",
         "time": now,
@@ -116,7 +124,7 @@ def status(topologies: Sequence[Json] = (), **changes: object) -> Json:
             "command": "topology-reaper sweep --confirm 1f2e3d4c5b6a" if held else "",
         },
         "torn_down": [],
-        "queue": {"depth": 0, "oldest_s": 0.0, "longest_work_s": 0.0, "retries": 0},
+        "queue": {"depth": 0, "working": 0, "oldest_s": 0.0, "longest_work_s": 0.0, "retries": 0},
         "subnets": [
             *(
                 {"network": r["name"], "subnet": subnet, "prefix": t["prefix"]}
@@ -154,6 +162,9 @@ def everything() -> Json:
     }
     return status(
         sorted(found, key=lambda t: str(t["prefix"])),
+        state="degraded",
+        state_reason="the mysql database 'decnet' on db.example is down for 2 min,"
+        " nothing is removed",
         problems=["the mysql database 'decnet' on db.example is down", "feed-1 is stuck"],
         ready=False,
         dry_run=True,
@@ -169,6 +180,6 @@ def everything() -> Json:
                 answer_age_s=None,
             ),
         ],
-        queue={"depth": 3, "oldest_s": 1.4, "longest_work_s": 0.8, "retries": 2},
+        queue={"depth": 3, "working": 1, "oldest_s": 1.4, "longest_work_s": 0.8, "retries": 2},
         reaps=reaps,
     )

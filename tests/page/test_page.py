@@ -68,20 +68,23 @@ def test_each_state_is_a_word_and_a_shape_of_its_own(browser: Browser, stage: St
         })
     """)
     assert len(set(shapes)) == len(states), shapes
-    assert browser.texts("#topologies bdi") == list(said.REASONS.values())
+    waiting, left = said.REASONS["waiting"], f"{said.REASONS['waiting']}, 18 s left"
+    reasons = [left if reason == waiting else reason for reason in said.REASONS.values()]
+    assert browser.texts("#topologies bdi") == reasons
 
 
 def test_whatever_is_wrong_is_said_first_and_at_its_side(browser: Browser, stage: Stage) -> None:
     show(browser, stage, said.status([said.topology(1)]))
-    assert browser.text("#overall") == "well"
+    assert browser.text("#overall") == "ready"
     assert browser.texts("#notices li, #held") == []
 
     status = said.everything()
     show(browser, stage, status)
-    assert browser.text("#overall") == "2 problems"
-    assert browser.run("return document.title").startswith("2 problems")
-    assert len(browser.texts("#notices .state")) == 4, "the two, not ready, and a dry run"
-    assert status["problems"][0] in browser.text("#notices")
+    assert browser.text("#overall") == "degraded"
+    assert browser.run("return document.title").startswith("degraded")
+    assert browser.texts("#notices .state") == ["Degraded", "Problem", "Dry run"]
+    assert status["state_reason"] in browser.text("#notices")
+    assert status["problems"][1] in browser.text("#notices")
     docker, sqlite, mysql, _ = browser.texts("#sides > li")
     assert "up for" in docker
     assert "up for" in sqlite
@@ -173,6 +176,45 @@ def test_nothing_is_wider_than_a_small_screen(browser: Browser, stage: Stage) ->
         assert wide == []
 
 
+def states() -> dict[str, said.Json]:
+    """By what the badge says, a listener in each state that its page is looked at in."""
+    some = [said.topology(1), said.topology(2)]
+    why = "Docker is down for 12 s, nothing is removed"
+    return {
+        "ready": said.status(some, reaps=[said.reap(3, 60)]),
+        "reaping": said.status([said.topology(1), said.topology(2, "reaping")]),
+        "holding": said.status([said.topology(1), said.topology(2, "held")]),
+        "degraded": said.status(some, state="degraded", state_reason=why, ready=False),
+        "starting": said.status(state="starting", state_reason="soon", ready=False),
+        "gone": {},
+    }
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1280, 360])
+def test_the_badge_is_green_when_it_is_ready_and_nothing_else_is(
+    browser: Browser, stage: Stage, scheme: str, width: int
+) -> None:
+    show(browser, stage, said.status(), scheme=scheme, width=width, motion="reduce")
+    green = browser.run("return getComputedStyle(document.querySelector('#overall')).color")
+    for name, status in states().items():
+        stage.status = status  # what is no status at all is no answer
+        browser.run("document.dispatchEvent(new Event('visibilitychange'))")  # it asks at once
+        word = {"reaping": "ready", "gone": "no answer"}.get(name, name)
+        busy = "busy" if name == "reaping" else "idle"
+        browser.await_text(word, "#overall")
+        browser.await_text(busy, "#sides > li:last-child .state")
+        colour = browser.run("return getComputedStyle(document.querySelector('#overall')).color")
+        assert (colour == green) is (word == "ready"), name
+        if name == "reaping":
+            browser.await_text("8 of 11 left", "#topologies")
+            browser.await_text("00000002, 8 of 11 left", "#sides > li:last-child")
+        if name in ("degraded", "starting"):
+            browser.await_text(status["state_reason"], "#notices")
+        assert browser.violations() == [], name
+        assert browser.run("return document.documentElement.scrollWidth") <= width, name
+
+
 # How it keeps up.
 
 
@@ -257,7 +299,7 @@ def test_a_listener_that_goes_away_and_comes_back(browser: Browser, stage: Stage
 
     stage.status = said.status([said.topology(2)])
     stage.come()
-    browser.await_text("well", "#overall")
+    browser.await_text("ready", "#overall")
     browser.await_text("00000002", "#topologies")
     assert browser.texts("#notices li") == []
     refused = browser.complaints()
@@ -271,7 +313,7 @@ def test_an_answer_that_is_none_is_said(browser: Browser, stage: Stage) -> None:
         stage.answer = lambda answer=answer: answer  # type: ignore[misc]
         browser.await_text("no answer", "#overall")
         stage.answer = stage.tell
-        browser.await_text("well", "#overall")
+        browser.await_text("ready", "#overall")
     assert all("status of 503" in line for line in browser.complaints())
 
 

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 STATUS: Mapping[str, Any] = {
+    "state": "ready",
+    "state_reason": "",
     "version": "1.2.3",
     "host": "edge-7",
     "time": 10_000.0,
@@ -48,13 +50,15 @@ STATUS: Mapping[str, Any] = {
             "prefix": "aaaaaaaa",
             "state": "alive",
             "reason": "[bold]its row exists[/]",
+            "wait_s": None,
+            "removing": None,
             "ids": [],
             "resources": [{"kind": "container"}, {"kind": "container"}, {"kind": "network"}],
         }
     ],
     "held": {"prefixes": [], "token": ""},
     "torn_down": [],
-    "queue": {"depth": 0, "oldest_s": 0.0, "longest_work_s": 0.0, "retries": 0},
+    "queue": {"depth": 0, "working": 0, "oldest_s": 0.0, "longest_work_s": 0.0, "retries": 0},
     "subnets": [],
     "reaps": [
         {

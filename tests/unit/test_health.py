@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import http.client
 import json
+import re
 import socket
 import threading
 import time
@@ -252,11 +253,36 @@ def test_what_it_serves_is_its_status(
         assert ask(port, "/healthz") == (503, "Docker is down\nthe database is down\n")
         status, text = ask(port, "/readyz")
         assert status == 503
-        assert "the first sweep is not done" in text
+        assert re.fullmatch(
+            r"degraded: Docker is down for \d+ s and the SQLite file .* is down for \d+ s,"
+            r" nothing is removed\n",
+            text,
+        )
         told = json.loads(ask(port, "/status.json")[1])
         assert told["problems"] == listener.status()["problems"]
     with pytest.raises(ConnectionError):
         ask(port, "/livez")
+
+
+def test_while_it_stops_it_says_so_and_not_that_its_loops_have_ended(
+    engine: socket.socket, settings: Settings, monkeypatch: pytest.MonkeyPatch, log: list[Record]
+) -> None:
+    settings = dataclasses.replace(settings, http="127.0.0.1:0")
+    told: list[dict[str, object]] = []
+    with Listener(settings) as listener:
+        (line,) = [record for record in log if record["extra"].get("event") == "http"]
+        port, join = int(line["extra"]["address"].rpartition(":")[2]), listener._supervisor.join
+
+        def joined(_: float) -> bool:
+            engine.close()  # the attempt to connect is over
+            ended = join(time.monotonic() + PATIENCE)
+            told.append(json.loads(ask(port, "/status.json")[1]))
+            return ended
+
+        monkeypatch.setattr(listener._supervisor, "join", joined)
+    assert told[0]["state"] == "stopping"
+    assert told[0]["ready"] is False
+    assert told[0]["problems"] == []
 
 
 def test_it_serves_nothing_unless_it_should(

@@ -12,7 +12,6 @@ from listener.telemetry.http.pages import routes
 from .status import STATUS
 
 DOWN = {"name": "Docker", "up": False}
-SECOND = {"name": "the database 'ß'", "up": False}
 WELL = dict(STATUS)
 OK = (200, "ok\n")
 METRICS = b"topology_reaper_ready 1\n"
@@ -37,21 +36,22 @@ def test_it_is_healthy_until_there_are_problems_whichever_side_is_down_just_now(
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("state", "reason", "answer"),
     [
-        ({"ready": False}, "the first sweep is not done\n"),
-        ({"docker": DOWN}, "Docker is down\n"),
-        ({"databases": [*STATUS["databases"], SECOND]}, "the database 'ß' is down\n"),
+        ("holding", "1 topology is held until an operator confirms", OK),
         (
-            {"ready": False, "docker": DOWN, "databases": [SECOND]},
-            "Docker is down\nthe database 'ß' is down\nthe first sweep is not done\n",
+            "starting",
+            "the first sweep is not done",
+            (503, "starting: the first sweep is not done\n"),
         ),
+        ("degraded", "the database 'ß' is down", (503, "degraded: the database 'ß' is down\n")),
     ],
 )
-def test_it_is_ready_after_its_first_sweep_while_every_side_is_up(
-    change: dict[str, Any], said: str
+def test_it_is_ready_in_the_words_of_the_status(
+    state: str, reason: str, answer: tuple[int, str]
 ) -> None:
-    assert told("/readyz", WELL | change) == (503, said)
+    change = {"state": state, "state_reason": reason, "ready": answer == OK}
+    assert told("/readyz", WELL | change) == answer
 
 
 def test_the_status_is_told_as_it_is_when_it_is_asked_for() -> None:

@@ -14,11 +14,17 @@ from listener.core.judge import Hold
 from listener.core.outcome import Outcome, Screening
 from listener.errors import EngineError, InProgress, TimedOut
 from listener.telemetry.metrics import STATES, Metrics
-from listener.telemetry.status import REAPS, StatusStore
+from listener.telemetry.status import REAPS, StatusStore, state_of
 from tests.world.host import Host
 from tests.world.parts import TOPOLOGY, P, Q, base, network, service, topology
 
 from .status import STATUS
+
+DOCKER = STATUS["docker"]
+(DATABASE,) = STATUS["databases"]
+LOST = {"up": False, "since": 9_988.0, "reason": "refused"}
+UNTRIED = {"up": False, "reason": None}
+DOWN = "Docker is down for 12 s"
 
 if TYPE_CHECKING:
     from loguru import Record
@@ -43,6 +49,34 @@ def known(board: StatusStore, *, dry_run: bool = False) -> Host:
     return host
 
 
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({}, ("ready", "")),
+        ({"held": {"prefixes": [P]}}, ("holding", "1 topology is held until an operator confirms")),
+        ({"docker": DOCKER | LOST}, ("degraded", f"{DOWN}, nothing is removed")),
+        (
+            {"docker": DOCKER | LOST, "databases": [DATABASE, DATABASE | LOST], "held": [P]},
+            (
+                "degraded",
+                f"{DOWN} and the SQLite file /d.db is down for 12 s, nothing is removed",
+            ),
+        ),
+        ({"problems": ["watch is stuck"]}, ("degraded", "watch is stuck")),
+        ({"docker": DOCKER | UNTRIED}, ("starting", "the first sweep is not done")),
+        ({"swept": False}, ("starting", "the first sweep is not done")),
+        ({"swept": False, "docker": DOCKER | LOST}, ("degraded", f"{DOWN}, nothing is removed")),
+        ({"stopping": True, "docker": LOST}, ("stopping", "no removal is begun any more")),
+    ],
+)
+def test_a_listener_is_in_one_state_and_the_worst_of_it_is_said(
+    changes: dict[str, Any], told: tuple[str, str]
+) -> None:
+    changes = {"swept": True, "stopping": False, **changes}
+    swept, stopping = changes.pop("swept"), changes.pop("stopping")
+    assert state_of({**STATUS, **changes}, swept=swept, stopping=stopping) == told
+
+
 def test_what_has_just_appeared_is_unknown_until_its_row_was_asked_for() -> None:
     board = StatusStore()
     host = known(board)
@@ -59,6 +93,23 @@ def test_an_absence_that_has_to_last_is_waiting() -> None:
     host.appear(base("new", topology(Q)))
     host.step()
     assert shown(board, host)[Q] == ("waiting", "its row is absent, the grace runs")
+
+
+def test_what_waits_tells_for_how_long_yet_as_long_as_that_is_counted() -> None:
+    now = [1000.0]
+    board = StatusStore(clock=lambda: now[0])
+    host = known(board)
+    host.appear(base("new", topology(Q)))
+    host.step()
+
+    def left() -> dict[str, float | None]:
+        return {t["prefix"]: t["wait_s"] for t in board.topologies(host.index, ())}
+
+    assert left() == {P: None, Q: 30.0}
+    now[0] += 4
+    assert left()[Q] == 26.0
+    now[0] += 4
+    assert left()[Q] is None, "no answer came for so long that it begins anew"
 
 
 def test_what_is_held_says_why_and_what_releases_it_until_it_is_gone() -> None:
@@ -117,6 +168,25 @@ def test_what_is_being_removed_is_reaping_and_then_gone() -> None:
     host.controller.hinted(0, [TOPOLOGY])
     host.step()
     assert shown(board, host) == {}
+
+
+def test_what_is_being_removed_goes_one_by_one() -> None:
+    board = StatusStore()
+    host = known(board)
+    things = host.index.resources(P)
+
+    def removing() -> Any:
+        (told,) = board.topologies(host.index, ())
+        return told["removing"]
+
+    assert removing() is None
+    board.reaping(things)
+    for left in (3, 2, 1):
+        assert removing() == {"begun": 3, "left": left}
+        if left > 1:
+            host.index.discard(things[left - 1].id)
+    board.reaped(things)
+    assert removing() is None
 
 
 def test_a_reap_is_told_with_what_it_took() -> None:

@@ -33,15 +33,17 @@ def state(folder: Path) -> Iterator[Finding]:
     """Whether what is known can outlive a listener, and whether one runs."""
     yield _folder(folder)
     try:
-        problems = read_status(folder)["problems"]
-    except (OSError, ValueError, KeyError):
-        yield ok("state.listener", f"no listener answers in {folder}")
+        told = read_status(folder)
+        is_, why = told["state"], told["state_reason"]
+    except (OSError, ValueError, KeyError) as error:
+        reason = getattr(error, "strerror", "")
+        yield ok("state.listener", f"no listener answers in {folder}{reason and f' ({reason})'}")
     else:
-        if problems:
-            said = f"a listener runs with {folder}, and is not well: {', '.join(problems)}"
-            yield warning("state.listener", said, "look at its log")
+        said = f"a listener runs with {folder} and is {is_}{why and f': {why}'}"
+        if is_ == "ready":
+            yield ok("state.listener", said)
         else:
-            yield ok("state.listener", f"a listener runs with {folder}, and is well")
+            yield warning("state.listener", said, "see topology-reaper status and its log")
 
 
 def _folder(folder: Path) -> Finding:

@@ -25,11 +25,7 @@ def routes(status: Callable[[], Mapping[str, Any]], metrics: Callable[[], bytes]
 
     def ready() -> Response:
         told = status()
-        sides = (told["docker"], *told["databases"])
-        missing = [f"{side['name']} is down" for side in sides if not side["up"]]
-        if not told["ready"]:
-            missing.append("the first sweep is not done")
-        return _verdict(missing)
+        return _verdict([] if told["ready"] else [f"{told['state']}: {told['state_reason']}"])
 
     return {
         "/": lambda: page(html),

@@ -152,17 +152,17 @@ def test_a_listener_that_runs_is_seen_and_not_disturbed(
     listener.start()
     assert not listener.logged("state"), "the folder is its own"
     found_ = {f.id: f for f in look().findings}
-    assert found_["state.listener"].message.endswith("is well")
+    assert found_["state.listener"].message.endswith("and is ready")
     assert found_["state.directory"].status is Status.OK
     assert listener.stop() == 0
     (found,) = [f for f in look().findings if f.id == "state.listener"]
     assert "no listener answers" in found.message
 
 
-def test_a_listener_that_is_not_well(look: Look, run: Run) -> None:
-    run("--unhealthy-after", "0", host="unix:///none.sock").start(wait=False)
-    eventually(lambda: "is not well" in look().to_text(), "it is seen")
-    assert_warning(look(), "state.listener", "Docker is down", "look at its log")
+def test_a_listener_that_is_not_ready(look: Look, run: Run) -> None:
+    run(host="unix:///none.sock").start(wait=False)
+    eventually(lambda: "and is degraded" in look().to_text(), "it is seen")
+    assert_warning(look(), "state.listener", "degraded: Docker is down for", "status and its log")
 
 
 def test_a_state_directory_that_cannot_be_used(look: Look, tmp_path: Path) -> None:
