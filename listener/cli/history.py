@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import click
@@ -34,10 +35,19 @@ def command(config: Path | None, as_json: bool, prefix: str | None, **options: o
     folder = settings.state_path
     try:
         entries = list(history.read(folder))
-    except FileNotFoundError:
+    except FileNotFoundError as error:
+        if not folder.is_dir():
+            raise ConfigurationError(
+                f"--state-dir: there is no folder {folder}; name the one that the listener has"
+            ) from error
         if not as_json:
             click.echo(f"nothing was removed yet, as far as {folder} knows")
         return
+    except PermissionError as error:
+        raise ConfigurationError(
+            f"--state-dir: uid {os.geteuid()} may not read {folder}/{history.NAME}; ask as the"
+            " listener's user, or as root"
+        ) from error
     except OSError as error:
         raise ConfigurationError(
             f"--state-dir: {folder}/{history.NAME} cannot be read: {error.strerror}"

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,8 @@ from listener.cli.options import read_settings, with_settings
 from listener.errors import ConfigurationError, NoListener
 from listener.telemetry.healthcheck import read_status
 
+UNFOLDED = 100_000
+"""Columns of what is no terminal: there a topology is a line."""
 WATCH_EVERY = 1.0
 """Seconds between two looks with ``--watch``."""
 
@@ -25,7 +29,7 @@ def command(config: Path | None, as_json: bool, watch: bool, **options: object) 
     """Show what a running listener knows.
 
     It asks the listener with the same state folder, on this host, and shows what it did lately too.
-    Exit status: 0 it is well; 1 it is not, or holds something; 3 there is none.
+    Exit status: 0 it is ready; 1 it is not, or holds something; 3 none answers.
 
     \b
     Examples:
@@ -33,8 +37,8 @@ def command(config: Path | None, as_json: bool, watch: bool, **options: object) 
       topology-reaper status --json --state-dir /var/lib/topology-reaper
     """  # noqa: D301
     folder = read_settings(config, options).state_path
+    told = _told(folder)
     if as_json:
-        told = _told(folder)
         click.echo(json.dumps(told))
         while watch:
             time.sleep(WATCH_EVERY)
@@ -46,26 +50,34 @@ def command(config: Path | None, as_json: bool, watch: bool, **options: object) 
 
         from listener.cli import terminal
 
-        told, console = _told(folder), Console()
+        console = Console()
+        if not console.is_terminal:
+            console.width = UNFOLDED
         if watch:
             if not console.is_terminal:
                 raise ConfigurationError(
                     "--watch: standard output is no terminal; add --json for a line each second"
                 )
-            with Live(terminal.status(told), console=console, screen=True) as live:
+            show = partial(terminal.status, fold=True)
+            with Live(show(told), console=console, screen=True) as live:
                 while True:
                     time.sleep(WATCH_EVERY)
                     try:
-                        live.update(terminal.status(_told(folder)))
+                        live.update(show(_told(folder)))
                     except NoListener as error:
                         live.update(str(error))
-        console.print(terminal.status(told))
-    return 1 if told["problems"] or told["held"]["prefixes"] else 0
+        console.print(terminal.status(told), crop=False)
+    return 0 if told["state"] == "ready" else 1
 
 
 def _told(folder: Path) -> dict[str, Any]:
     try:
         return read_status(folder)
+    except PermissionError as error:
+        raise NoListener(
+            f"status: uid {os.geteuid()} may not ask the listener in {folder}; ask as its user, or"
+            " as root"
+        ) from error
     except (OSError, ValueError) as error:
         why = getattr(error, "strerror", None) or error
         raise NoListener(

@@ -6,7 +6,6 @@ for markup.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -17,6 +16,7 @@ from rich.text import Text
 from listener.core.report import told as left_over
 from listener.engine.about import About
 from listener.runtime.state.history import moment
+from listener.telemetry.status import Overall, duration
 
 _STYLES = {
     "alive": "green",
@@ -29,37 +29,41 @@ _STYLES = {
 SHOWN_REAPS = 8
 
 
-def status(told: Mapping[str, Any]) -> RenderableType:
-    """The status of a listener, as its socket tells it."""
-    parts: list[RenderableType] = [_head(told), *_sides(told)]
+def status(told: Mapping[str, Any], *, fold: bool = False) -> RenderableType:
+    """The status of a listener, as its socket tells it.
+
+    Args:
+        told: by it.
+        fold: the command that releases what is held, which else is one line that can be copied.
+    """
+    parts: list[RenderableType] = [*_head(told), "", *_sides(told)]
     for problem in told["problems"]:
-        parts.append(Text(f"problem: {problem}", style="bold red"))
+        if problem not in told["state_reason"]:
+            parts.append(Text(f"problem: {problem}", style="bold red"))
     parts += ["", _topologies(told["topologies"])]
     if prefixes := told["held"]["prefixes"]:
-        command = told["held"]["command"]
-        parts.append(Text(f"held: {' '.join(prefixes)}; to remove them: {command}", style="red"))
+        parts += ["", Text(f"held: {' '.join(prefixes)}; to remove them:", style="red")]
+        command = Text(f"  {told['held']['command']}")
+        if not fold:
+            command.no_wrap, command.overflow = True, "ignore"
+        parts.append(command)
     parts += [Text(f"{left['prefix']}: {left_over(left)}") for left in told["torn_down"]]
-    queue, sweep = told["queue"], told["sweeps"]["last"]
-    line = f"{queue['depth']} waiting to be looked at"
-    if sweep is not None:
-        line += (
-            f"; the last sweep, {sweep['cause']}, took {sweep['duration_ms']:.0f} ms,"
-            f" {_ago(told['time'] - sweep['time'])}"
-        )
-    parts += ["", Text(line, style="dim")]
+    parts += ["", Text(_work(told), style="dim")]
     if told["reaps"]:
-        parts += ["", _reaps(told["reaps"][:SHOWN_REAPS])]
+        parts += ["", _reaps(told)]
     return Group(*parts)
 
 
-def _head(told: Mapping[str, Any]) -> Text:
-    text = Text(f"topology-reaper {told['version']} on {told['host']}", style="bold")
-    text.append(f"  up {_duration(told['time'] - told['started'])}", style="not bold")
-    words = "ready" if told["ready"] else "not ready"
-    text.append(f"  {words}", style="green" if told["ready"] else "bold yellow")
+def _head(told: Mapping[str, Any]) -> Iterator[Text]:
+    state, reason = told["state"], told["state_reason"]
+    said = f"{state}: {reason}" if reason else state
+    yield Text(said, style="bold green" if state == Overall.READY else "bold red")
     if told["dry_run"]:
-        text.append("  dry run: nothing is removed", style="bold cyan")
-    return text
+        yield Text("dry run: nothing is removed", style="bold cyan")
+    yield Text(
+        f"{moment(told['time'])} on {told['host']}, topology-reaper {told['version']},"
+        f" running for {duration(told['time'] - told['started'])}"
+    )
 
 
 def _sides(told: Mapping[str, Any]) -> Iterator[Text]:
@@ -67,7 +71,7 @@ def _sides(told: Mapping[str, Any]) -> Iterator[Text]:
     context = f" (context {docker['context']})" if docker.get("context") else ""
     docker = {**docker, "name": f"Docker {docker['address']}{context}"}
     for side in (docker, *told["databases"]):
-        since = _duration(told["time"] - side["since"])
+        since = duration(told["time"] - side["since"])
         notes = [f"up for {since}" if side["up"] else f"DOWN for {since}"]
         if side["proof_age_s"] is not None:
             notes.append(f"heard of {_ago(side['proof_age_s'])}")
@@ -85,50 +89,56 @@ def _sides(told: Mapping[str, Any]) -> Iterator[Text]:
 def _topologies(topologies: Sequence[Mapping[str, Any]]) -> RenderableType:
     if not topologies:
         return Text("no topology has anything on this host")
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("topology")
-    table.add_column("state")
-    table.add_column("containers", justify="right")
-    table.add_column("networks", justify="right")
-    table.add_column("why")
+    table = _table("topology", "state", "resources", "why")
     for topology in topologies:
-        kinds = Counter(resource["kind"] for resource in topology["resources"])
-        state = topology["state"]
-        table.add_row(
-            topology["prefix"],
-            Text(state, style=_STYLES.get(state, "")),
-            str(kinds["container"]),
-            str(kinds["network"]),
-            Text(topology["reason"]),
-        )
+        state, resources = topology["state"], str(len(topology["resources"]))
+        words = state
+        if topology["wait_s"] is not None:
+            words += f" {duration(topology['wait_s'])}"
+        if removing := topology["removing"]:
+            resources = f"{removing['left']} of {removing['begun']}"
+        style = _STYLES.get(state, "")
+        table.add_row(topology["prefix"], Text(words, style), resources, Text(topology["reason"]))
     return table
 
 
-def _reaps(reaps: Sequence[Mapping[str, Any]]) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("last reaps")
-    table.add_column("topology")
-    for heading in ("took", "containers", "networks"):
-        table.add_column(heading, justify="right")
-    table.add_column("why")
-    for reap in reaps:
+def _work(told: Mapping[str, Any]) -> str:
+    """What it is at, and when it looked at everything last."""
+    queue, sweep = told["queue"], told["sweeps"]["last"]
+    line = f"{queue['working']} in work, {queue['depth']} in the queue"
+    if sweep is not None:
+        line += (
+            f"; last sweep {_ago(told['time'] - sweep['time'])} ({sweep['cause']}),"
+            f" took {sweep['duration_ms']:.0f} ms"
+        )
+    return line
+
+
+def _reaps(told: Mapping[str, Any]) -> Table:
+    today = moment(told["time"]).split()[0]
+    table = _table("last reaps", "topology", "took", "removed", "why")
+    for reap in told["reaps"][:SHOWN_REAPS]:
         table.add_row(
-            moment(reap["time"]),
+            moment(reap["time"]).removeprefix(f"{today} "),
             reap["prefix"],
             f"{reap['duration_ms']:.0f} ms",
-            str(reap["containers"]),
-            str(reap["networks"]),
+            str(reap["containers"] + reap["networks"] + reap["images"]),
             Text("; ".join([reap["evidence"], *reap["errors"]])),
         )
     return table
 
 
+def _table(*headings: str) -> Table:
+    """A table whose last column alone is folded where the screen is narrow."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for heading in headings:
+        table.add_column(
+            heading,
+            no_wrap=heading != headings[-1],
+            justify="right" if heading in ("resources", "took", "removed") else "left",
+        )
+    return table
+
+
 def _ago(seconds: float) -> str:
-    return f"{_duration(seconds)} ago"
-
-
-def _duration(seconds: float) -> str:
-    for unit, length in (("d", 86400), ("h", 3600), ("min", 60)):
-        if seconds >= 2 * length:
-            return f"{seconds / length:.0f} {unit}"
-    return f"{max(0.0, seconds):.0f} s"
+    return f"{duration(seconds)} ago"

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import pty
 import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +20,11 @@ from listener import cli
 from listener.cli.progress import sweep_progress
 from listener.core.outcome import Screening
 from listener.errors import ConfigurationError, NoListener
-from listener.runtime.state.history import NAME
+from listener.runtime.state.history import NAME, moment
 from listener.telemetry import logs
 from listener.telemetry.socket import StatusSocket
-from tests.support.process import command, environment
+from tests.support.process import PATIENCE, command, environment
+from tests.support.process import call as call_as
 
 from .status import STATUS
 
@@ -60,24 +63,30 @@ def test_the_status_is_told_in_words(call: Call) -> None:
     result = call("status")
     words = " ".join(result.output.split())
     for told in (
-        "topology-reaper 1.2.3 on edge-7 up 2 h ready",
+        "on edge-7, topology-reaper 1.2.3, running for 2 h",
         "Docker unix:///run/docker.sock (context rootless): up for 17 min, heard of 1 s ago, Docker"
         " Engine 28.5.2 on edge-7, rootless, with the containerd image store",
         "the SQLite file /d.db: up for 17 min, heard of 1 s ago, told by wal",
-        "aaaaaaaa alive 2 1 [bold]its row exists[/]",  # never taken for markup
-        "the last sweep, timer, took 12 ms, 60 s ago",
-        "bbbbbbbb 705 ms 6 2 witnessed",
+        "aaaaaaaa alive 3 [bold]its row exists[/]",  # never taken for markup
+        "last sweep 60 s ago (timer), took 12 ms",
+        "bbbbbbbb 705 ms 8 witnessed",
     ):
         assert told in words, result.output
+    assert result.output.startswith("ready\n")
+    assert moment(STATUS["time"]) in result.output
     assert result.return_value == 0
 
 
 @pytest.mark.usefixtures("listening")
 def test_what_is_wrong_is_told_and_is_the_exit_status(call: Call, told: dict[str, Any]) -> None:
     down = {**STATUS["docker"], "up": False, "reason": "it refuses connections"}
-    told |= {"problems": ["Docker is down"], "docker": down}
+    state, reason = "degraded", "Docker is down for 12 s, nothing is removed"
+    problems = ["Docker is down", "watch is stuck"]
+    told |= {"problems": problems, "docker": down, "state": state, "state_reason": reason}
     result = call("status")
-    assert "problem: Docker is down" in result.output
+    assert result.output.startswith(f"degraded: {reason}\n")
+    assert "problem: Docker is down" not in result.output, "that is said already"
+    assert "problem: watch is stuck" in result.output
     assert "DOWN for 17 min" in result.output
     assert "it refuses connections" in " ".join(result.output.split())
     assert result.return_value == 1
@@ -89,6 +98,7 @@ def test_what_is_held_is_told_with_the_command_that_releases_it(
 ) -> None:
     command = "topology-reaper sweep --confirm 012345678901"
     told["held"] = {"prefixes": ["aaaaaaaa"], "token": "012345678901", "command": command}
+    told["state"], told["state_reason"] = "holding", "1 topology is held until an operator confirms"
     result = call("status")
     assert command in " ".join(result.output.split())
     assert result.return_value == 1
@@ -112,6 +122,78 @@ def test_watched_it_goes_on_until_the_listener_ends(
     result = call("status", "--json", "--watch")
     assert [json.loads(line) for line in result.output.splitlines()] == [STATUS] * 4
     assert isinstance(result.exception, NoListener)
+
+
+WAITING = {
+    **STATUS["topologies"][0],
+    "state": "waiting",
+    "reason": "its row was never seen, and the table is not the one that was there before",
+    "wait_s": 18.4,
+}
+REAPING = {**WAITING, "state": "reaping", "wait_s": None, "removing": {"begun": 8, "left": 3}}
+RELEASE = "topology-reaper sweep --config /etc/topology-reaper/reaper.toml --confirm 012345678901"
+
+
+@pytest.mark.usefixtures("listening")
+def test_in_a_pipe_a_topology_is_a_line(call: Call, told: dict[str, Any]) -> None:
+    told["topologies"] = [WAITING, REAPING]
+    told["held"] = {"prefixes": ["aaaaaaaa"], "token": "012345678901", "command": RELEASE}
+    lines = [" ".join(line.split()) for line in call("status").output.splitlines()]
+    assert f"aaaaaaaa waiting 18 s 3 {WAITING['reason']}" in lines
+    assert f"aaaaaaaa reaping 3 of 8 {WAITING['reason']}" in lines
+    assert RELEASE in lines
+
+
+@pytest.mark.usefixtures("listening")
+def test_on_a_terminal_of_80_columns_only_the_reasons_are_folded(
+    told: dict[str, Any], tmp_path: Path
+) -> None:
+    told["topologies"] = [WAITING, REAPING]
+    told["held"] = {"prefixes": ["aaaaaaaa"], "token": "012345678901", "command": RELEASE}
+    ours, its = pty.openpty()
+    process = subprocess.Popen(
+        command("status", "--state-dir", str(tmp_path)),
+        stdout=its,
+        env={**environment(), "TERM": "dumb", "COLUMNS": "80"},
+    )
+    os.close(its)
+    lines = [" ".join(line.split()) for line in _read_all(ours).splitlines()]
+    assert process.wait(PATIENCE) == 0
+    for whole in ("topology state resources why", RELEASE):
+        assert whole in lines, lines
+    for begun in ("aaaaaaaa waiting 18 s 3 its row", "aaaaaaaa reaping 3 of 8 its row"):
+        assert any(line.startswith(begun) for line in lines), lines
+    assert all(len(line) <= 80 for line in lines if line != RELEASE), lines
+
+
+def _read_all(terminal: int) -> str:
+    said = b""
+    with os.fdopen(terminal, "rb", buffering=0) as screen, suppress(OSError):  # nobody writes more
+        while chunk := screen.read(65536):
+            said += chunk
+    return said.decode()
+
+
+def test_another_user_is_told_whom_to_ask_as(tmp_path: Path) -> None:
+    folder = tmp_path / "state"
+    folder.mkdir(mode=0o700)
+    end = StatusSocket(folder, lambda: STATUS)
+    end.open()
+    try:
+        for words, status in (["status"], 3), (["history"], 2):
+            done = call_as(*words, "--state-dir", str(folder), user=(65534, 65534))
+            assert done.returncode == status
+            assert "uid 65534 may not" in done.stderr, done.stderr
+            assert "or as root" in done.stderr
+    finally:
+        end.close()
+
+
+def test_a_folder_that_is_none_has_no_history(call: Call, tmp_path: Path) -> None:
+    assert call("history").output.startswith("nothing was removed yet")
+    error = call("history", "--state-dir", str(tmp_path / "typo")).exception
+    assert isinstance(error, ConfigurationError)
+    assert "there is no folder" in str(error)
 
 
 def test_without_a_listener_it_says_where_it_looked(call: Call, tmp_path: Path) -> None:
