@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import pytest
@@ -179,14 +180,18 @@ def test_nothing_is_wider_than_a_small_screen(browser: Browser, stage: Stage) ->
 def states() -> dict[str, said.Json]:
     """By what the badge says, a listener in each state that its page is looked at in."""
     some = [said.topology(1), said.topology(2)]
+    down = {"up": False, "since": time.time() - 12, "reason": "it refuses connections"}
+    docker = said.status()["docker"] | down
     why = "Docker is down for 12 s, nothing is removed"
     return {
         "ready": said.status(some, reaps=[said.reap(3, 60)]),
         "reaping": said.status([said.topology(1), said.topology(2, "reaping")]),
         "holding": said.status([said.topology(1), said.topology(2, "held")]),
-        "degraded": said.status(some, state="degraded", state_reason=why, ready=False),
+        "degraded": said.status(
+            some, state="degraded", state_reason=why, ready=False, docker=docker
+        ),
         "starting": said.status(state="starting", state_reason="soon", ready=False),
-        "gone": {},
+        "no answer": said.status(some),
     }
 
 
@@ -196,15 +201,20 @@ def test_the_badge_is_green_when_it_is_ready_and_nothing_else_is(
     browser: Browser, stage: Stage, scheme: str, width: int
 ) -> None:
     show(browser, stage, said.status(), scheme=scheme, width=width, motion="reduce")
-    green = browser.run("return getComputedStyle(document.querySelector('#overall')).color")
+    colours = (
+        "return [...document.querySelectorAll(arguments[0])].map(e => getComputedStyle(e).color)"
+    )
+    (green,) = browser.run(colours, "#overall")
     for name, status in states().items():
-        stage.status = status  # what is no status at all is no answer
+        stage.status = status
+        if name == "no answer":
+            stage.go()
         browser.run("document.dispatchEvent(new Event('visibilitychange'))")  # it asks at once
-        word = {"reaping": "ready", "gone": "no answer"}.get(name, name)
+        word = "ready" if name == "reaping" else name
         busy = "busy" if name == "reaping" else "idle"
         browser.await_text(word, "#overall")
         browser.await_text(busy, "#sides > li:last-child .state")
-        colour = browser.run("return getComputedStyle(document.querySelector('#overall')).color")
+        (colour,) = browser.run(colours, "#overall")
         assert (colour == green) is (word == "ready"), name
         if name == "reaping":
             browser.await_text("8 of 11 left", "#topologies")
@@ -213,6 +223,8 @@ def test_the_badge_is_green_when_it_is_ready_and_nothing_else_is(
             browser.await_text(status["state_reason"], "#notices")
         assert browser.violations() == [], name
         assert browser.run("return document.documentElement.scrollWidth") <= width, name
+    assert green not in browser.run(colours, "#sides .state"), "nobody knows whether they are"
+    assert all("ERR_CONNECTION_REFUSED" in line for line in browser.complaints())
 
 
 # How it keeps up.
