@@ -34,13 +34,13 @@ def state(folder: Path) -> Iterator[Finding]:
     yield _folder(folder)
     try:
         told = read_status(folder)
-        is_, why = told["state"], told["state_reason"]
+        is_now, why = told["state"], told["state_reason"]
     except (OSError, ValueError, KeyError) as error:
-        reason = getattr(error, "strerror", "")
-        yield ok("state.listener", f"no listener answers in {folder}{reason and f' ({reason})'}")
+        reason = getattr(error, "strerror", None) or error
+        yield ok("state.listener", f"no listener answers in {folder} ({reason})")
     else:
-        said = f"a listener runs with {folder} and is {is_}{why and f': {why}'}"
-        if is_ == "ready":
+        said = f"a listener runs with {folder} and is {is_now}{why and f': {why}'}"
+        if is_now == "ready":
             yield ok("state.listener", said)
         else:
             yield warning("state.listener", said, "see topology-reaper status and its log")
