@@ -167,8 +167,7 @@ class Engine:
         return listing
 
     def _expect(self, list_timeout: float) -> None:
-        bounded = min(list_timeout, self._timeout * LONGEST_LIST)
-        self.list_timeout = max(self._timeout, bounded)
+        self.list_timeout = max(self._timeout, min(list_timeout, self._timeout * LONGEST_LIST))
 
     def _listing(self) -> Listing:
         with self._errors():
