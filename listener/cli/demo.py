@@ -27,6 +27,7 @@ import docker
 import docker.errors
 
 from listener.core import ownership
+from listener.core.numbers import plain
 from listener.core.resources import prefix_of
 from listener.databases.sqlite import table as sqlite
 from listener.engine.client import Engine
@@ -234,7 +235,7 @@ def _tell_removals(
                 say(f"{after * 1000:5.0f} ms  {event['Type']:9}  {name}")
             if not waiting:
                 return after
-    raise ReaperError(f"demo: {', '.join(waiting.values())} was not removed in {PATIENCE:g} s")
+    raise ReaperError(f"demo: {', '.join(waiting.values())} was not removed in {plain(PATIENCE)} s")
 
 
 def _present(api: docker.APIClient, topology: _Topology) -> set[str]:

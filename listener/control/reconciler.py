@@ -30,6 +30,7 @@ from listener.control.reaper import Permit
 from listener.control.volumes import remove_inherited_volumes
 from listener.core.evidence import REPLACED, Memory, State, Verdict
 from listener.core.judge import DOUBTFUL, Answers, Judge
+from listener.core.numbers import plain
 from listener.core.outcome import Outcome, Removal, Result, Screening
 from listener.core.resources import Kind, Resource, prefix_of
 from listener.errors import EngineError, Gone, NoAnswer, presentable
@@ -402,7 +403,7 @@ class Reconciler:
                     asked_at = answers.at
                     if self._clock() - asked_at >= FRESH:
                         raise NoAnswer(
-                            f"the answer took longer than the {FRESH:g} s for which it is true"
+                            f"the answer took longer than the {plain(FRESH)} s for which it is true"
                         )
                     verdicts.update(now)
                 if verdicts[resource.id].state is not State.ORPHAN:

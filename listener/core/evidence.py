@@ -40,6 +40,7 @@ from enum import StrEnum
 from typing import Self
 
 from listener.core.deletions import ReportedDeletions
+from listener.core.numbers import plain
 from listener.core.resources import ID_LENGTH, PREFIX_LENGTH, prefix_of
 from listener.core.unproven import DAY, MOST_REMEMBERED
 
@@ -536,5 +537,5 @@ class Evidence:
             left = max(self._grace - age, LOOKS_APART - (absence.total - absence.before))
         if left > 0:
             return Verdict(State.WAITING, "its row is absent, the grace runs", left)
-        evidence = f"absent for more than the grace of {self._grace:g} s"
+        evidence = f"absent for more than the grace of {plain(self._grace)} s"
         return Verdict(State.ORPHAN, evidence, timed=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from listener.core.numbers import plain
 from listener.errors import ReaperError, presentable
 
 SKEW = 5.0
@@ -70,7 +71,7 @@ def clock(id_: str, ahead: float) -> Finding:
         ahead: by how many seconds it is ahead of ours.
     """
     if abs(ahead) <= SKEW:
-        return ok(id_, f"its clock is within {SKEW:g} s of this host's")
+        return ok(id_, f"its clock is within {plain(SKEW)} s of this host's")
     side = "ahead of" if ahead > 0 else "behind"
     return warning(
         id_,

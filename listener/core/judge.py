@@ -45,6 +45,7 @@ from listener.core.evidence import (
     State,
     Verdict,
 )
+from listener.core.numbers import plain
 from listener.core.resources import PREFIX_LENGTH, Kind, Resource, prefix_of
 from listener.core.unproven import Unproven
 
@@ -400,7 +401,7 @@ class Judge:
         )
         if (left := self._torn_down_after - lasted) > 0:
             return Verdict(State.WAITING, "its row is torn_down, --reap-torn-down runs", left)
-        evidence = f"torn down for more than {self._torn_down_after:g} s"
+        evidence = f"torn down for more than {plain(self._torn_down_after)} s"
         return CONFIRMED if released else Verdict(State.ORPHAN, evidence)
 
     def _doubted(self, owner: str) -> bool:

@@ -15,6 +15,7 @@ from collections.abc import Callable
 
 from loguru import logger
 
+from listener.core.numbers import plain
 from listener.core.once import Once
 from listener.databases.feed import Feed, Hint
 from listener.databases.poll import PollFeed
@@ -119,5 +120,5 @@ class PushOrPoll(Feed):
     def _say(self, error: PushUnavailable) -> None:
         if self._reason.is_new(str(error)):
             logger.bind(event="feed", feed="poll", error=str(error)).warning(
-                "polling every {:g} s: {}", self._poll.interval, error
+                "polling every {} s: {}", plain(self._poll.interval), error
             )

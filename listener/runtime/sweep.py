@@ -32,6 +32,7 @@ from listener.control.observer import Observer, Observers, Reconciled, Sweep
 from listener.control.reaper import Permit, Reaper
 from listener.core.evidence import LOOKS_APART, Memory, Verdict
 from listener.core.judge import Judge
+from listener.core.numbers import plain
 from listener.core.outcome import Outcome, Removal, Result, Screening
 from listener.core.report import Report
 from listener.core.resources import Kind, Resource
@@ -299,4 +300,4 @@ def reach(call: Callable[[], Value], timeout: float) -> Value:
 
 def _say_waiting(error: object, timeout: float) -> None:
     why = presentable(error)
-    logger.bind(event="waiting", error=why).warning("waiting up to {:g} s: {}", timeout, why)
+    logger.bind(event="waiting", error=why).warning("waiting up to {} s: {}", plain(timeout), why)

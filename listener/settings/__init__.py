@@ -18,6 +18,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from listener.core.numbers import plain
 from listener.errors import ConfigurationError
 from listener.settings import decnet, parsers, sources
 
@@ -346,7 +347,7 @@ def default_of(option: dataclasses.Field[Any]) -> str:
     default = option.default
     if isinstance(default, bool) or default in ("", ()):
         return ""
-    return f"{default:g}" if isinstance(default, float) else str(default)
+    return plain(default) if isinstance(default, float) else str(default)
 
 
 def flag_of(name: str) -> str:

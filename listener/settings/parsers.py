@@ -13,6 +13,8 @@ from collections.abc import Callable
 from typing import TypeGuard
 from urllib.parse import urlsplit
 
+from listener.core.numbers import plain
+
 DEFAULT_DOCKER_HOST = "unix:///var/run/docker.sock"
 """Where the engine is if nothing says otherwise."""
 LONGEST = 31_536_000.0
@@ -39,7 +41,7 @@ def seconds(least: float, *, off: bool = False) -> Callable[[object], float]:
         except ValueError:
             time = math.nan
         if not (least <= time <= LONGEST):
-            words = f"{value!r} is not a number of seconds from {least:g} to {LONGEST:g}"
+            words = f"{value!r} is not a number of seconds from {plain(least)} to {plain(LONGEST)}"
             raise ValueError(f"{words}, nor off" if off else words)
         return time
 

@@ -14,6 +14,8 @@ from collections.abc import Callable, Mapping
 
 from loguru import logger
 
+from listener.core.numbers import plain
+
 SAYING = 0.5
 """Seconds for a message that nobody takes; the last one must not hold up our end."""
 
@@ -57,8 +59,8 @@ class Notifier:
                 self.say("WATCHDOG=1")
             elif names != said:
                 logger.bind(event="stuck", loops=names).error(
-                    "the watchdog is not fed any more: stuck for over {:g} s: {}",
-                    self.watchdog,
+                    "the watchdog is not fed any more: stuck for over {} s: {}",
+                    plain(self.watchdog),
                     ", ".join(names),
                 )
             said = names

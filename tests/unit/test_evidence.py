@@ -312,6 +312,15 @@ def test_in_a_single_look_the_resources_age_stands_for_the_absence(
     assert second.wait == wait
 
 
+def test_a_long_grace_is_told_with_all_its_digits() -> None:
+    book = Book(grace=31_536_000.0)
+    for second in (0.0, 1.0):
+        verdict = book.look(
+            base(created=1.0), beside=[NEIGHBOUR], rows=[LIVE], at=second, engine_now=4e7
+        )
+    assert verdict.evidence == "absent for more than the grace of 31536000 s"
+
+
 def test_in_a_single_look_what_an_earlier_run_observed_is_no_second_answer() -> None:
     book = Book()
     memory = Memory("one", vouched=True, absent={TOPOLOGY: 100.0})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -313,6 +314,15 @@ def test_a_value_that_cannot_be_used_is_refused_by_the_name_of_its_place(
         config = toml(f"{name} = {json.dumps(value)}")
         said = refusal(lambda: Settings.from_environment({}, config=config))
         assert said.startswith(f"{name} in {config}: ")
+
+
+@pytest.mark.parametrize("name", [name for name, wrong in WRONG.items() if wrong[0] == "-1"])
+def test_a_time_is_refused_with_bounds_that_can_be_given(name: str) -> None:
+    said = refusal(lambda: Settings(**{name: -1}))  # type: ignore[arg-type]
+    bounds = re.findall(r"(?:from|to) ([\d.e+]+)", said)
+    assert bounds[1:] == ["31536000"]
+    for bound in bounds:
+        assert getattr(Settings(**{name: bound}), name) == float(bound)
 
 
 @pytest.mark.parametrize("value", [7, None, {"u": "postgresql://u:s3cret@h/d"}])

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from functools import partial
 
 from listener.core.findings import Finding, failed, fault, ok, warning
+from listener.core.numbers import plain
 from listener.databases.base import Reading, Topologies, rows_with
 from listener.errors import NoAnswer, PushUnavailable
 from listener.runtime.sweep import reach
@@ -91,7 +92,7 @@ def _status(table: Topologies, settings: Settings) -> Finding:
 
 def _feed(table: Topologies, settings: Settings) -> Finding:
     """How deletions will be heard of: connected once, and ended at once."""
-    interval = f"every {settings.poll_interval:g} s"
+    interval = f"every {plain(settings.poll_interval)} s"
     if settings.feed == "poll":
         return ok("feed.poll", f"it is asked {interval}, as --feed poll says")
     feed = table.push(look_every=settings.poll_interval, check_every=settings.sweep_interval)

@@ -30,6 +30,7 @@ from pathlib import Path
 import inotify_simple
 from loguru import logger
 
+from listener.core.numbers import plain
 from listener.databases.feed import Feed, Hint, Interest
 from listener.databases.sqlite.changes import REST, Deletions, fingerprint
 from listener.databases.sqlite.file import DatabaseFile
@@ -153,8 +154,8 @@ class SqliteFeed(Feed):
             except OSError as error:
                 notifier = None
                 logger.bind(event="feed", feed=self.name, error=error.strerror).warning(
-                    "commits are noticed every {:g} s only, for inotify cannot watch {}: {}",
-                    self._interval,
+                    "commits are noticed every {} s only, for inotify cannot watch {}: {}",
+                    plain(self._interval),
                     folder,
                     error.strerror,
                 )
