@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import shlex
+import uuid
 from pathlib import Path
 
 import click
 
+from listener.databases.base import TABLE
 from listener.databases.sqlite import table
 from listener.errors import ConfigurationError
 
@@ -15,8 +18,8 @@ from listener.errors import ConfigurationError
 def command(path: Path) -> None:
     """Create an empty SQLite database.
 
-    It has a table of topologies without a row, to try things with; DECNET makes its own. PATH must
-    not exist yet.
+    It has a table of topologies without a row, to try things with, and the command that gives it
+    one is printed; DECNET makes its own. PATH must not exist yet.
 
     \b
     Examples:
@@ -25,4 +28,7 @@ def command(path: Path) -> None:
     if "?" in str(path):
         raise ConfigurationError("init-db: a URL cannot name a path with a ? in it; choose another")
     table.create(path)
-    click.echo(f"created {path}; use it with --database-url sqlite:///{path.absolute()}")
+    path = path.absolute()
+    click.echo(f"created {path}; use it with --database-url {shlex.quote(f'sqlite:///{path}')}")
+    row = f"INSERT INTO {TABLE} (id, name, status) VALUES ('{uuid.uuid4()}', 'a try', 'active')"  # noqa: S608
+    click.echo(f'to give it a topology: sqlite3 {shlex.quote(str(path))} "{row}"')

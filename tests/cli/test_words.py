@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shlex
 import sqlite3
 import subprocess
 import sys
 import sysconfig
+import uuid
 from contextlib import closing
 from importlib import metadata
 from pathlib import Path
@@ -67,10 +69,17 @@ def test_init_db_makes_a_database_to_sweep_with(command: Command, engine: str) -
         assert [column[1] for column in columns if column[5]] == ["id"]
         assert database.execute("SELECT count(*) FROM topologies").fetchone() == (0,)
     url = f"sqlite:///{command.folder / name}"
-    assert made.out.rstrip().endswith(url)
+    used, told = made.out.splitlines()
+    assert shlex.split(used)[-2:] == ["--database-url", url]
     swept = command("sweep", "--json", "--docker-host", engine, "--database-url", url)
     assert (swept.status, swept.err) == (0, "")
     report = json.loads(swept.out)
     keys = "live_prefixes orphan_prefixes containers_removed networks_removed errors held"
     assert [report[key] for key in keys.split()] == [[]] * 6
     assert report["dry_run"] is False
+    program, path, statement = shlex.split(told.partition(": ")[2])
+    assert (program, path) == ("sqlite3", str(command.folder / name))
+    with closing(sqlite3.connect(path)) as database:
+        database.execute(statement)
+        ((id_, status),) = database.execute("SELECT id, status FROM topologies").fetchall()
+    assert (str(uuid.UUID(id_)), status) == (id_, "active")
