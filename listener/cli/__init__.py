@@ -43,10 +43,10 @@ def main() -> None:
         click.echo(error.ctx.get_help())
         status = USAGE
     except click.ClickException as error:
-        _say(error.format_message())
+        say(error.format_message())
         status = USAGE
     except ReaperError as error:
-        _say(error)
+        say(error)
         status = error.exit_status
     except (click.Abort, KeyboardInterrupt):
         status = 128 + signal.SIGINT
@@ -54,16 +54,16 @@ def main() -> None:
             os._exit(status)  # nobody reads what was to be said, and wants to wait for that
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""  # none: it was our own output
-        _say(f"it cannot go on: {where}{error.strerror or error}")
+        say(f"it cannot go on: {where}{error.strerror or error}")
         status = 1
     finally:
         standard_error.flush()
     sys.exit(status)
 
 
-def _say(error: object) -> None:
-    standard_error.flush()
-    click.echo(f"topology-reaper: {presentable(error)}", err=True)
+def say(error: object) -> None:
+    """Have an error told on standard error, after what is in the log already."""
+    standard_error.put(f"topology-reaper: {presentable(error)}\n")
 
 
 def load(name: str) -> click.Command:

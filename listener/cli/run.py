@@ -14,8 +14,9 @@ from pathlib import Path
 
 import click
 
+from listener.cli import say
 from listener.cli.options import read_settings, with_settings
-from listener.errors import ReaperError, presentable
+from listener.errors import ReaperError
 from listener.runtime.command import sweep_command
 from listener.runtime.daemon import Listener
 from listener.telemetry import logs
@@ -63,7 +64,7 @@ def command(config: Path | None, **options: object) -> int:
     try:
         listener.wait()
     except ReaperError as error:
-        standard_error.put(f"topology-reaper: {presentable(error)}\n")
+        say(error)
         status = error.exit_status
     # The interpreter would take ten times as long to end as the listener did (0.2 s of CPU), and
     # would wait for a thread in which a request hangs.
