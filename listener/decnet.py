@@ -207,7 +207,7 @@ def _sweep(
                 " its database is, and nothing is removed; pass DECNET's own repository"
             )
         release = sweep_command(settings, config=config, environment=os.environ)
-        engine = open_engine(settings, tls=tls, list_timeout=settings.timeout)
+        engine = open_engine(settings, tls=tls)
         swept = sweep(settings, engine=engine, alive=ids)
     errors = swept.errors + [f"dry run: would remove {would(e)}" for e in swept.would_remove]
     errors += [f"topology {w['prefix']} waits: {waits(w)}" for w in swept.waiting]

@@ -88,7 +88,7 @@ def explain(settings: Settings, what: str, *, release: str | None = None) -> Exp
         EngineError: Docker could not be reached within ``settings.timeout``.
         NoAnswer: a database could not.
     """
-    engine = open_engine(settings, list_timeout=settings.timeout)
+    engine = open_engine(settings)
     with ExitStack() as stack:
         # Not locked: what is known is only read.
         state = StateDirectory(settings.state_path)

@@ -36,13 +36,19 @@ from listener.settings import Settings
 
 @dataclass(frozen=True)
 class Database:
-    """One database of topologies: how it is asked and heard, and what is known about it."""
+    """One database of topologies: how it is asked, and what is known about it."""
 
     topologies: Topologies
-    feed: Feed
     memory: Memory | None
     evidence: Evidence
     ledger: Ledger
+
+
+@dataclass(frozen=True)
+class HeardDatabase(Database):
+    """One that a listener hears of deletions from, for as long as it runs."""
+
+    feed: Feed
     link: Link
 
     def asking(self, stop: threading.Event) -> Ask:
@@ -126,29 +132,41 @@ def open_tables(
 
 
 def open_databases(
-    settings: Settings,
-    tables: Sequence[Topologies],
-    state: StateDirectory,
-    interest: Interest | None = None,
+    settings: Settings, tables: Sequence[Topologies], state: StateDirectory
 ) -> list[Database]:
     """Databases with what an earlier run knew about them.
 
     Args:
-        settings: how they are heard, and what is believed of them.
+        settings: what is believed of them.
         tables: as they were opened.
         state: where an earlier run left what it knew.
-        interest: the prefixes on this host; None: a feed hints whatever a change is about.
     """
     names = {table.name for table in tables}
-    return [_database(settings, state, table, names, interest) for table in tables]
+    return [_database(settings, state, table, names) for table in tables]
+
+
+def hear(
+    settings: Settings, databases: Sequence[Database], interest: Interest
+) -> list[HeardDatabase]:
+    """Databases with how a listener hears of deletions in each; nothing is connected yet.
+
+    Args:
+        settings: how they are heard.
+        databases: as they were opened.
+        interest: the prefixes on this host; of a change that concerns no other nobody is told.
+    """
+    return [
+        HeardDatabase(
+            **vars(database),
+            feed=_feed(settings, database.topologies, interest),
+            link=Link("the database" if len(databases) == 1 else database.topologies.name),
+        )
+        for database in databases
+    ]
 
 
 def _database(
-    settings: Settings,
-    state: StateDirectory,
-    topologies: Topologies,
-    names: Collection[str],
-    interest: Interest | None,
+    settings: Settings, state: StateDirectory, topologies: Topologies, names: Collection[str]
 ) -> Database:
     # Under a name that is another database's by now there is that one's ledger.
     former = "" if topologies.former_name in names else topologies.former_name
@@ -161,16 +179,14 @@ def _database(
         now=time.monotonic(),
         same=topologies.same_table,
     )
-    link = Link("the database" if len(names) == 1 else topologies.name)
-    feed = _feed(settings, topologies, interest)
-    return Database(topologies, feed, memory, evidence, ledger, link)
+    return Database(topologies, memory, evidence, ledger)
 
 
 def open_judge(
     settings: Settings,
     databases: Sequence[Database],
-    asking: Callable[[Database], Ask] = lambda database: database.topologies.ask,
     *,
+    asks: Sequence[Ask] = (),
     peers: Callable[[], Peers],
     alive: Collection[str] = (),
 ) -> Judge:
@@ -179,12 +195,13 @@ def open_judge(
     Args:
         settings: for what they say of time.
         databases: as they were opened.
-        asking: how to ask each.
+        asks: how to ask each, where that is more than to ask its table.
         peers: what other listeners hold.
         alive: the ids of rows that somebody else has just seen.
     """
+    asks = asks or [database.topologies.ask for database in databases]
     return Judge(
-        [(asking(database), database.evidence) for database in databases],
+        list(zip(asks, (database.evidence for database in databases), strict=True)),
         memories=[database.memory for database in databases],
         delay=settings.delay,
         torn_down_after=settings.reap_torn_down,
@@ -195,14 +212,15 @@ def open_judge(
 
 
 def open_engine(
-    settings: Settings, *, tls: docker.tls.TLSConfig | None = None, list_timeout: float = 0.0
+    settings: Settings, *, once: bool = True, tls: docker.tls.TLSConfig | None = None
 ) -> Engine:
     """The Docker Engine, not reached yet.
 
     Args:
         settings: where it is.
+        once: for a command that ends: within its timeout it is reached or given up, and as long may
+            the first list take, where that is more than usual.
         tls: for TLS, instead of what the settings name.
-        list_timeout: what the first list may take, in seconds, where that is more than usual.
 
     Raises:
         ConfigurationError: no one engine is named, or the certificates for TLS cannot be read.
@@ -210,14 +228,15 @@ def open_engine(
     place = engine_place(settings)
     if tls is None and place.certificates is not None:
         tls = _tls(place, place.certificates)
+    patience = max(1.0, settings.timeout) if once else math.inf
     return Engine(
         place.host,
         context=place.context,
         tls=tls,
         keep_volumes=settings.keep_volumes,
         timeout=settings.docker_timeout,
-        connect_timeout=min(settings.docker_timeout, max(1.0, settings.timeout)),
-        list_timeout=list_timeout,
+        connect_timeout=min(settings.docker_timeout, patience),
+        list_timeout=settings.timeout if once else 0.0,
         own=own_containers(),
     )
 
@@ -251,7 +270,7 @@ def _tls(place: Place, folder: Path) -> docker.tls.TLSConfig:
     return docker.tls.TLSConfig(client_cert=pair, ca_cert=authority, verify=place.verify)
 
 
-def _feed(settings: Settings, topologies: Topologies, interest: Interest | None) -> Feed:
+def _feed(settings: Settings, topologies: Topologies, interest: Interest) -> Feed:
     """The feed that the settings ask for; which one it is in the end the database decides."""
     if settings.feed == "poll":
         return PollFeed(settings.poll_interval)

@@ -30,6 +30,7 @@ from listener.engine.watch import Watch
 from listener.errors import EngineError
 from listener.runtime import command
 from listener.runtime.build import (
+    hear,
     open_databases,
     open_engine,
     open_judge,
@@ -75,11 +76,12 @@ class Listener:
     ) -> None:
         self._settings = settings
         sweep_command = sweep_command or command.sweep_command(settings)
-        self._engine = open_engine(settings)
+        self._engine = open_engine(settings, once=False)
         tables = open_tables(settings, once=False)
         self._state = open_state(settings)
         index = PrefixIndex(only=prefixes)
-        self._databases = open_databases(settings, tables, self._state, index.prefixes)
+        databases = open_databases(settings, tables, self._state)
+        self._databases = hear(settings, databases, index.prefixes)
         self._docker = Link("Docker")
         self._saving = threading.Lock()
         store = StatusStore(sweep_command)
@@ -99,7 +101,7 @@ class Listener:
             judge=open_judge(
                 settings,
                 self._databases,
-                lambda database: database.asking(self._supervisor.stop),
+                asks=[database.asking(self._supervisor.stop) for database in self._databases],
                 peers=self._others.ask,
             ),
             reap=DryRun(self._engine.read).reap if settings.dry_run else self._reap,

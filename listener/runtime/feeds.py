@@ -8,7 +8,7 @@ from collections.abc import Collection
 from loguru import logger
 
 from listener.control.controller import Controller
-from listener.runtime.build import Database
+from listener.runtime.build import HeardDatabase
 from listener.runtime.health import Pulse
 from listener.runtime.supervisor import Supervisor
 
@@ -30,7 +30,7 @@ class FeedLoop:
     def __init__(
         self,
         number: int,
-        database: Database,
+        database: HeardDatabase,
         controller: Controller,
         supervisor: Supervisor,
         pulse: Pulse,

@@ -14,7 +14,7 @@ from listener.control.inventory import PrefixIndex
 from listener.core.resources import Subnet
 from listener.core.status import EngineAbout, Status
 from listener.engine.client import Engine
-from listener.runtime.build import Database
+from listener.runtime.build import HeardDatabase
 from listener.runtime.health import Link
 from listener.settings import Settings
 from listener.telemetry.status import READY, Overall, StatusStore, state_of
@@ -40,7 +40,7 @@ class Snapshots:
         settings: Settings,
         engine: Engine,
         docker: Link,
-        databases: Sequence[Database],
+        databases: Sequence[HeardDatabase],
         controller: Controller,
         index: PrefixIndex,
         store: StatusStore,

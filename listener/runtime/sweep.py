@@ -80,7 +80,7 @@ def sweep(
         NoAnswer: a database could not.
     """
     started = time.monotonic()
-    engine = engine or open_engine(settings, list_timeout=settings.timeout)
+    engine = engine or open_engine(settings)
     tables = open_tables(settings)
     with closing(StateDirectory(settings.state_path)) as state, ExitStack() as stack:
         stack.callback(engine.close)

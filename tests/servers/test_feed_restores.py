@@ -18,7 +18,7 @@ from listener.core.judge import Ask
 from listener.databases.feed import Feed
 from listener.databases.postgres import feed as postgres_feed
 from listener.errors import NoAnswer
-from listener.runtime.build import open_databases, open_state, open_tables
+from listener.runtime.build import hear, open_databases, open_state, open_tables
 from listener.settings import Settings
 from tests.servers.conftest import NEVER, Ear, Side, hears, one_line
 from tests.support.servers import FOREIGN
@@ -37,7 +37,8 @@ def heard(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Heard]:
                 database_url=side.listener(), sweep_interval=NEVER, state_dir=str(tmp_path)
             )
             state = stack.enter_context(closing(open_state(settings)))
-            (database,) = open_databases(settings, open_tables(settings), state)
+            databases = open_databases(settings, open_tables(settings), state)
+            (database,) = hear(settings, databases, frozenset)
             stack.callback(database.topologies.close)
             return database.feed, database.asking(threading.Event())
 

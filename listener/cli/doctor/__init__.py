@@ -139,7 +139,7 @@ def doctor(settings: Settings) -> Diagnosis:
 
 def _engine(settings: Settings) -> Section:
     try:
-        opened = open_engine(settings, list_timeout=settings.timeout)
+        opened = open_engine(settings)
     except ConfigurationError as error:
         return "Docker", [_misgiven("docker", error)]
     return presentable(f"Docker at {opened.address}"), list(engine.examine(opened, settings))
@@ -147,9 +147,9 @@ def _engine(settings: Settings) -> Section:
 
 def _leftovers(settings: Settings, tables: Sequence[Topologies]) -> Iterator[Finding]:
     """What is here of topologies whose row is torn_down, as a listener would see it."""
-    judge = Judge([(table.ask, Evidence(settings.grace)) for table in tables])
+    judge = Judge([(table.ask, Evidence(grace=0.0)) for table in tables])
     try:
-        resources = open_engine(settings, list_timeout=settings.timeout).listing().resources
+        resources = open_engine(settings).listing().resources
         answers = judge.ask({owner for resource in resources for owner in resource.owners})
     except (EngineError, NoAnswer):
         return  # what is at fault was said
