@@ -18,7 +18,9 @@ from pathlib import Path
 import click
 
 from listener.cli import commands, load
-from listener.settings import Settings, default_of
+from listener.cli.options import Setting
+from listener.settings import Settings
+from listener.settings.option import default_of
 
 HEAD = """\
 <!-- Made by `make docs` from listener/settings/ and listener/cli/; do not edit it here. -->
@@ -43,7 +45,6 @@ database_url = ["sqlite:////opt/decnet/decnet.db"]
 sweep_interval = 60
 dry_run = true
 ```
-
 """
 VARIABLES = """
 ## Variables without an option
@@ -62,13 +63,20 @@ _VARIABLE = re.compile(r" \[(REAPER_\w+)\]$")
 
 def reference() -> str:
     """The whole page."""
-    return HEAD + _settings() + VARIABLES + _variables() + DECNET + "".join(_commands())
+    return HEAD + "".join(_groups()) + VARIABLES + _variables() + DECNET + "".join(_commands())
 
 
-def _settings() -> str:
+def _groups() -> Iterator[str]:
+    settings = _settings_of(load("run"))
+    for group in dict.fromkeys(option.group for option in settings):
+        yield f"\n### {group}\n\n"
+        yield _settings([option for option in settings if option.group == group])
+
+
+def _settings(options: Iterable[Setting]) -> str:
     fields = {field.name: field for field in dataclasses.fields(Settings)}
     rows = []
-    for option in _settings_of(load("run")):
+    for option in options:
         name = str(option.name)
         variables, default, meaning = [f"REAPER_{name.upper()}"], "", _meaning(option)
         if name in fields:  # all but --config
@@ -110,11 +118,13 @@ def _command(command: click.Command, context: click.Context) -> str:
     usage = " ".join([context.command_path, *command.collect_usage_pieces(context)])
     parts = [f"\n### {context.command_path}\n", f"```text\n{usage}\n```\n", _prose(command)]
     settings = _settings_of(command)
-    if len(settings) == len(_settings_of(load("run"))):
-        parts.append("It takes every [setting](#settings).\n")
+    unused = [option for option in settings if option.hidden]
+    if unused:
+        parts.append(
+            f"It takes every [setting](#settings), and does nothing with {_names(unused)}.\n"
+        )
     elif settings:
-        flags = ", ".join(_code(option.opts[0]) for option in settings)
-        parts.append(f"Of the [settings](#settings) it takes {flags}.\n")
+        parts.append(f"Of the [settings](#settings) it takes {_names(settings)}.\n")
     own = [o for o in command.params if isinstance(o, click.Option) and o not in settings]
     if own:
         rows = [[_flags(option), _default(option), option.help or ""] for option in own]
@@ -135,10 +145,13 @@ def _prose(command: click.Command) -> str:
     return "\n\n".join(paragraphs) + "\n"
 
 
-def _settings_of(command: click.Command) -> list[click.Option]:
-    """Those of its options that are settings, or the file of them: their help names a variable."""
-    options = (param for param in command.params if isinstance(param, click.Option))
-    return [option for option in options if _VARIABLE.search(option.help or "")]
+def _settings_of(command: click.Command) -> list[Setting]:
+    """Those of its options that are settings, or the file of them."""
+    return [param for param in command.params if isinstance(param, Setting)]
+
+
+def _names(options: Iterable[click.Option]) -> str:
+    return ", ".join(_code(option.opts[0]) for option in options)
 
 
 def _meaning(option: click.Option) -> str:

@@ -19,7 +19,7 @@ from typing import Any
 import click
 
 from listener.cli.explanation import Explanation, Thing, Topology, View, listeners_view
-from listener.cli.options import read_settings, with_settings
+from listener.cli.options import Command, read_settings, with_settings
 from listener.core.evidence import LOOKS_APART, State, Verdict
 from listener.core.judge import Judge
 from listener.core.ownership import PREFIX
@@ -37,7 +37,7 @@ from listener.telemetry.healthcheck import read_status
 from listener.telemetry.status import ORDER
 
 
-@click.command("explain")
+@click.command("explain", cls=Command)
 @with_settings(
     "database_url",
     "database_url_file",

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import click
 
-from listener.cli.options import read_settings, with_settings
+from listener.cli.options import Command, read_settings, with_settings
 from listener.runtime.build import open_tables
 from listener.runtime.sweep import reach
 from listener.settings import Settings
@@ -30,7 +30,7 @@ def command() -> None:
     """
 
 
-@command.command()
+@command.command(cls=Command)
 @with_settings("database_url", "database_url_file", "timeout")
 def install(config: Path | None, **options: object) -> None:
     """Install the triggers in PostgreSQL.
@@ -45,7 +45,7 @@ def install(config: Path | None, **options: object) -> None:
         click.echo(f"installed the triggers in {name}")
 
 
-@command.command()
+@command.command(cls=Command)
 @with_settings("database_url", "database_url_file", "timeout")
 def uninstall(config: Path | None, **options: object) -> None:
     """Take the triggers out again.
@@ -60,7 +60,7 @@ def uninstall(config: Path | None, **options: object) -> None:
         click.echo(f"took the triggers out of {name}")
 
 
-@command.command()
+@command.command(cls=Command)
 @with_settings("database_url", "database_url_file")
 def sql(config: Path | None, **options: object) -> None:
     """Print the SQL for review.

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import click
 
-from listener.cli.options import check_prefix, read_settings, with_settings
+from listener.cli.options import Command, check_prefix, read_settings, with_settings
 from listener.errors import ConfigurationError
 from listener.runtime.state import history
 from listener.telemetry import logs
 
 
-@click.command("history")
+@click.command("history", cls=Command)
 @with_settings("state_dir")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line.")
 @click.option("--prefix", default=None, metavar="PREFIX", help="Of this topology only.")

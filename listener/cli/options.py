@@ -6,7 +6,7 @@ Click sees them as plain text, so that one check reads a value wherever it was g
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,39 +16,87 @@ from click.shell_completion import CompletionItem
 
 from listener.core.ownership import PREFIX
 from listener.errors import ConfigurationError
-from listener.settings import Settings, default_of, flag_of
+from listener.settings import Settings
+from listener.settings.option import default_of, flag_of
 
 
-def with_settings(*names: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Give a command these options of the settings, or all of them, and ``--config``."""
+class Setting(click.Option):
+    """An option that several commands have in common.
+
+    Args:
+        group: its heading in the help.
+    """
+
+    def __init__(self, *args: Any, group: str, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.group = group
+
+
+class Command(click.Command):
+    """One whose help has its own options first, and the settings after that, by their groups.
+
+    Click has no headings for options. Cloup has, and takes the place of click's commands, options
+    and formatter for it.
+    """
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the options, each group under its heading."""
+        groups: dict[str, list[tuple[str, str]]] = {"Options": []}
+        for param in self.get_params(ctx):
+            if (record := param.get_help_record(ctx)) is not None:
+                group = param.group if isinstance(param, Setting) else "Options"
+                groups.setdefault(group, []).append(record)
+        for group, records in groups.items():
+            with formatter.section(group):
+                formatter.write_dl(records)
+
+
+def with_settings(
+    *names: str, unused: Collection[str] = ()
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Give a command these options of the settings, or all of them, and ``--config``.
+
+    Args:
+        names: of the options.
+        unused: what makes no difference to it: taken, so that the words of ``run`` can be given to
+            it, and not shown.
+    """
 
     def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
-        for option in reversed([o for o in dataclasses.fields(Settings) if o.metadata["flag"]]):
-            if option.name in names or not names:
-                command = _click_option(option)(command)
-        return click.option(
+        command = click.option(
             "--config",
+            cls=Setting,
+            group="General",
             type=click.Path(path_type=Path),
             metavar="FILE",
             help="A TOML file with any of these options, for example sweep_interval = 60."
             " [REAPER_CONFIG]",
             envvar="REAPER_CONFIG",
         )(command)
+        for field in reversed([f for f in dataclasses.fields(Settings) if f.metadata["flag"]]):
+            if field.name in names or not names:
+                command = _click_option(field, hidden=field.name in unused)(command)
+        return command
 
     return decorate
 
 
-def _click_option(option: dataclasses.Field[Any]) -> Callable[[Callable[..., Any]], Any]:
-    metadata = option.metadata
-    default = f" Default: {default_of(option)}." if default_of(option) else ""
+def _click_option(
+    field: dataclasses.Field[Any], *, hidden: bool
+) -> Callable[[Callable[..., Any]], Any]:
+    metadata = field.metadata
+    default = f" Default: {default_of(field)}." if default_of(field) else ""
     return click.option(
-        flag_of(option.name),
-        option.name,
-        is_flag=isinstance(option.default, bool),
-        multiple=isinstance(option.default, tuple),
+        flag_of(field.name),
+        field.name,
+        cls=Setting,
+        group=metadata["group"],
+        hidden=hidden,
+        is_flag=isinstance(field.default, bool),
+        multiple=isinstance(field.default, tuple),
         default=None,
         metavar=metadata["metavar"],
-        help=f"{metadata['help']}{default} [REAPER_{option.name.upper()}]",
+        help=f"{metadata['help']}{default} [REAPER_{field.name.upper()}]",
         shell_complete=partial(_complete, metadata),
     )
 

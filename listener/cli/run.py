@@ -15,7 +15,7 @@ from pathlib import Path
 import click
 
 from listener.cli import say
-from listener.cli.options import read_settings, with_settings
+from listener.cli.options import Command, read_settings, with_settings
 from listener.errors import ReaperError
 from listener.runtime.command import sweep_command
 from listener.runtime.daemon import Listener
@@ -29,8 +29,8 @@ FLUSH_WITHIN = 0.3
 """Seconds after which the end no longer waits for a reader of standard error."""
 
 
-@click.command("run")
-@with_settings()
+@click.command("run", cls=Command)
+@with_settings(unused=["timeout"])
 def command(config: Path | None, **options: object) -> int:
     """Listen, and remove what loses its row.
 

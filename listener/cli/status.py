@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from listener.cli.options import read_settings, with_settings
+from listener.cli.options import Command, read_settings, with_settings
 from listener.errors import ConfigurationError, NoListener
 from listener.telemetry.healthcheck import read_status
 
@@ -21,7 +21,7 @@ WATCH_EVERY = 1.0
 """Seconds between two looks with ``--watch``."""
 
 
-@click.command("status")
+@click.command("status", cls=Command)
 @with_settings("state_dir")
 @click.option("--json", "as_json", is_flag=True, help="Print it as one JSON object.")
 @click.option("--watch", is_flag=True, help="Go on, once a second, until you press Ctrl-C.")

@@ -19,15 +19,15 @@ from listener.databases.urls import sqlite_path
 from listener.engine.own import own_containers
 from listener.errors import ConfigurationError
 from listener.runtime.contexts import configuration, engine_place
-from listener.settings import Settings, flag_of
+from listener.settings import Settings
+from listener.settings.option import flag_of
 
-FOR_A_SERVICE = (
-    *("feed", "poll_interval", "sweep_interval", "unhealthy_after"),
-    *("http", "dry_run", "log_level", "log_format"),
-)
-"""The options that make no difference to a sweep, or that a release is not to have."""
+FOR_A_LISTENER = ("feed", "poll_interval", "sweep_interval", "unhealthy_after", "http")
+"""The options that make no difference to a sweep."""
 ENGINE = ("docker_host", "docker_context")
 """The options that name the engine."""
+LEFT_OUT = {*FOR_A_LISTENER, *ENGINE, "decnet_config", "dry_run", "log_level", "log_format"}
+"""The options that a release is not to have, or is given in another way."""
 PLACES = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 """Where root's shell looks for a command."""
 STATE = "/var/lib/topology-reaper"
@@ -88,7 +88,7 @@ def _flags(settings: Settings, bare: Settings, inside: bool) -> Iterator[str]:
         name, value = option.name, getattr(settings, option.name)
         if name == "docker_host":
             yield from _engine(settings, bare, inside)
-        if not option.metadata["flag"] or name in (*FOR_A_SERVICE, *ENGINE, "decnet_config"):
+        if not option.metadata["flag"] or name in LEFT_OUT:
             continue
         if name == "state_dir":
             value = str(settings.state_path.absolute())

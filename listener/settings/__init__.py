@@ -11,41 +11,25 @@ from __future__ import annotations
 import dataclasses
 import os
 import pwd
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
-from listener.core.numbers import plain
 from listener.errors import ConfigurationError
 from listener.settings import decnet, parsers, sources
+from listener.settings.option import flag_of, option, read
 
 NO_CONTEXT = "default"
 """The name of the context that stands for none: for DOCKER_HOST, or for the usual socket."""
 
 
-def _option(
-    default: object,
-    help_: str,
-    read: Callable[[object], object],
-    *,
-    metavar: str | None = None,
-    variables: tuple[str, ...] = (),
-    flag: bool = True,
-    secret: bool = False,
-) -> Any:
-    words = read.words if isinstance(read, parsers.Choice) else ()
-    metadata = {
-        "help": help_,
-        "read": read,
-        "words": words,
-        "metavar": metavar or "|".join(words) or None,
-        "variables": variables,
-        "flag": flag,
-    }
-    return dataclasses.field(default=default, metadata=metadata, repr=not secret)
+_database, _docker, _listener, _evidence, _removal, _general = (
+    partial(option, group)
+    for group in ("Database", "Docker", "Listener", "Evidence", "Removal", "General")
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,7 +40,7 @@ class Settings:
         ConfigurationError: a value cannot be used; it names the option.
     """
 
-    database_url: tuple[str, ...] | str = _option(
+    database_url: tuple[str, ...] | str = _database(
         (),
         "The database that holds the topologies, as an SQLAlchemy URL, for example"
         " sqlite:////opt/decnet/decnet.db. May be given more than once.",
@@ -64,28 +48,28 @@ class Settings:
         metavar="URL",
         secret=True,
     )
-    database_url_file: str = _option(
+    database_url_file: str = _database(
         "",
         "A file with such URLs, one a line, so that no password stands in a command line or in a"
         " variable.",
         str,
         metavar="FILE",
     )
-    decnet_config: str = _option(
+    decnet_config: str = _database(
         "",
         "DECNET's own ini file, usually /etc/decnet/decnet.ini: without a URL, what its section"
         " [database] says of a MySQL server counts where no variable DECNET_DB_… does.",
         str,
         metavar="FILE",
     )
-    decnet_variables: tuple[tuple[str, str], ...] = _option(
+    decnet_variables: tuple[tuple[str, str], ...] = _database(
         (),
         "DECNET's own variables, each with its value.",
         lambda pairs: pairs,
         flag=False,
         secret=True,
     )
-    docker_host: str = _option(
+    docker_host: str = _docker(
         "",
         "The Docker Engine, unix:///path or tcp://host:port. Without it DOCKER_HOST counts, then"
         f" the context, then {parsers.DEFAULT_DOCKER_HOST}.",
@@ -93,7 +77,7 @@ class Settings:
         metavar="HOST",
         variables=("DOCKER_HOST",),
     )
-    docker_context: str = _option(
+    docker_context: str = _docker(
         "",
         "The name of the Docker context whose engine it is. Without it DOCKER_CONTEXT counts unless"
         " DOCKER_HOST is there, then the current context.",
@@ -101,7 +85,7 @@ class Settings:
         metavar="NAME",
         variables=("DOCKER_CONTEXT",),
     )
-    docker_config: str = _option(
+    docker_config: str = _docker(
         "",
         "The folder with Docker's own configuration and contexts. Default: ~/.docker; none for a"
         " program that makes its own settings.",
@@ -109,14 +93,14 @@ class Settings:
         variables=("DOCKER_CONFIG",),
         flag=False,
     )
-    docker_tls_verify: bool = _option(
+    docker_tls_verify: bool = _docker(
         False,
         "With tcp://: speak TLS, and verify the engine's certificate.",
         bool,
         variables=("DOCKER_TLS_VERIFY",),
         flag=False,
     )
-    docker_cert_path: str = _option(
+    docker_cert_path: str = _docker(
         "",
         "With tcp://: speak TLS; the folder with ca.pem, cert.pem and key.pem. Default with TLS:"
         " ~/.docker.",
@@ -124,55 +108,55 @@ class Settings:
         variables=("DOCKER_CERT_PATH",),
         flag=False,
     )
-    docker_timeout: float = _option(
+    docker_timeout: float = _docker(
         10.0,
         "Seconds after which a request to Docker is given up. A list of all containers may take up"
         " to twelve times as long where the last one did.",
         parsers.seconds(parsers.SHORTEST),
         metavar="SECONDS",
     )
-    feed: str = _option(
+    feed: str = _listener(
         "auto",
         "How to hear of a deletion: push, poll, or auto for push where it can be had.",
         parsers.Choice("auto", "push", "poll"),
     )
-    poll_interval: float = _option(
+    poll_interval: float = _listener(
         1.0,
         "Seconds between two questions while polling.",
         parsers.seconds(parsers.SHORTEST),
         metavar="SECONDS",
     )
-    sweep_interval: float = _option(
+    sweep_interval: float = _listener(
         300.0,
         "Seconds between two full sweeps.",
         parsers.seconds(parsers.SHORTEST),
         metavar="SECONDS",
     )
-    grace: float = _option(
+    grace: float = _evidence(
         30.0,
         "Seconds for which a row that was never seen must be absent before that counts.",
         parsers.seconds(0),
         metavar="SECONDS",
     )
-    allow_replica: bool = _option(
+    allow_replica: bool = _database(
         False,
         "Take the word of a database that is a replica, although it may lag behind.",
         parsers.switch,
     )
-    policy: str = _option(
+    policy: str = _evidence(
         "absent",
         "What may be reaped: witnessed only what was seen in a database before, absent also what"
         " is not in it.",
         parsers.Choice("absent", "witnessed"),
     )
-    delay: float = _option(
+    delay: float = _removal(
         0.0,
         "Seconds between a deletion and its reap; a row that returns meanwhile cancels it. A sweep"
         " cannot know when a row went, so with a delay it removes nothing.",
         parsers.seconds(0),
         metavar="SECONDS",
     )
-    reap_torn_down: float = _option(
+    reap_torn_down: float = _removal(
         0.0,
         "Seconds, 10 and more, for which a row has to be seen with the status torn_down until what"
         " is left of its topology goes too; off: never. A sweep goes by what a listener with this"
@@ -180,8 +164,10 @@ class Settings:
         parsers.seconds(10, off=True),
         metavar="SECONDS|off",
     )
-    dry_run: bool = _option(False, "Remove nothing, and say what would be removed.", parsers.switch)
-    state_dir: str = _option(
+    dry_run: bool = _removal(
+        False, "Remove nothing, and say what would be removed.", parsers.switch
+    )
+    state_dir: str = _general(
         "",
         "The folder for what outlives a restart. Default: /var/lib/topology-reaper, or"
         " ~/.local/state/topology-reaper for a user other than root.",
@@ -189,54 +175,54 @@ class Settings:
         metavar="FOLDER",
         variables=("STATE_DIRECTORY",),
     )
-    keep_volumes: bool = _option(
+    keep_volumes: bool = _removal(
         False, "Leave the anonymous volumes of removed containers.", parsers.switch
     )
-    images: bool = _option(
+    images: bool = _removal(
         False,
         "Remove the images that compose built for a topology too, once nothing else of it is left.",
         parsers.switch,
     )
-    workers: int = _option(
+    workers: int = _removal(
         4,
         "How many removals of one topology are under way at once.",
         parsers.count,
         metavar="NUMBER",
     )
-    timeout: float = _option(
+    timeout: float = _general(
         30.0,
         "Seconds for which a one-shot command tries to reach Docker and the database.",
         parsers.seconds(0),
         metavar="SECONDS",
     )
-    unhealthy_after: float = _option(
+    unhealthy_after: float = _listener(
         120.0,
         "Seconds for which Docker or a database may be away before the listener is unhealthy.",
         parsers.seconds(0),
         metavar="SECONDS",
     )
-    http: str = _option(
+    http: str = _listener(
         "127.0.0.1:9464",
         "Where to serve the status to read over HTTP; port 0 is any that is free. Whoever can"
         " connect can read it.",
         parsers.http,
         metavar="HOST:PORT|off",
     )
-    log_level: str = _option(
+    log_level: str = _general(
         "INFO",
         "The least level that is logged.",
         parsers.Choice("TRACE", "DEBUG", "INFO", "WARNING", "ERROR"),
     )
-    log_format: str = _option(
+    log_format: str = _general(
         "text",
         "Log for people or as one JSON object a line.",
         parsers.Choice("text", "json"),
     )
 
     def __post_init__(self) -> None:
-        for option in dataclasses.fields(self):
-            value = _read(option, getattr(self, option.name), flag_of(option.name))
-            object.__setattr__(self, option.name, value)
+        for field in dataclasses.fields(self):
+            value = read(field, getattr(self, field.name), flag_of(field.name))
+            object.__setattr__(self, field.name, value)
 
     @property
     def databases(self) -> Sequence[tuple[str, str]]:
@@ -305,7 +291,7 @@ class Settings:
             ConfigurationError: a value, or the file, cannot be used.
         """
         environment = os.environ if environment is None else environment
-        names = [option.name for option in dataclasses.fields(cls) if option.metadata["flag"]]
+        names = [field.name for field in dataclasses.fields(cls) if field.metadata["flag"]]
         sources.refuse_misspelt(environment, names)
         flags = {} if flags is None else flags
         file = {} if config is None else sources.read_toml(config, names)
@@ -313,10 +299,10 @@ class Settings:
             environment = {**environment, "DOCKER_CONTEXT": ""}
         values: dict[str, Any] = {}
         places: dict[str, int] = {}
-        for option in dataclasses.fields(cls):
-            name = option.name
-            variables = [f"REAPER_{name.upper()}"] if option.metadata["flag"] else []
-            variables += option.metadata["variables"]
+        for field in dataclasses.fields(cls):
+            name = field.name
+            variables = [f"REAPER_{name.upper()}"] if field.metadata["flag"] else []
+            variables += field.metadata["variables"]
             given: list[tuple[int, str, object]] = [
                 (rank, f"the variable {v}", environment[v])
                 for rank, v in enumerate(variables, 1)
@@ -328,7 +314,7 @@ class Settings:
                 given.append((3, f"{name} in {config}", file[name]))
             if given:
                 places[name], source, value = given[0]
-                values[name] = _read(option, value, source)
+                values[name] = read(field, value, source)
         # Two options for one thing: what a flag says beats either variable, and so on.
         pairs = [("database_url", "database_url_file")]
         if values.get("docker_context") != NO_CONTEXT:
@@ -340,23 +326,3 @@ class Settings:
         values.setdefault("docker_config", sources.docker_config(environment))
         decnets = {v: text for v, text in environment.items() if v.startswith(decnet.PREFIX)}
         return cls(**values, decnet_variables=tuple(decnets.items()))
-
-
-def default_of(option: dataclasses.Field[Any]) -> str:
-    """The default of an option as it is shown; empty where there is none to show."""
-    default = option.default
-    if isinstance(default, bool) or default in ("", ()):
-        return ""
-    return plain(default) if isinstance(default, float) else str(default)
-
-
-def flag_of(name: str) -> str:
-    """The flag of the option with this name."""
-    return "--" + name.replace("_", "-")
-
-
-def _read(option: dataclasses.Field[Any], value: object, source: str) -> object:
-    try:
-        return option.metadata["read"](value)
-    except ValueError as error:
-        raise ConfigurationError(f"{source}: {error}") from None

@@ -24,12 +24,19 @@ from tests.cli.command import Command
 NAMES = [option.name for option in dataclasses.fields(Settings) if option.metadata["flag"]]
 
 
-def test_help_names_every_option_and_its_variable(command: Command) -> None:
-    for result in (command("run", "--help"), command("sweep", "-h")):
-        assert (result.status, result.err) == (0, "")
-        for name in [*NAMES, "config"]:
-            assert f" --{name.replace('_', '-')} " in result.out
-            assert f"[REAPER_{name.upper()}]" in " ".join(result.out.split())
+def test_help_names_options_and_their_variables(command: Command) -> None:
+    helps = [command("run", "--help"), command("sweep", "-h")]
+    assert [(result.status, result.err) for result in helps] == [(0, "")] * 2
+    said = " ".join(" ".join(result.out.split()) for result in helps)
+    for name in [*NAMES, "config"]:
+        assert f" --{name.replace('_', '-')} " in said
+        assert f"[REAPER_{name.upper()}]" in said
+
+
+@pytest.mark.parametrize("name", ["run", "sweep", "doctor"])
+def test_what_its_help_leaves_out_a_command_takes_all_the_same(command: Command, name: str) -> None:
+    said = command(name, "--feed=poll", "--grace=1", "--http=off", "--timeout=1", "--nonsense")
+    assert (said.status, "No such option '--nonsense'" in said.err) == (2, True)
 
 
 def test_no_words_are_answered_with_help(command: Command) -> None:

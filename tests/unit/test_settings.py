@@ -13,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from listener.errors import ConfigurationError
-from listener.settings import Settings, flag_of
+from listener.settings import Settings
+from listener.settings.option import flag_of
 
 # By option: three values as text, and what they are read as.
 OPTIONS: dict[str, list[tuple[str, object]]] = {

@@ -20,7 +20,7 @@ from pathlib import Path
 import click
 
 from listener.cli.doctor import database, decnet, engine, host
-from listener.cli.options import read_settings, with_settings
+from listener.cli.options import Command, read_settings, with_settings
 from listener.core.evidence import UNSEEN, Evidence
 from listener.core.findings import Finding, Status, failed, ok, warning
 from listener.core.judge import Judge
@@ -35,14 +35,16 @@ UNREACHED = {"docker.reachable", "database.reachable", "database.table"}
 """Where one of these fails there was nothing to look at."""
 OPTIONS = "options."
 """How the ids begin of what is wrong with the options."""
+UNUSED = ("grace", "delay", "dry_run", "workers", "unhealthy_after", "http")
+"""The options of ``run`` whose value it does not look at: any that is one will do."""
 _COLOURS = {Status.OK: "green", Status.WARNING: "yellow", Status.FAULT: "red"}
 
 Section = tuple[str, Sequence[Finding]]
 """A subject and what was found of it."""
 
 
-@click.command("doctor")
-@with_settings()
+@click.command("doctor", cls=Command)
+@with_settings(unused=UNUSED)
 @click.option("--json", "as_json", is_flag=True, help="Print the checks as one JSON object.")
 def command(config: Path | None, as_json: bool, **options: object) -> int:
     """Say what is wrong with the set-up, and what to do.

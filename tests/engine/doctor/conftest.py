@@ -17,7 +17,8 @@ from private_engine import PrivateEngine
 from listener.cli.doctor import Diagnosis, doctor
 from listener.core.findings import Finding, Status
 from listener.databases.urls import open_topologies
-from listener.settings import Settings, flag_of
+from listener.settings import Settings
+from listener.settings.option import flag_of
 from tests.servers.conftest import SECRET, Side
 from tests.support.process import call
 from tests.support.rows import Rows
