@@ -26,6 +26,7 @@ import click
 import docker
 import docker.errors
 
+from listener.cli.options import Command, read_settings, with_settings
 from listener.core import ownership
 from listener.core.numbers import plain
 from listener.core.resources import prefix_of
@@ -52,16 +53,15 @@ print(time.time())
 """
 
 
-@click.command("demo")
-@click.option("--docker-host", metavar="HOST", help="The Docker Engine, instead of DOCKER_HOST.")
-@click.option("--docker-context", metavar="NAME", help="The Docker context whose engine it is.")
+@click.command("demo", cls=Command)
+@with_settings("docker_host", "docker_context")
 @click.option(
     "--image",
     default="busybox",
     show_default=True,
     help="An image that can sleep; pulled if absent.",
 )
-def command(image: str, **engine: str | None) -> None:
+def command(config: Path | None, image: str, **options: object) -> None:
     """See it work on two small topologies.
 
     They are deployed, one row is deleted, and what is removed is shown as it goes. It has a
@@ -74,8 +74,7 @@ def command(image: str, **engine: str | None) -> None:
     """  # noqa: D301
     logs.set_up("WARNING", "text")
     signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))  # and clean up
-    flags = {name: value for name, value in engine.items() if value}
-    run(Settings.from_environment(flags=flags), image, click.echo)
+    run(read_settings(config, options), image, click.echo)
 
 
 def run(settings: Settings, image: str, say: Callable[[str], None]) -> None:

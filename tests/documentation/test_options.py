@@ -73,7 +73,7 @@ def test_help_shows_its_own_options_first_and_each_setting_under_its_heading(nam
     ]
     for group, options in groups.items():
         assert shown.get(group, set()) <= options
-        assert shown[OWN].isdisjoint(options) or name == "demo"  # which has some of its own
+        assert shown[OWN].isdisjoint(options)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=str)
