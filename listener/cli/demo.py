@@ -112,6 +112,8 @@ def run(settings: Settings, image: str, say: Callable[[str], None]) -> None:
                 database_url_file="",
                 state_dir=folder,
                 http="off",
+                dry_run=False,  # what is set for the host is no reason to show nothing
+                delay=0.0,
             ),
             prefixes=[doomed.prefix, staying.prefix],
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import docker
 from private_engine import PrivateEngine
@@ -18,10 +19,12 @@ def left(api: docker.APIClient) -> list[str]:
 
 
 def test_the_demo_shows_what_went_and_what_stayed_and_leaves_nothing(
-    engine: PrivateEngine, api: docker.APIClient
+    engine: PrivateEngine, api: docker.APIClient, tmp_path: Path
 ) -> None:
+    config = tmp_path / "reaper.toml"
+    config.write_text(f'docker_host = "{engine.host}"\ndry_run = true\ndelay = 3600\n')
     foreign = api.create_container("busybox", ["true"], name="decnet_t_0123abcd_decky-001")["Id"]
-    result = call("demo", "--docker-host", engine.host)
+    result = call("demo", "--config", str(config))
     assert result.returncode == 0, result.stderr
     gone = [line for line in result.stdout.splitlines() if " ms  " in line]
     assert len(gone) == 8
