@@ -112,6 +112,7 @@ class Controller:
             dry_run=dry_run,
             clock=clock,
             learned=learned,
+            observer=None if dry_run else self._observer,
             engine_now=engine_now,
         )
         self._missed = [MissedDeletions() for _ in range(feeds)]

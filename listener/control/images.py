@@ -28,8 +28,9 @@ ListImages = Callable[[Collection[str]], Sequence[Resource]]
 with these ids; raises EngineError."""
 Judging = Callable[[Collection[Resource]], tuple[Answers, dict[str, Verdict]]]
 """The verdict on each of some resources, by new answers; raises NoAnswer."""
-Remove = Callable[[Collection[Resource], Answers, dict[str, Verdict]], Sequence[Removal]]
-"""Removes what such verdicts, which it brings up to date, say is to go."""
+Remove = Callable[[str, Collection[Resource], float, dict[str, Verdict]], Sequence[Removal]]
+"""Removes what is to go of a prefix by such verdicts, which it brings up to date, of answers that
+were asked for at that time."""
 
 
 class Images:
@@ -122,19 +123,17 @@ class Images:
     ) -> tuple[Mapping[str, Outcome], set[str]]:
         """By prefix, what became of its images; and the prefixes with some that are not through."""
         answers, verdicts = self._judge([image for those in images.values() for image in those])
-        doomed = [
-            image
-            for prefix, those in images.items()
-            for image in those
-            if verdicts[image.id].state is State.ORPHAN
-            # Alone, nobody has observed its absence.
-            and (prefix in noted or not verdicts[image.id].timed)
-        ]
-        removals = {r.resource.id: r for r in self._remove(doomed, answers, verdicts)}
         outcomes, again = {}, set()
         stays = (Result.PENDING, Result.FAILED)
         for prefix, those in images.items():
-            if of_it := [removals[image.id] for image in those if image.id in removals]:
+            doomed = [
+                image
+                for image in those
+                if verdicts[image.id].state is State.ORPHAN
+                # Alone, nobody has observed its absence.
+                and (prefix in noted or not verdicts[image.id].timed)
+            ]
+            if of_it := self._remove(prefix, doomed, answers.at, verdicts):
                 outcomes[prefix] = Outcome(
                     of_it,
                     {removal.resource.id: verdicts[removal.resource.id] for removal in of_it},

@@ -12,7 +12,7 @@ from typing import Any
 
 from loguru import logger
 
-from listener.core.outcome import Outcome, Screening
+from listener.core.outcome import Outcome, Removal, Screening
 from listener.core.resources import Resource
 from listener.errors import NoAnswer
 
@@ -73,8 +73,23 @@ class Observer:
     def ready(self, screening: Screening) -> None:
         """The first sweep is done."""
 
-    def reaping(self, doomed: Collection[Resource]) -> None:
-        """These are going to be removed."""
+    def reaping(self, doomed: Collection[Resource], prefix: str, evidence: str) -> None:
+        """These are going to be removed.
+
+        Args:
+            doomed: the resources.
+            prefix: of the topology.
+            evidence: why, all of it.
+        """
+
+    def ended(self, removal: Removal, prefix: str, evidence: str) -> None:
+        """The work on one resource has ended, well or not; :meth:`reconciled` has all of them.
+
+        Args:
+            removal: what became of it.
+            prefix: of the topology.
+            evidence: why it was to go.
+        """
 
     def reaped(self, doomed: Collection[Resource]) -> None:
         """The work on these has ended, well or not."""
@@ -100,6 +115,9 @@ class Observer:
 
     def stopping(self) -> None:
         """The listener is about to end."""
+
+    def stopped(self) -> None:
+        """It has ended: nothing more will be done."""
 
 
 def _each(event: str) -> Any:
@@ -128,8 +146,10 @@ class Observers(Observer):
     screened = _each("screened")
     ready = _each("ready")
     reaping = _each("reaping")
+    ended = _each("ended")
     reaped = _each("reaped")
     reconciled = _each("reconciled")
     failed = _each("failed")
     missed = _each("missed")
     stopping = _each("stopping")
+    stopped = _each("stopped")

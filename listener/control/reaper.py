@@ -16,7 +16,7 @@ has left by the time that the network is looked at again without it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
 from dataclasses import dataclass, field, replace
 from typing import Final, Protocol
@@ -138,8 +138,11 @@ class Reaper:
         # By the network's id and the container's: asked to leave, and without an answer.
         self._unanswered: dict[tuple[str, str], Endpoint] = {}
 
-    def reap(self, doomed: Iterable[Resource], permit: Permit) -> list[Removal]:
-        """Remove all of it, as far as it can be; never raises for a single resource."""
+    def reap(self, doomed: Iterable[Resource], permit: Permit) -> Iterator[Removal]:
+        """Remove all of it, as far as it can be, and tell of each as soon as its work has ended.
+
+        Never raises for a single resource.
+        """
         stages: dict[Stage, list[Resource]] = {stage: [] for stage in Stage}
         for one in doomed:
             stages[one.stage].append(one)
@@ -147,7 +150,6 @@ class Reaper:
         order = DEPENDENTS_FIRST if self._engine.dependents_first else BASES_FIRST
         attached: Mapping[str, Sequence[Endpoint]] | None = None
         running: dict[Future[Removal], Resource] = {}
-        removals: list[Removal] = []
 
         def next_resource() -> Resource | None:
             under_way = {resource.stage for resource in running.values()}
@@ -164,11 +166,11 @@ class Reaper:
                 job = self._pool.submit(self._attempt, resource, permit, endpoints)
                 running[job] = resource
             if not running:
-                return removals
+                return
             finished, _ = wait(running, return_when=FIRST_COMPLETED)
             for job in finished:
                 del running[job]
-                removals.append(job.result())
+                yield job.result()
 
     def _attached(self, networks: Sequence[Resource]) -> Mapping[str, Sequence[Endpoint]]:
         """What is on each of these networks, by one request; nothing known if that failed."""

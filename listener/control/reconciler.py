@@ -19,13 +19,14 @@ from __future__ import annotations
 import math
 import threading
 from collections import deque
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Protocol
 
 from listener.control.images import Images, ListImages
 from listener.control.inventory import PrefixIndex
+from listener.control.observer import Observer
 from listener.control.reaper import Permit
 from listener.control.volumes import remove_inherited_volumes
 from listener.core.evidence import REPLACED, Memory, State, Verdict
@@ -46,8 +47,8 @@ MOST_CREDITED = 1000
 class Reap(Protocol):
     """Removes resources, asking the permit before each attempt."""
 
-    def __call__(self, doomed: Collection[Resource], permit: Permit) -> Sequence[Removal]:
-        """Returns what became of each."""
+    def __call__(self, doomed: Collection[Resource], permit: Permit) -> Iterable[Removal]:
+        """Yields what became of each, as soon as that is known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +80,7 @@ class Reconciler:
         dry_run: nothing is removed, so images are told of beside the rest.
         clock: seconds, monotonic; the same as the answers'.
         learned: called when something :meth:`unsaved` should be kept before anything is removed.
+        observer: is told of each removal while a prefix is worked on.
         engine_now: for a single sweep, the engine's time; see :meth:`Evidence.weigh`.
     """
 
@@ -94,9 +96,11 @@ class Reconciler:
         dry_run: bool = False,
         clock: Callable[[], float],
         learned: Callable[[], None] = lambda: None,
+        observer: Observer | None = None,
         engine_now: float | None = None,
     ) -> None:
         self._learned = learned
+        self._observer = observer or Observer()
         self._index = index
         self._judge = judge
         self._reap = reap
@@ -106,7 +110,7 @@ class Reconciler:
             index,
             list_images,
             self._judge_by_new_answers,
-            self._remove,
+            self._reap_all,
             self.late,
             dry_run=dry_run,
         )
@@ -231,7 +235,7 @@ class Reconciler:
         for late in self._look_up_late(prefix, verdicts):
             before = removals.get(late.resource.id, late)
             removals[late.resource.id] = replace(
-                self._taken_in(late, verdicts),
+                self._told(prefix, late, verdicts),
                 disconnected=before.disconnected,
                 attempts=before.attempts,
             )
@@ -279,21 +283,38 @@ class Reconciler:
             again = min(self._judge.still_there(answers).values(), default=None)
         doomed = [r for r in resources if verdicts[r.id].state is State.ORPHAN]
         return Outcome(
-            removals=self._remove(doomed, answers, verdicts),
+            removals=self._reap_all(prefix, doomed, answers.at, verdicts),
             verdicts=verdicts,
             wait=max((v.wait for v in verdicts.values() if v.state is State.WAITING), default=None),
             requeue_after=again,
             held=any(v.state is State.HELD for v in verdicts.values()),
         )
 
-    def _remove(
-        self, doomed: Collection[Resource], answers: Answers, verdicts: dict[str, Verdict]
-    ) -> Sequence[Removal]:
-        """Remove what the answers have led to, while they and those after them allow it."""
+
+    def _reap_all(
+        self,
+        prefix: str,
+        doomed: Collection[Resource],
+        asked_at: float,
+        verdicts: dict[str, Verdict],
+    ) -> list[Removal]:
+        """Remove these, by verdicts of answers that were asked for at that time."""
+        if not doomed:
+            return []
+        now = {resource.id: verdicts[resource.id] for resource in doomed}
         permitted: dict[str, Verdict] = {}
-        permit = self._permit(doomed, answers.at, verdicts, permitted)
-        removals = self._reap(doomed, permit) if doomed else ()
-        return [self._taken_in(removal, verdicts, permitted) for removal in removals]
+        permit = self._permit(doomed, asked_at, now, permitted)
+        evidence = "; ".join(sorted({verdict.evidence for verdict in now.values()}))
+        self._observer.reaping(doomed, prefix, evidence)
+        removals = []
+        try:
+            for removal in self._reap(doomed, permit):
+                id_ = removal.resource.id
+                verdicts[id_] = now[id_]  # what later questions say of it changes nothing any more
+                removals.append(self._told(prefix, removal, verdicts, permitted))
+        finally:
+            self._observer.reaped(doomed)
+        return removals
 
     def _late(self, prefix: str | None = None) -> list[_Request]:
         """What was requested, of one prefix or of any, and has left the index since."""
@@ -322,11 +343,23 @@ class Reconciler:
                 found = None if request.resource.kind is Kind.IMAGE else found
                 yield Removal(request.resource, Result.MISTAKEN, found=found)
 
+    def _told(
+        self,
+        prefix: str,
+        removal: Removal,
+        verdicts: dict[str, Verdict],
+        permitted: Mapping[str, Verdict] = MappingProxyType({}),
+    ) -> Removal:
+        """Take it in, and tell of it."""
+        removal = self._taken_in(removal, verdicts, permitted)
+        self._observer.ended(removal, prefix, verdicts[removal.resource.id].evidence)
+        return removal
+
     def _taken_in(
         self,
         removal: Removal,
         verdicts: dict[str, Verdict],
-        permitted: Mapping[str, Verdict] = MappingProxyType({}),
+        permitted: Mapping[str, Verdict],
     ) -> Removal:
         """The removal as it is told, once the index and the requests are brought up to date.
 
@@ -340,7 +373,7 @@ class Reconciler:
             self._index.discard(resource.id)
             if removal.found is not None:
                 self._index.put(removal.found, read=True)
-        if removal.disconnected:
+        if removal.disconnected or result is Result.REMOVED:
             verdicts[resource.id] = permitted.get(resource.id, verdicts[resource.id])
         now = self._clock()
         with self._lock:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Self
@@ -189,6 +189,7 @@ class Listener:
             database.topologies.close()
         self._remember(everything=True)
         self._state.close()
+        self._observer.stopped()
         return ended
 
     def wait(self, timeout: float | None = None) -> bool:
@@ -275,15 +276,11 @@ class Listener:
             for number, memory in self._controller.unsaved(everything=everything).items():
                 self._databases[number].ledger.save(memory)
 
-    def _reap(self, doomed: Collection[Resource], permit: Permit) -> Sequence[Removal]:
+    def _reap(self, doomed: Collection[Resource], permit: Permit) -> Iterator[Removal]:
         beat, stop = self._supervisor.beat(), self._supervisor.stop
 
         def unless_stopping(resource: Resource, *, fresh: bool) -> bool:
             beat()  # a topology with hundreds of removals takes long, and is not stuck
             return not stop.is_set() and permit(resource, fresh=fresh)
 
-        self._observer.reaping(doomed)
-        try:
-            return self._reaper.reap(doomed, unless_stopping)
-        finally:
-            self._observer.reaped(doomed)
+        return self._reaper.reap(doomed, unless_stopping)

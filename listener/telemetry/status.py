@@ -173,7 +173,7 @@ class StatusStore(Observer):
             if verdict.state is State.WAITING:
                 self._waits[id_] = now, now + verdict.wait
 
-    def reaping(self, doomed: Collection[Resource]) -> None:
+    def reaping(self, doomed: Collection[Resource], prefix: str, evidence: str) -> None:  # noqa: ARG002
         """These are being removed from now on."""
         with self._lock:
             self._reaping.append(doomed)

@@ -94,6 +94,7 @@ def of_removals() -> dict[str, Event]:
                     removal = Removal(
                         thing, result, error, disconnected=[guest], volumes=["3" * 64]
                     )
+                    log.ended(removal, "0badcafe", "witnessed")
                     log.reconciled(done(Outcome([removal], verdicts, {thing.id}, left=error)))
                 log.reconciled(done(Outcome()))
     finally:

@@ -100,6 +100,7 @@ def test_a_teardown_that_is_stuck(
     typed(url, script)
     gone(api, orphan)
     staying.assert_intact(api)
+    says(listener, "removing topology", "done with topology")
     says(listener, "decnet_t_3c68d34a_decky-001", "decky-001-ssh", "decnet_t_3c68d34a_lan1")
     assert all(f"`{line['evidence']}`" in PAGE for line in listener.logged("removed"))
 

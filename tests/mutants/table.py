@@ -53,6 +53,14 @@ MUTANTS = (
         "unit/test_reconciler.py::test_the_question_comes_after_the_resource_was_known",
     ),
     Mutant(
+        "telling of removals at the end of a reap",
+        "what was removed is told as soon as it is gone",
+        "control/reconciler.py",
+        "            for removal in self._reap(doomed, permit):\n",
+        "            for removal in list(self._reap(doomed, permit)):\n",
+        "unit/test_reconciler.py::test_each_removal_is_told_as_soon_as_it_has_ended",
+    ),
+    Mutant(
         "skipping the list after a reconnect",
         "what happened while a stream was cut is found",
         "engine/watch.py",

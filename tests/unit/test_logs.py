@@ -6,6 +6,7 @@ import errno
 import io
 import json
 import os
+import re
 import sys
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import replace
@@ -58,7 +59,8 @@ def events(log: list[Record], level: str = "INFO") -> list[tuple[str, str]]:
 
 def test_each_removal_is_one_line_with_its_fields(log: list[Record]) -> None:
     things = (base(), service(), network())
-    RemovalLog().reconciled(done(P, outcome(*(Removal(thing, Result.REMOVED) for thing in things))))
+    for thing in things:
+        RemovalLog().ended(Removal(thing, Result.REMOVED), P, "witnessed")
     assert [record["extra"] for record in log] == [
         {
             "event": "removed",
@@ -81,7 +83,7 @@ def test_who_was_taken_off_a_network_is_one_line_whatever_became_of_the_network(
         removal = Removal(network(), result, disconnected=[Endpoint("a1b2", "tcpdump", ours=False)])
         told = RemovalLog()
         told.stopping()
-        told.reconciled(done(P, outcome(removal)))
+        told.ended(removal, P, "witnessed")
     said = [r["extra"] for r in log if r["extra"]["event"] == "disconnected"]
     assert said == [
         {
@@ -151,8 +153,87 @@ def test_what_may_be_left_is_said_unless_the_listener_stops(log: list[Record]) -
 
 def test_a_name_with_braces_or_markup_is_said_as_it_is(log: list[Record]) -> None:
     odd = Resource(base().kind, "x", "{0} {evil} <red>", (P,), base().stage)
-    RemovalLog().reconciled(done(P, outcome(Removal(odd, Result.REMOVED))))
+    RemovalLog().ended(Removal(odd, Result.REMOVED), P, "witnessed")
     assert "{0} {evil} <red>" in log[0]["message"]
+
+
+# A topology as a whole.
+
+
+def told(log: list[Record], *events: str) -> list[str]:
+    """The messages of these events, less how long something took."""
+    said = [record["message"] for record in log if record["extra"]["event"] in events]
+    return [re.sub(r" in [\d,]+ ms", "", message) for message in said]
+
+
+def work(log: RemovalLog, *removals: Removal, there: Collection[Resource] = ()) -> None:
+    """One attempt at a topology."""
+    log.reaping([removal.resource for removal in removals], P, "witnessed")
+    for removal in removals:
+        log.ended(removal, P, "witnessed")
+    log.reconciled(done(P, outcome(*removals, there=there)))
+
+
+def test_a_removal_has_a_line_before_one_for_each_resource_and_one_after(log: list[Record]) -> None:
+    work(RemovalLog(), *(Removal(r, Result.REMOVED) for r in (base(), service(), network())))
+    assert [record["extra"]["event"] for record in log] == ["removing", *["removed"] * 3, "reaped"]
+    counts = "2 containers, 1 network"
+    assert told(log, "removing") == [f"removing topology {P} ({counts}): witnessed"]
+    assert told(log, "reaped") == [f"done with topology {P}: removed {counts}"]
+    last = log[-1]["extra"]
+    assert [last[kind] for kind in ("containers", "networks", "images")] == [2, 1, 0]
+    assert (last["prefix"], last["evidence"]) == (P, "witnessed")
+
+
+def test_what_is_tried_again_is_begun_once_and_over_once(log: list[Record]) -> None:
+    said = RemovalLog()
+    work(said, Removal(base(), Result.REMOVED), Removal(network(), Result.FAILED, "busy"))
+    work(said, Removal(network(), Result.FAILED, "busy"))
+    assert told(log, "reaped") == []
+    work(said, Removal(network(), Result.REMOVED))
+    assert told(log, "removing") == [f"removing topology {P} (1 container, 1 network): witnessed"]
+    assert told(log, "reaped") == [f"done with topology {P}: removed 1 container, 1 network"]
+
+
+def test_what_comes_while_a_removal_is_not_over_is_begun_as_well(log: list[Record]) -> None:
+    said = RemovalLog()
+    work(said, Removal(base(), Result.PENDING))
+    work(said, Removal(base(), Result.REMOVED), Removal(service(), Result.REMOVED))
+    assert told(log, "removing") == [f"removing topology {P} (1 container): witnessed"] * 2
+    assert told(log, "reaped") == [f"done with topology {P}: removed 2 containers"]
+
+
+def test_the_last_line_tells_what_others_removed_and_what_stays_and_why(log: list[Record]) -> None:
+    back = Verdict(State.ALIVE, "its row exists")
+    removals = [
+        *(Removal(base(), Result.GONE), Removal(base("another"), Result.MISTAKEN)),
+        *(Removal(service(), Result.SPARED), Removal(network(), Result.PENDING)),
+    ]
+    said = RemovalLog()
+    work(said, *removals)
+    verdicts = {service().id: back, network().id: back}
+    said.reconciled(done(P, Outcome((), verdicts, {service().id, network().id})))
+    assert told(log, "reaped") == [
+        f"done with topology {P}: removed nothing; gone without us: 1 container; staying:"
+        " 2 containers, 1 network, because it belongs to another topology or to none, and its row"
+        " exists"
+    ]
+
+
+@pytest.mark.parametrize("spared", [False, True])
+def test_a_removal_that_the_end_of_the_listener_interrupts_is_said_to_be_not_over(
+    log: list[Record], spared: bool
+) -> None:
+    said = RemovalLog()
+    said.stopping()
+    left = Removal(network(), Result.SPARED if spared else Result.PENDING)
+    work(said, Removal(base(), Result.REMOVED), left)
+    said.stopped()
+    said.stopped()
+    assert told(log, "reaped") == []
+    (line,) = [record for record in log if record["extra"]["event"] == "left"]
+    assert (line["level"].name, line["extra"]["prefix"]) == ("WARNING", P)
+    assert "(1 network left)" in line["message"]
 
 
 # The sinks.

@@ -60,7 +60,7 @@ def reap(
     if present:
         engine.put(*resources)
     reaper = Reaper(engine, Inline(), width, Clock())
-    removals = reaper.reap(resources, permit or Permits())
+    removals = list(reaper.reap(resources, permit or Permits()))
     assert len(removals) == len(resources)
     return {removal.resource.id: removal for removal in removals}
 

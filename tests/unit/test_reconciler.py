@@ -8,9 +8,10 @@ from dataclasses import replace
 import pytest
 
 from listener.control.inventory import PrefixIndex
+from listener.control.observer import Observer
 from listener.control.reaper import ATTEMPTS, Permit, Reaper
 from listener.control.reconciler import FRESH, REQUEST_LASTS, Reconciler
-from listener.core.evidence import Answer, Evidence, Memory
+from listener.core.evidence import Answer, Evidence, Memory, State
 from listener.core.judge import Judge
 from listener.core.outcome import Outcome, Removal, Result, Screening
 from listener.core.resources import Kind, Resource, Stage
@@ -45,7 +46,12 @@ class World:
         self.reconciler = self.reconciler_with(self.reaper.reap, engine_now)
 
     def reconciler_with(
-        self, reap: object, engine_now: float | None = None, *, dry_run: bool = False
+        self,
+        reap: object,
+        engine_now: float | None = None,
+        *,
+        dry_run: bool = False,
+        observer: Observer | None = None,
     ) -> Reconciler:
         return Reconciler(
             index=self.index,
@@ -56,6 +62,7 @@ class World:
             list_images=self.list_images,
             dry_run=dry_run,
             clock=self.clock,
+            observer=observer,
             engine_now=engine_now,
         )
 
@@ -268,6 +275,45 @@ def test_a_row_that_comes_back_between_two_removals_saves_the_rest(world: World)
     assert world.engine.removed() == ["base"]
     assert not outcome.unfinished
     assert {"network", "service"} <= set(world.engine.present)
+
+
+class Told(Observer):
+    """What of the engine was there when each removal was told, and on what evidence it was."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self.begun: list[str] = []
+        self.ends: list[tuple[str, str, set[str]]] = []
+
+    def reaping(self, doomed: Collection[Resource], prefix: str, evidence: str) -> None:
+        self.begun.append(f"{prefix} {len(doomed)} {evidence}")
+        assert {resource.id for resource in doomed} <= set(self._world.engine.present)
+
+    def ended(self, removal: Removal, prefix: str, evidence: str) -> None:  # noqa: ARG002
+        self.ends.append((removal.resource.id, evidence, set(self._world.engine.present)))
+
+
+def test_each_removal_is_told_as_soon_as_it_has_ended(world: World) -> None:
+    world.deploy(base(), service(), network())
+    world.database.rows.clear()
+    told = Told(world)
+    world.reconciler_with(world.reaper.reap, observer=told).reconcile(P)
+    witnessed = "witnessed: its row was seen before and is gone"
+    assert told.begun == [f"{P} 3 {witnessed}"]
+    assert told.ends == [
+        ("base", witnessed, {"network", "service"}),
+        ("network", witnessed, {"service"}),
+        ("service", witnessed, set()),
+    ]
+
+
+def test_what_went_is_told_with_the_evidence_of_then_though_its_row_came_back(world: World) -> None:
+    world.deploy(base(), service(), network())
+    world.database.rows.clear()
+    world.engine.on["remove", "base"] = lambda: world.database.rows.add(TOPOLOGY)
+    outcome = world.reconciler.reconcile(P)
+    assert outcome.verdicts["base"].evidence == "witnessed: its row was seen before and is gone"
+    assert outcome.verdicts["network"].state is State.ALIVE
 
 
 # What the index learns from a reap.
@@ -693,7 +739,7 @@ class Removals:
         self.images: list[str] = []
         self.meanwhile: Callable[[], object] = lambda: None
 
-    def __call__(self, doomed: Collection[Resource], permit: Permit) -> Sequence[Removal]:
+    def __call__(self, doomed: Collection[Resource], permit: Permit) -> Iterable[Removal]:
         if not all(resource.kind is Kind.IMAGE for resource in doomed):
             return self.world.reaper.reap(doomed, permit)
         self.meanwhile()

@@ -158,8 +158,8 @@ def test_what_is_being_removed_is_reaping_and_then_gone() -> None:
     board = StatusStore()
     host = known(board)
     things = host.index.resources(P)
-    board.reaping(things)
-    board.reaping(things)
+    board.reaping(things, P, "")
+    board.reaping(things, P, "")
     board.reaped(things)
     assert shown(board, host)[P][0] == "reaping"
     board.reaped(things)

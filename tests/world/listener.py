@@ -105,6 +105,7 @@ class Listener:
             ),
             reap=partial(self._reap, reaper_),
             read=self.engine.read,
+            dry_run=world.config.dry_run,
             clock=world.clock,
             docker_up=self._docker_is_up,
             learned=self._remember,
@@ -162,7 +163,7 @@ class Listener:
 
     def _reap(
         self, reaper_: Reaper, doomed: Iterable[Resource], permit: Permit
-    ) -> Sequence[Removal]:
+    ) -> Iterable[Removal]:
         if self.world.config.dry_run:
             return ()
         return reaper_.reap(doomed, permit)
