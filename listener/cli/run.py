@@ -55,11 +55,11 @@ def command(config: Path | None, **options: object) -> int:
     systemd, stopping = Notifier(os.environ), threading.Event()
     for target in (_end_with, partial(_tell, systemd, stopping)):
         threading.Thread(target=target, args=(listener,), daemon=True).start()
-    while signal.sigwait(signals) == signal.SIGUSR1:
+    while (number := signal.sigwait(signals)) == signal.SIGUSR1:
         listener.sweep_now()
     stopping.set()
     systemd.say("STOPPING=1")
-    listener.stop(STOP_WITHIN)
+    listener.stop(STOP_WITHIN, reason=signal.Signals(number).name)
     status = 0
     try:
         listener.wait()

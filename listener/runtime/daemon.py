@@ -27,7 +27,7 @@ from listener.core.outcome import Removal
 from listener.core.resources import Resource
 from listener.core.status import Status
 from listener.engine.watch import Watch
-from listener.errors import EngineError
+from listener.errors import EngineError, presentable
 from listener.runtime import command
 from listener.runtime.build import (
     hear,
@@ -41,7 +41,7 @@ from listener.runtime.feeds import FeedLoop
 from listener.runtime.health import Link
 from listener.runtime.peers.asking import OtherListeners
 from listener.runtime.peers.serving import HoldsSocket
-from listener.runtime.snapshot import Snapshots
+from listener.runtime.snapshot import VERSION, Snapshots
 from listener.runtime.state.history import History
 from listener.runtime.supervisor import Supervisor
 from listener.settings import Settings
@@ -84,6 +84,7 @@ class Listener:
         self._databases = hear(settings, databases, index.prefixes)
         self._docker = Link("Docker")
         self._saving = threading.Lock()
+        self._said_stopped = False
         store = StatusStore(sweep_command)
         metrics = Metrics(self.status)
         observers: list[Observer] = [store, metrics, RemovalLog(), ListenerLog(sweep_command)]
@@ -140,14 +141,7 @@ class Listener:
 
     def start(self) -> None:
         """Start listening and return at once; what cannot be reached is waited for."""
-        logger.bind(event="started").info(
-            "listening to {} and {}{}, with the policy {}{}",
-            self._engine.address,
-            " and ".join(database.topologies.name for database in self._databases),
-            ", removing nothing" if self._settings.dry_run else "",
-            self._settings.policy,
-            f": {UNSEEN}" if self._settings.policy == "absent" else "",
-        )
+        self._say_started()
         supervisor, controller = self._supervisor, self._controller
         supervisor.start("watch", self._keep_watch)
         supervisor.start("timer", self._keep_time)
@@ -167,8 +161,12 @@ class Listener:
         """Ask for a full sweep: a new listing, then a question about everything in it."""
         self._watch.relist()
 
-    def stop(self, timeout: float = 2.0) -> bool:
+    def stop(self, timeout: float = 2.0, *, reason: str = "stop() was called") -> bool:
         """Stop listening; a removal that the engine has begun is left to it.
+
+        Args:
+            timeout: seconds after which what hangs is not waited for.
+            reason: for the log, unless it has stopped by itself.
 
         Returns:
             Whether every thread ended within ``timeout`` seconds.
@@ -190,6 +188,10 @@ class Listener:
         self._remember(everything=True)
         self._state.close()
         self._observer.stopped()
+        if not self._said_stopped:
+            self._said_stopped = True
+            why = presentable(self._supervisor.failure or reason)
+            logger.bind(event="stopped", reason=why).info("stopped: {}", why)
         return ended
 
     def wait(self, timeout: float | None = None) -> bool:
@@ -237,6 +239,31 @@ class Listener:
         self.stop()
 
     # What the parts need of each other.
+
+    def _say_started(self) -> None:
+        settings = self._settings
+        databases = [database.topologies.name for database in self._databases]
+        state = str(self._state.path) if self._state.locked else None
+        logger.bind(
+            event="started",
+            version=VERSION,
+            engine=self._engine.address,
+            databases=databases,
+            feed=settings.feed,
+            state_dir=state,
+            policy=settings.policy,
+            dry_run=settings.dry_run,
+        ).info(
+            "topology-reaper {} is listening to {} and {}; feed {}; state folder {};{} policy {}{}",
+            VERSION,
+            self._engine.address,
+            " and ".join(databases),
+            settings.feed,
+            state or "none, so what was seen is forgotten at the end",
+            " dry run: nothing is removed;" if settings.dry_run else "",
+            settings.policy,
+            f": {UNSEEN}" if settings.policy == "absent" else "",
+        )
 
     def _keep_watch(self) -> None:
         pulse = self._supervisor.pulse("watch")

@@ -60,7 +60,7 @@ class FeedLoop:
         if feed.name != self._heard_by:
             self._heard_by = feed.name
             logger.bind(event="feed", feed=feed.name).info(
-                "deletions are heard of by {}", feed.name
+                "receiving deletions from {} via {}", self._database.topologies.name, feed.name
             )
 
     def _follow(self) -> None:

@@ -32,6 +32,7 @@ class Link:
         self._lock = threading.Lock()
         self._down_since: float | None = time.monotonic()
         self._reason: str | None = None
+        self._was_up = False
         self._changed_at = time.time()
         self._proved_at: float | None = None
         self._answered_at: float | None = None
@@ -85,9 +86,15 @@ class Link:
         self.proved()
         with self._lock:
             if not self.up:
+                seconds = self.down_for
+                again = " again" if self._was_up else ""
+                after = f"{again} after {seconds:,.0f} s" if self._reason is not None else ""
+                self._was_up = True
                 self._down_since = self._reason = None
                 self._changed_at = time.time()
-                logger.bind(event="up", side=self.name).info("{} is up", self.name)
+                logger.bind(event="up", side=self.name, seconds=round(seconds, 1)).info(
+                    "{} is up{}", self.name, after
+                )
 
     def failed(self, reason: object, *, asked_at: float = math.inf) -> None:
         """It was not; the same reason is said once.

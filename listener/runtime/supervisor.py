@@ -176,7 +176,7 @@ class Supervisor:
         if lost is not None:
             logger.bind(event="lost", side=link.name, error=lost).log(
                 "INFO" if lasted and said.is_new(lost) else "DEBUG",
-                "{} broke off and is connected anew: {}",
+                "lost the connection to {}; reconnecting: {}",
                 link.name,
                 lost,
             )

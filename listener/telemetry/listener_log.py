@@ -52,11 +52,15 @@ class ListenerLog(Observer):
             )
 
     def ready(self, screening: Screening) -> None:
-        """Say it."""
+        """Say it, and how many topologies of this host are what."""
+        longest = max((verdict.wait for verdict in screening.waiting.values()), default=0.0)
         logger.bind(event="ready").info(
-            "ready: {} live topologies on this host, {} to remove",
+            "ready: topologies on this host: {} alive, {} to remove, {} waiting{}, {} held",
             len(screening.live),
             len(screening.orphans),
+            len(screening.waiting),
+            f" for up to {longest:,.0f} s" if longest else "",
+            len(screening.held),
         )
 
     def missed(self, prefix: str, count: int) -> None:

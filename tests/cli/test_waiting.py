@@ -49,7 +49,8 @@ def test_each_side_is_told_of_once_in_many_tries(command: Command, form: str, en
         running.await_line("the database is up")
         assert running.end(end) == 0
     check(running, form)
-    for side in ("--docker-host: ", "--database-url: ", "the database is up", "listening to"):
+    once = ("--docker-host: ", "--database-url: ", "the database is up", "listening to")
+    for side in (*once, f"stopped: {end.name}"):
         assert len(running.with_words(side)) == 1, running.lines
     assert set(command.files()) <= {*before, str(socket), str(database)}
 

@@ -43,7 +43,7 @@ def test_the_current_context_counts_and_the_engine_is_named(
     assert told["engine"] is not None
     assert (told["address"], told["context"]) == (engine.host, "rootless")
     assert (told["engine"]["product"], told["engine"]["rootless"]) == ("Docker Engine", False)
-    assert log[0].startswith(f"listening to {engine.host} (context rootless) and ")
+    assert f"listening to {engine.host} (context rootless) and " in log[0]
     version, name = api.version()["Version"], api.info()["Name"]
     said = f"Docker Engine {version} on {name}, not rootless, with the classic image store"
     assert f"connected to {said}" in log

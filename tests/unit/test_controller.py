@@ -167,6 +167,16 @@ def test_what_is_held_is_said_once_with_its_token(log: list[Record]) -> None:
     assert host.engine.removed() == []
 
 
+def test_the_line_that_it_is_ready_counts_what_is_here(log: list[Record]) -> None:
+    host = Host()
+    host.database.rows.add(TOPOLOGY)
+    host.engine.put(base(), base("other", topology(Q)))
+    host.sweep()
+    host.step()
+    (said,) = events(log, "ready")
+    assert "1 alive, 0 to remove, 1 waiting for up to 30 s, 0 held" in said["message"]
+
+
 def test_what_is_no_longer_held_is_said_with_the_reason(log: list[Record]) -> None:
     host = Host()
     host.appear(base())

@@ -19,7 +19,9 @@ import pytest
 from listener import Listener, Settings
 from listener.control.controller import Controller
 from listener.engine.watch import Watch
+from listener.errors import ConfigurationError
 from listener.runtime.health import ANEW, Link, Pulse
+from listener.runtime.snapshot import VERSION
 from tests.support.process import PATIENCE, eventually
 
 if TYPE_CHECKING:
@@ -118,6 +120,25 @@ def test_a_side_is_down_from_the_first_failure_until_it_is_reached(
     link.succeeded()
     link.succeeded()
     assert link.down_for == 0
+
+
+def test_a_side_that_is_back_says_for_how_long_it_was_away(
+    log: list[Record], later: Callable[[float], None]
+) -> None:
+    link, other = Link("Docker"), Link("the database")
+    link.succeeded()
+    other.proved()  # it hears, and does not answer yet
+    other.failed("no")
+    later(3)
+    other.succeeded()
+    link.failed("no")
+    later(12)
+    link.succeeded()
+    ups = [record for record in log if record["extra"]["event"] == "up"]
+    assert [record["message"] for record in ups] == [
+        *("Docker is up", "the database is up after 3 s", "Docker is up again after 12 s"),
+    ]
+    assert [record["extra"]["seconds"] for record in ups] == [0, 3, 12]
 
 
 def test_a_pulse_knows_for_how_long_the_same_piece_of_work_goes_on(
@@ -230,6 +251,38 @@ def test_a_side_that_is_away_for_too_long_is_a_problem_and_not_before(
     told = status["problems"]
     assert isinstance(told, list)
     assert [problem for problem in told if problem.endswith("is down")] == problems
+
+
+def test_it_says_at_the_start_what_it_is_set_to_and_at_the_end_why_it_ends(
+    engine: socket.socket, settings: Settings, log: list[Record], sqlite_url: str
+) -> None:
+    engine.close()
+    with Listener(dataclasses.replace(settings, dry_run=True)) as listener:
+        listener.stop(reason="SIGTERM")
+    ends = [r["extra"] for r in log if r["extra"]["event"] in ("started", "stopped")]
+    assert ends == [
+        {
+            "event": "started",
+            "version": VERSION,
+            "engine": settings.docker_host,
+            "databases": [f"the SQLite file {sqlite_url.removeprefix('sqlite:///')}"],
+            "feed": "auto",
+            "state_dir": settings.state_dir,
+            "policy": "absent",
+            "dry_run": True,
+        },
+        {"event": "stopped", "reason": "SIGTERM"},
+    ]
+    assert all(str(ends[0][key]) in log[0]["message"] for key in ("version", "engine", "state_dir"))
+    assert "dry run: nothing is removed" in log[0]["message"]
+
+
+def test_it_says_why_it_ended_by_itself(settings: Settings, log: list[Record]) -> None:
+    refused = ConfigurationError("--feed: no")
+    listener = Listener(settings)
+    listener._supervisor.failure = refused
+    listener.stop()
+    assert log[-1]["message"] == "stopped: --feed: no"
 
 
 def ask(port: int, path: str) -> tuple[int, str]:
