@@ -277,5 +277,5 @@ def _place(thing: Found, network: Resource, verdict: Verdict) -> str:
     if thing.stays or verdict.state is State.ALIVE:
         return f"{said}; it stays on this network"
     if verdict.state is State.ORPHAN:
-        return f"{said}; it would be taken off this network, so that the network can go"
-    return f"{said}; it would be taken off this network if the network went"
+        return f"{said}; it would be disconnected from this network, so that the network can go"
+    return f"{said}; it would be disconnected from this network if the network went"

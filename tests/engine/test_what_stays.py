@@ -162,7 +162,7 @@ def test_a_guest_is_told_of_before_it_is_taken_off_a_network_and_after(
     said = explain(settings, "tcpdump").to_text()
     assert "it is never removed" in said
     assert f"is on network {name!r}, orphan" in said
-    assert "it would be taken off this network" in said
+    assert "it would be disconnected from this network" in said
 
     listener = run()
     listener.start()

@@ -21,7 +21,7 @@ from tests.world.parts import TOPOLOGY, P, base, network, service
 
 from .status import STATUS
 
-STAYS, GOES = "it stays on this network", "it would be taken off this network, so"
+STAYS, GOES = "it stays on this network", "it would be disconnected from this network, so"
 LAN = network("lan")
 
 
