@@ -291,7 +291,10 @@ class Reaper:
         done.disconnected += self._left(network, there=endpoints)
         for endpoint in endpoints.values():
             if endpoint.ours:
-                raise InUse(f"container {endpoint.name!r}, which stays, is on it")
+                raise InUse(
+                    f"container {endpoint.name!r}, which is DECNET's or protected, is on it;"
+                    " disconnect that by hand, and the network goes"
+                )
         return endpoints.values()
 
 

@@ -115,13 +115,19 @@ def test_lines_that_are_no_entries_are_passed_over(tmp_path: Path) -> None:
     assert [entry["id"] for entry in read(tmp_path)] == ["base", "last"]
 
 
-def test_a_history_that_cannot_be_written_is_said_once(tmp_path: Path, log: list[Record]) -> None:
+def test_a_history_that_cannot_be_written_is_said_once_and_that_it_can_again_too(
+    tmp_path: Path, log: list[Record]
+) -> None:
     (tmp_path / NAME).mkdir()
     writer = History(tmp_path)
     for _ in range(3):
         writer.reconciled(removed())
-    assert [record["extra"]["event"] for record in log] == ["state"]
-    assert "--state-dir" in log[0]["message"]
+    (tmp_path / NAME).rmdir()
+    for _ in range(2):
+        writer.reconciled(removed())
+    assert [record["extra"]["event"] for record in log] == ["state", "state"]
+    assert [record["level"].name for record in log] == ["WARNING", "INFO"]
+    assert all("--state-dir" in record["message"] for record in log)
 
 
 def test_whoever_shows_it_slowly_holds_up_no_removal(tmp_path: Path) -> None:

@@ -253,7 +253,7 @@ def test_a_folder_that_cannot_be_had_is_said(tmp_path: Path, kind: str, why: str
     assert ledger.load() is None
 
 
-def test_a_disk_that_refuses_is_said_once(
+def test_a_disk_that_refuses_is_said_once_and_that_it_takes_again_too(
     state: StateDirectory, log: list[Record], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ledger = Ledger(state, NAME)
@@ -269,6 +269,9 @@ def test_a_disk_that_refuses_is_said_once(
     assert Ledger(state, NAME).load() is None
     ledger.save(Memory("second"))
     assert Ledger(state, NAME).load() == Memory("second"), "once there is room again"
+    ledger.save(Memory("third"))
+    assert [record["level"].name for record in log] == ["WARNING", "INFO"]
+    assert all("--state-dir" in record["message"] for record in log)
 
 
 def test_what_is_known_of_another_table_and_of_the_position_is_kept(state: StateDirectory) -> None:

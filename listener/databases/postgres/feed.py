@@ -177,8 +177,9 @@ class NotifyFeed(Feed):
         lacks = has_status and not replica and TEARDOWNS not in triggers
         if self._lacks.is_new(lacks) and lacks:
             logger.bind(event="feed", feed=self.name).info(
-                "deletions are heard of by {}, and a status that becomes torn_down is not; run"
+                "{} tells of deletions via {}, but not of a status that becomes torn_down; run"
                 " topology-reaper feed install again with a URL of the table's owner",
+                self._database.name,
                 self.name,
             )
         return oid, replica, backend, channels

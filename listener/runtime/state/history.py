@@ -53,8 +53,14 @@ class History(Observer):
             files.append(self._path, lines.encode(), limit=LARGEST)
         except OSError as error:
             if self._failure.is_new(str(error)):
-                logger.bind(event="state", error=str(error)).warning(
-                    "--state-dir: what is removed is not written to {}: {}", self._path, error
+                why = error.strerror or str(error)
+                logger.bind(event="state", error=why).warning(
+                    "--state-dir: what is removed is not written to {}: {}", self._path, why
+                )
+        else:
+            if self._failure.is_new(None):
+                logger.bind(event="state").info(
+                    "--state-dir: what is removed is written to {} again", self._path
                 )
 
 

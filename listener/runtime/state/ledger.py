@@ -100,14 +100,22 @@ class Ledger:
             replace(self._path, written)
         except OSError as error:
             if self._failure.is_new(str(error)):
-                logger.bind(event="state", error=str(error)).warning(
-                    "what is known about {} will not outlive this process: {}",
+                why = error.strerror or str(error)
+                logger.bind(event="state", error=why).warning(
+                    "--state-dir: what is known about {} cannot be written to {}, and is lost at"
+                    " the end: {}",
                     self._database,
-                    error,
+                    self._path.parent,
+                    why,
                 )
         else:
             self._saved = unsaved
-            self._failure.forget()
+            if self._failure.is_new(None):
+                logger.bind(event="state").info(
+                    "--state-dir: what is known about {} is written to {} again",
+                    self._database,
+                    self._path.parent,
+                )
 
     def _read(self, upgraded: Callable[[str], str]) -> Memory:
         path, name = self._source()
