@@ -88,7 +88,8 @@ class Link:
             if not self.up:
                 seconds = self.down_for
                 again = " again" if self._was_up else ""
-                after = f"{again} after {seconds:,.0f} s" if self._reason is not None else ""
+                length = f"{seconds:.1f}" if seconds < 10 else f"{seconds:,.0f}"
+                after = f"{again} after {length} s" if self._reason is not None else ""
                 self._was_up = True
                 self._down_since = self._reason = None
                 self._changed_at = time.time()

@@ -136,7 +136,7 @@ def test_a_side_that_is_back_says_for_how_long_it_was_away(
     link.succeeded()
     ups = [record for record in log if record["extra"]["event"] == "up"]
     assert [record["message"] for record in ups] == [
-        *("Docker is up", "the database is up after 3 s", "Docker is up again after 12 s"),
+        *("Docker is up", "the database is up after 3.0 s", "Docker is up again after 12 s"),
     ]
     assert [record["extra"]["seconds"] for record in ups] == [0, 3, 12]
 
