@@ -293,7 +293,7 @@ class Reaper:
             if endpoint.ours:
                 raise InUse(
                     f"container {endpoint.name!r}, which is DECNET's or protected, is on it;"
-                    " disconnect that by hand, and the network goes"
+                    " the network goes once that is gone or is disconnected by hand"
                 )
         return endpoints.values()
 
