@@ -101,8 +101,8 @@ class RemovalLog(Observer):
 
     def ended(self, removal: Removal, prefix: str, evidence: str) -> None:
         """Say who was taken off a network, and what was removed."""
-        if prefix in self._works:
-            self._works[prefix].removals[removal.resource.id] = removal
+        if (work := self._works.get(prefix)) is not None:
+            work.removals[removal.resource.id] = removal
         for endpoint in removal.disconnected:
             logger.bind(
                 event="disconnected",
@@ -172,17 +172,16 @@ class RemovalLog(Observer):
                     _about(Result.GONE, prefix, resource).info(
                         "{} of topology {} is gone by now", resource, prefix
                     )
-        if prefix in self._works and not outcome.unfinished:
-            self._finish(prefix, outcome)
+        if (work := self._works.get(prefix)) is not None and not outcome.unfinished:
+            self._finish(prefix, work, outcome)
 
-    def _finish(self, prefix: str, outcome: Outcome) -> None:
-        work = self._works[prefix]
+    def _finish(self, prefix: str, work: _Work, outcome: Outcome) -> None:
         removed = work.with_result(Result.REMOVED)
         staying = work.with_result(Result.SPARED, Result.MISTAKEN)
         staying |= {id_: r for id_, r in work.doomed.items() if id_ in outcome.there}
         if staying and self._stopping:
             return
-        del self._works[prefix]
+        self._works.pop(prefix, None)
         gone = work.without(removed, staying)
         duration_ms = round((time.monotonic() - work.began) * 1000, 1)
         kinds = Counter(resource.kind for resource in removed.values())
