@@ -307,6 +307,22 @@ def test_each_removal_is_told_as_soon_as_it_has_ended(world: World) -> None:
     ]
 
 
+def test_what_went_is_told_though_the_listener_is_killed_before_the_rest_has(world: World) -> None:
+    class Killed(BaseException):
+        pass
+
+    def kill() -> None:
+        raise Killed
+
+    world.deploy(base(), service(), network())
+    world.database.rows.clear()
+    world.engine.on["remove", "network"] = kill
+    told = Told(world)
+    with pytest.raises(Killed):
+        world.reconciler_with(world.reaper.reap, observer=told).reconcile(P)
+    assert [id_ for id_, _, _ in told.ends] == ["base"]
+
+
 def test_what_went_is_told_with_the_evidence_of_then_though_its_row_came_back(world: World) -> None:
     world.deploy(base(), service(), network())
     world.database.rows.clear()

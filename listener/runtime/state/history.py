@@ -1,7 +1,7 @@
 """What was removed or disconnected, when and why: one file of JSON lines in ``--state-dir``.
 
-The listener and one-shot sweeps append to it, each line by one write under the file's lock. When it
-has grown too large its older half is dropped.
+The listener and one-shot sweeps append to it what has gone as soon as it has, before the log says
+so, by one write under the file's lock. When it has grown too large its older half is dropped.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import fcntl
 import json
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from loguru import logger
 
 from listener.control.observer import Observer, Reconciled
 from listener.core.once import Once
-from listener.core.outcome import Result
+from listener.core.outcome import Removal, Result
 from listener.runtime.state import files
 
 NAME = "history.jsonl"
@@ -43,9 +43,16 @@ class History(Observer):
         self._path = folder / NAME
         self._failure = Once()
 
+    def ended(self, removal: Removal, prefix: str, evidence: str) -> None:
+        """Keep who was disconnected, and what was removed."""
+        self._keep(_entries(removal, prefix, evidence))
+
     def reconciled(self, done: Reconciled) -> None:
-        """Keep what was removed, and who was disconnected."""
-        lines = "".join(f"{json.dumps(entry)}\n" for entry in _entries(done))
+        """Keep the volumes that went with the rest."""
+        self._keep(_volumes(done))
+
+    def _keep(self, entries: Iterable[dict[str, Any]]) -> None:
+        lines = "".join(f"{json.dumps(entry)}\n" for entry in entries)
         if not lines:
             return
         try:
@@ -64,32 +71,39 @@ class History(Observer):
                 )
 
 
-def _entries(done: Reconciled) -> Iterator[dict[str, Any]]:
-    now = round(time.time(), 3)
+def _entries(removal: Removal, prefix: str, evidence: str) -> Iterator[dict[str, Any]]:
+    resource, of = removal.resource, _of(removal, prefix)
+    for endpoint in removal.disconnected:
+        yield {
+            **of,
+            "kind": ENDPOINT,
+            "id": endpoint.container,
+            "name": endpoint.name,
+            "network": resource.name,
+            "evidence": evidence,
+        }
+    if removal.result is Result.REMOVED:
+        yield {
+            **of,
+            "kind": resource.kind,
+            "id": resource.id,
+            "name": resource.name,
+            "evidence": evidence,
+            "duration_ms": removal.duration_ms,
+        }
+
+
+def _volumes(done: Reconciled) -> Iterator[dict[str, Any]]:
     for removal in done.outcome.removals:
-        resource = removal.resource
-        evidence = done.outcome.verdicts[resource.id].evidence
-        of = {"time": now, "prefix": done.prefix, "topology_id": resource.topology_id}
-        for endpoint in removal.disconnected:
-            yield {
-                **of,
-                "kind": ENDPOINT,
-                "id": endpoint.container,
-                "name": endpoint.name,
-                "network": resource.name,
-                "evidence": evidence,
-            }
+        evidence = done.outcome.verdicts[removal.resource.id].evidence
         for name in removal.volumes:
+            of = _of(removal, done.prefix)
             yield {**of, "kind": VOLUME, "id": name, "name": name, "evidence": evidence}
-        if removal.result is Result.REMOVED:
-            yield {
-                **of,
-                "kind": resource.kind,
-                "id": resource.id,
-                "name": resource.name,
-                "evidence": evidence,
-                "duration_ms": removal.duration_ms,
-            }
+
+
+def _of(removal: Removal, prefix: str) -> dict[str, Any]:
+    topology_id = removal.resource.topology_id
+    return {"time": round(time.time(), 3), "prefix": prefix, "topology_id": topology_id}
 
 
 def line(entry: Mapping[str, Any]) -> str:
