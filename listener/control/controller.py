@@ -23,7 +23,8 @@ from listener.control.inventory import PrefixIndex
 from listener.control.lane import Lane
 from listener.control.missed import MissedDeletions
 from listener.control.observer import Observer, Reconciled, Sweep
-from listener.control.reconciler import Reap, Reconciler
+from listener.control.reaper import Reap
+from listener.control.reconciler import Reconciler
 from listener.core.evidence import Memory
 from listener.core.judge import Judge
 from listener.core.once import Once

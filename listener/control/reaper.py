@@ -16,7 +16,7 @@ has left by the time that the network is looked at again without it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Container, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
 from dataclasses import dataclass, field, replace
 from typing import Final, Protocol
@@ -99,6 +99,13 @@ class Permit(Protocol):
         Raises:
             NoAnswer: the database did not answer, so nothing may be removed.
         """
+
+
+class Reap(Protocol):
+    """Removes resources, asking the permit before each attempt."""
+
+    def __call__(self, doomed: Collection[Resource], permit: Permit) -> Iterable[Removal]:
+        """Yields what became of each, as soon as that is known."""
 
 
 @dataclass(slots=True)

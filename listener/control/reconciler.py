@@ -22,15 +22,15 @@ from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
-from typing import Protocol
 
 from listener.control.images import Images, ListImages
 from listener.control.inventory import PrefixIndex
 from listener.control.observer import Observer
-from listener.control.reaper import Permit
+from listener.control.reaper import Permit, Reap
+from listener.control.screening import sort
 from listener.control.volumes import remove_inherited_volumes
-from listener.core.evidence import REPLACED, Memory, State, Verdict
-from listener.core.judge import DOUBTFUL, Answers, Judge
+from listener.core.evidence import Memory, State, Verdict
+from listener.core.judge import Answers, Judge
 from listener.core.numbers import plain
 from listener.core.outcome import Outcome, Removal, Result, Screening
 from listener.core.resources import Kind, Resource, prefix_of
@@ -42,13 +42,6 @@ FRESH = 1.0
 """For how many seconds an answer may justify the start of a removal."""
 MOST_CREDITED = 1000
 """Of what has several prefixes: how many of the last removals are remembered as credited."""
-
-
-class Reap(Protocol):
-    """Removes resources, asking the permit before each attempt."""
-
-    def __call__(self, doomed: Collection[Resource], permit: Permit) -> Iterable[Removal]:
-        """Yields what became of each, as soon as that is known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,49 +143,13 @@ class Reconciler:
         self.images.forget(live)
         if prefixes is not None:
             by_prefix = {prefix: by_prefix.get(prefix, ()) for prefix in prefixes}
-        orphans: dict[str, list[Resource]] = {}
-        waiting: dict[str, Verdict] = {}
-        held: dict[str, Verdict] = {}
-        doubtful: dict[str, str] = {}
-        unconfirmed = False
-        for prefix, members in by_prefix.items():
-            for resource in members:
-                verdict = verdicts[resource.id]
-                if verdict.state is State.ORPHAN:
-                    orphans.setdefault(prefix, []).append(resource)
-                elif verdict.state is State.WAITING:
-                    waiting[prefix] = max(
-                        waiting.get(prefix, verdict), verdict, key=lambda v: v.wait
-                    )
-                elif verdict.state is State.HELD and self._index.is_unconfirmed(resource.id):
-                    unconfirmed = True
-                elif verdict == DOUBTFUL:
-                    doubtful[prefix] = verdict.evidence
-                elif verdict.state is State.HELD:
-                    # Of several reasons our own, the strongest, and always the same one.
-                    held[prefix] = min(
-                        held.get(prefix, verdict),
-                        verdict,
-                        key=lambda v: (v.elsewhere, v.evidence != REPLACED, v.evidence),
-                    )
-        reasons = {prefix: verdict.evidence for prefix, verdict in held.items()}
-        # Whoever confirms a prefix releases all of it, so both are said.
-        said = reasons | {
-            prefix: f"{reasons[prefix]}; and {doubt}" if prefix in reasons else doubt
-            for prefix, doubt in doubtful.items()
-        }
-        return Screening(
+        sorted_ = sort(by_prefix, verdicts, self._index.is_unconfirmed)
+        return replace(
+            sorted_,
             live=live.intersection(by_prefix),
-            orphans=orphans,
-            waiting=waiting,
-            held=said,
-            token=self._judge.token(said) if said else "",
-            binding={p: reason for p, reason in reasons.items() if not held[p].elsewhere},
-            unconfirmed=unconfirmed,
+            token=self._judge.token(sorted_.held) if sorted_.held else "",
             reported=reported,
             unread=self._judge.unread(answers),
-            resources=by_prefix,
-            verdicts=verdicts,
             forgotten=self._judge.forgotten,
         )
 
