@@ -177,6 +177,19 @@ def test_the_line_that_it_is_ready_counts_what_is_here(log: list[Record]) -> Non
     assert "1 alive, 0 to remove, 1 waiting for up to 30 s, 0 held" in said["message"]
 
 
+@pytest.mark.parametrize("dry_run", [False, True])
+def test_a_dry_run_does_not_say_that_it_removes(log: list[Record], dry_run: bool) -> None:
+    host = Host(dry_run=dry_run)
+    host.database.rows.add(TOPOLOGY)
+    host.engine.put(base())
+    host.sweep()
+    host.step()
+    host.database.rows.clear()
+    host.controller.hinted(0, [TOPOLOGY])
+    host.step()
+    assert len(events(log, "removing")) == len(events(log, "reaped")) == (not dry_run)
+
+
 def test_what_is_no_longer_held_is_said_with_the_reason(log: list[Record]) -> None:
     host = Host()
     host.appear(base())
