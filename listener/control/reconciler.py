@@ -247,7 +247,6 @@ class Reconciler:
             held=any(v.state is State.HELD for v in verdicts.values()),
         )
 
-
     def _reap_all(
         self,
         prefix: str,

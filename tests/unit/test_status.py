@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
@@ -12,6 +12,7 @@ from listener.control.reaper import ATTEMPTS
 from listener.core.evidence import REPLACED
 from listener.core.judge import Hold
 from listener.core.outcome import Outcome, Screening
+from listener.core.status import Status
 from listener.errors import EngineError, InProgress, TimedOut
 from listener.telemetry.metrics import STATES, Metrics
 from listener.telemetry.status import REAPS, StatusStore, state_of
@@ -74,7 +75,8 @@ def test_a_listener_is_in_one_state_and_the_worst_of_it_is_said(
 ) -> None:
     changes = {"swept": True, "stopping": False, **changes}
     swept, stopping = changes.pop("swept"), changes.pop("stopping")
-    assert state_of({**STATUS, **changes}, swept=swept, stopping=stopping) == told
+    status = cast("Status", {**STATUS, **changes})
+    assert state_of(status, swept=swept, stopping=stopping) == told
 
 
 def test_what_has_just_appeared_is_unknown_until_its_row_was_asked_for() -> None:
@@ -180,7 +182,7 @@ def test_what_is_being_removed_goes_one_by_one() -> None:
         return told["removing"]
 
     assert removing() is None
-    board.reaping(things)
+    board.reaping(things, P, "any")
     for left in (3, 2, 1):
         assert removing() == {"begun": 3, "left": left}
         if left > 1:
