@@ -105,7 +105,7 @@ def test_what_this_user_may_not_look_at_is_not_taken_for_well(
 ) -> None:
     """As in a folder of mode 0700; who runs the tests may look everywhere."""
 
-    def refuse(_: Path) -> None:
+    def refuse(*_: object, **__: object) -> None:
         raise PermissionError
 
     with monkeypatch.context() as patch:
