@@ -68,11 +68,13 @@ class DatabaseSide(Side):
     """A database of topologies.
 
     Attributes:
+        label: its short name in the metrics, such as ``sqlite/decnet.db``.
         feed: ``wal``, ``notify``, ``binlog`` or ``poll``; null: not connected yet.
         answer_age_s: since the last answer that could be trusted; null: there was none yet.
         unheard: deletions that push missed and a sweep found.
     """
 
+    label: str
     feed: str | None
     answer_age_s: float | None
     unheard: int

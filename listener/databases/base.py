@@ -115,6 +115,8 @@ class Topologies(ABC):
 
     Args:
         name: how to speak of the database to a person; without a password.
+        label: its kind and its own name, such as ``mysql/decnet``.
+        place: the server or folder that it is on.
         clock: seconds, monotonic.
 
     Attributes:
@@ -135,8 +137,11 @@ class Topologies(ABC):
     _allow_replica = False
     """Whether the word of one that may be behind is taken all the same."""
 
-    def __init__(self, name: str, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, name: str, label: str, place: str, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self.name = self.former_name = name
+        self.label, self.place = label, place
         self._clock = clock
         self._reaching = threading.Lock()
         self._reached, self._reached_at, self._setbacks = 0, 0.0, 0

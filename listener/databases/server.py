@@ -142,7 +142,8 @@ class ServerTopologies(Topologies):
         before = _place(url, {})
         place = _place(url, url.query)
         database = str(url.query.get("dbname") or url.query.get("database") or url.database or "")
-        super().__init__(_name(kind, database or url.username, place), clock)
+        name = _name(kind, database or url.username, place)
+        super().__init__(name, f"{kind}/{database}", place, clock)
         self.former_name = _name(kind, url.database or url.username, before)
         self._allow_replica = allow_replica
         self._patience = patience

@@ -48,6 +48,7 @@ class Database:
 class HeardDatabase(Database):
     """One that a listener hears of deletions from, for as long as it runs."""
 
+    label: str
     feed: Feed
     link: Link
 
@@ -78,6 +79,7 @@ class HeardDatabase(Database):
         return {
             **self.link.status(),
             "name": self.topologies.name,
+            "label": self.label,
             "feed": self.feed.name if self.link.connections else None,
             "answer_age_s": self.link.answer_age,
             "unheard": unheard,
@@ -155,14 +157,22 @@ def hear(
         databases: as they were opened.
         interest: the prefixes on this host; of a change that concerns no other nobody is told.
     """
+    labels = _labels([database.topologies for database in databases])
     return [
         HeardDatabase(
             **vars(database),
+            label=label,
             feed=_feed(settings, database.topologies, interest),
             link=Link("the database" if len(databases) == 1 else database.topologies.name),
         )
-        for database in databases
+        for database, label in zip(databases, labels, strict=True)
     ]
+
+
+def _labels(tables: Sequence[Topologies]) -> list[str]:
+    """The label of each table; with its place only where two would have the same one."""
+    short = [table.label for table in tables]
+    return [t.label if short.count(t.label) == 1 else f"{t.label}@{t.place}" for t in tables]
 
 
 def _database(

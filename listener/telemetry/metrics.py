@@ -141,12 +141,12 @@ class _Standing(Collector):
         yield _gauge("ready", "What /readyz says.", status["ready"])
         yield _gauge("dry_run", "Whether nothing is removed.", status["dry_run"])
         yield _gauge("healthy", "Whether the health check passes.", not status["problems"])
-        prefixes = Tally(topology["state"] for topology in topologies)
+        states = Tally(topology["state"] for topology in topologies)
         yield _gauges(
-            "prefixes",
+            "topologies",
             "Topologies on this host. In a dry run orphan is what would be reaped.",
             ("state",),
-            {(state,): prefixes[state] for state in STATES},
+            {(state,): states[state] for state in STATES},
         )
         resources = Tally(
             (resource["kind"], topology["state"])
@@ -159,7 +159,7 @@ class _Standing(Collector):
             ("kind", "state"),
             {key: resources[key] for key in product((Kind.CONTAINER, Kind.NETWORK), STATES)},
         )
-        yield _gauge("held_prefixes", "Held topologies.", len(status["held"]["prefixes"]))
+        yield _gauge("held_topologies", "Held topologies.", len(status["held"]["prefixes"]))
         yield _gauge(
             "torn_down_resources",
             "Containers and networks here of topologies whose row is torn_down.",
@@ -169,7 +169,7 @@ class _Standing(Collector):
             "subnets", "Subnets in use by the networks on this host.", len(status["subnets"])
         )
         docker, databases = status["docker"], status["databases"]
-        sides = [(("docker",), docker), *((((d["name"],), d)) for d in databases)]
+        sides = [(("docker",), docker), *((((d["label"],), d)) for d in databases)]
         yield _gauges(
             "stream_up", "Whether a side is up.", ("side",), {k: s["up"] for k, s in sides}
         )
@@ -186,25 +186,25 @@ class _Standing(Collector):
             ("side",),
             {k: s["connections"] for k, s in sides},
         )
-        names = [((d["name"],), d) for d in databases]
+        labels = [((d["label"],), d) for d in databases]
         yield _moments(
             "database_last_answer_timestamp_seconds",
             "When a database last gave a true answer.",
             ("database",),
-            {k: d["answer_age_s"] for k, d in names},
+            {k: d["answer_age_s"] for k, d in labels},
             now,
         )
         yield _counters(
             "unheard_deletions",
             "Deletions that a sweep found and push should have told of.",
             ("database",),
-            {k: d["unheard"] for k, d in names},
+            {k: d["unheard"] for k, d in labels},
         )
         yield _gauges(
             "feed_info",
             "By what deletions are heard of.",
             ("database", "feed"),
-            {(d["name"], d["feed"]): 1 for d in databases if d["feed"]},
+            {(d["label"], d["feed"]): 1 for d in databases if d["feed"]},
         )
         yield _gauge("workqueue_depth", "Topologies that wait to be looked at.", queue["depth"])
         yield _gauge(

@@ -18,6 +18,9 @@ from listener.databases.server import ServerTopologies
 from listener.databases.sqlite.table import SqliteTopologies
 from listener.databases.urls import open_topologies
 from listener.errors import ConfigurationError, NoAnswer
+from listener.runtime.build import hear, open_databases, open_tables
+from listener.runtime.state.directory import StateDirectory
+from listener.settings import Settings
 
 SECRETS = ("s3cret", "alice", "db.internal", "topsecretname")
 
@@ -138,6 +141,37 @@ def test_two_sockets_are_two_servers_whatever_else_their_urls_have_in_common() -
     }
     assert len(names) == 10
     assert not any("s3cret" in name or "alice" in name for name in names)
+
+
+@pytest.mark.parametrize(
+    ("urls", "labels"),
+    [
+        (["sqlite:////opt/decnet/decnet.db"], ["sqlite/decnet.db"]),
+        (
+            ["mysql://alice:s3cret@db.internal/decnet", "sqlite:////opt/decnet/decnet.db"],
+            ["mysql/decnet", "sqlite/decnet.db"],
+        ),
+        (
+            ["sqlite:////opt/decnet/decnet.db", "sqlite:////srv/decnet.db"],
+            ["sqlite/decnet.db@/opt/decnet", "sqlite/decnet.db@/srv"],
+        ),
+        (
+            [
+                "postgresql+asyncpg://alice:s3cret@one/decnet",
+                "postgresql://alice:s3cret@two:5433/decnet",
+                "postgresql://alice:s3cret@two:5433/other",
+            ],
+            ["postgresql/decnet@one", "postgresql/decnet@two:5433", "postgresql/other"],
+        ),
+    ],
+)
+def test_a_database_has_a_short_label_and_where_two_have_one_its_place_as_well(
+    urls: list[str], labels: list[str], tmp_path: Path
+) -> None:
+    settings = Settings(database_url=tuple(urls), state_dir=str(tmp_path))
+    databases = open_databases(settings, open_tables(settings), StateDirectory(tmp_path))
+    heard = hear(settings, databases, frozenset)
+    assert [database.status(unheard=0)["label"] for database in heard] == labels
 
 
 @pytest.mark.parametrize(

@@ -116,7 +116,8 @@ def listening(
         topology, _ = deploy(api, doomed), deploy(api, live, decky_numbers=(3,))
         listener.signal(signal.SIGUSR1)
         eventually(
-            lambda: bool(prometheus.query('topology_reaper_prefixes{state="alive"} == 2')), "alive"
+            lambda: bool(prometheus.query('topology_reaper_topologies{state="alive"} == 2')),
+            "alive",
         )
         rows.delete(doomed)
         gone(api, topology)

@@ -1609,4 +1609,12 @@ MUTANTS = (
         "            if True:  # else",
         "unit/test_subnets.py::test_what_goes_while_it_is_looked_up_does_not_come_back",
     ),
+    Mutant(
+        "one label for two databases",
+        "each database has metrics of its own",
+        "runtime/build.py",
+        "if short.count(t.label) == 1 else",
+        "if t.label else",
+        "database/test_urls.py::test_a_database_has_a_short_label_and_where_two_have_one_its_place_as_well",
+    ),
 )

@@ -35,6 +35,7 @@ STATUS: Mapping[str, Any] = {
     "databases": [
         {
             "name": "the SQLite file /d.db",
+            "label": "sqlite/d.db",
             "feed": "wal",
             "up": True,
             "since": 9_000.0,

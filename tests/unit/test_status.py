@@ -289,7 +289,7 @@ def happened(samples: dict[tuple[str, ...], float]) -> dict[tuple[str, ...], flo
 
 def document(board: StatusStore, host: Host) -> dict[str, Any]:
     """A status as the listener tells it."""
-    database = {**STATUS["databases"][0], "name": 'the "db"\n', "up": False, "unheard": 2}
+    database = {**STATUS["databases"][0], "label": 'the "db"\n', "up": False, "unheard": 2}
     return {
         **STATUS,
         "databases": [database | {"answer_age_s": None, "proof_age_s": None}],
@@ -357,8 +357,8 @@ def test_gauges_say_what_the_status_says() -> None:
     board = StatusStore()
     host = known(board)
     found = values(Metrics(lambda: document(board, host)))
-    prefixes = found["topology_reaper_prefixes"]
-    assert prefixes == {(state,): float(state == "alive") for state in STATES}
+    topologies = found["topology_reaper_topologies"]
+    assert topologies == {(state,): float(state == "alive") for state in STATES}
     assert found["topology_reaper_resources"]["container", "alive"] == 2
     assert found["topology_reaper_resources"]["network", "alive"] == 1
     assert found["topology_reaper_stream_up"] == {("docker",): 1, ('the "db"\n',): 0}

@@ -70,7 +70,10 @@ class SqliteTopologies(Topologies):
         traceless: bool = False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        super().__init__(f"the SQLite file {path.absolute()}", clock)
+        whole = path.absolute()
+        super().__init__(
+            f"the SQLite file {whole}", f"sqlite/{whole.name}", f"{whole.parent}", clock
+        )
         self._allow_replica = allow_replica
         self.file = DatabaseFile(path, self.no_answer, traceless=traceless, clock=clock)
         self._pool = self.file.engine
