@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from listener.telemetry.http.pages import routes
+from listener.telemetry.metrics import Metrics
 
 from .status import STATUS
 
@@ -47,11 +48,14 @@ def test_it_is_healthy_until_there_are_problems_whichever_side_is_down_just_now(
         ("degraded", "the database 'ß' is down", (503, "degraded: the database 'ß' is down\n")),
     ],
 )
-def test_it_is_ready_in_the_words_of_the_status(
+def test_readyz_and_the_metric_are_what_the_status_says(
     state: str, reason: str, answer: tuple[int, str]
 ) -> None:
     change = {"state": state, "state_reason": reason, "ready": answer == OK}
-    assert told("/readyz", WELL | change) == answer
+    status = WELL | change
+    assert told("/readyz", status) == answer
+    ready = Metrics(lambda: status).render()
+    assert f"topology_reaper_ready {float(answer == OK)}\n".encode() in ready
 
 
 def test_the_status_is_told_as_it_is_when_it_is_asked_for() -> None:
