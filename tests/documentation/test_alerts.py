@@ -1,10 +1,11 @@
-"""Each alert leads to a section that says what to do.
+"""Each alert leads to a section that says what to do, and the dashboard is short.
 
-Whether the alerts fire is seen in tests/engine/test_prometheus.py.
+Whether the alerts fire and the queries find data is seen in tests/engine/test_prometheus.py.
 """
 
 from __future__ import annotations
 
+import json
 import re
 
 from .pages import TREE, Page
@@ -23,3 +24,12 @@ def test_each_alert_leads_to_a_section_of_troubleshooting() -> None:
             lost.append((alert.split()[0], url))
     assert alerts
     assert lost == []
+
+
+def test_the_dashboard_has_at_most_a_dozen_panels_and_each_says_what_it_shows() -> None:
+    panels = json.loads((TREE / "contrib/grafana/dashboard.json").read_text())["panels"]
+    assert 0 < len(panels) <= 12
+    assert [panel["title"] for panel in panels if not panel.get("description")] == []
+    rates = [target["expr"] for panel in panels for target in panel["targets"]]
+    # A rate of what happens a few times a day is 0.0001 a second, which nobody reads.
+    assert [e for e in rates if "_total" in e and "increase(" not in e] == []

@@ -163,7 +163,7 @@ def test_what_is_exposed_is_documented_scraped_and_shown(
             (title, expression)
             for title, expression in missing
             if not prometheus.query(
-                expression.replace("$__rate_interval", "1m").replace("$instance", ".*")
+                expression.replace("$__interval", "1m").replace("$instance", ".*")
             )
         ]
         return not missing
