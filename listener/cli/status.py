@@ -13,7 +13,7 @@ import click
 
 from listener.cli.options import Command, read_settings, with_settings
 from listener.errors import ConfigurationError, NoListener
-from listener.telemetry.healthcheck import read_status
+from listener.telemetry.healthcheck import completed, read_status
 
 UNFOLDED = 100_000
 """Columns of what is no terminal: there a topology is a line."""
@@ -72,7 +72,7 @@ def command(config: Path | None, as_json: bool, watch: bool, **options: object) 
 
 def _told(folder: Path) -> dict[str, Any]:
     try:
-        return read_status(folder)
+        return completed(read_status(folder))
     except PermissionError as error:
         raise NoListener(
             f"status: uid {os.geteuid()} may not ask the listener in {folder}; ask as its user, or"

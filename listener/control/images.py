@@ -133,7 +133,10 @@ class Images:
                 # Alone, nobody has observed its absence.
                 and (prefix in noted or not verdicts[image.id].timed)
             ]
-            if of_it := self._remove(prefix, doomed, answers.at, verdicts):
+            of_it = self._remove(prefix, doomed, answers.at, verdicts)
+            if self._dry_run and doomed:
+                outcomes[prefix] = Outcome((), {image.id: verdicts[image.id] for image in doomed})
+            if of_it:
                 outcomes[prefix] = Outcome(
                     of_it,
                     {removal.resource.id: verdicts[removal.resource.id] for removal in of_it},

@@ -21,6 +21,7 @@ from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
 from dataclasses import dataclass, field, replace
 from typing import Final, Protocol
 
+from loguru import logger
 from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_random_exponential
 
 from listener.core.outcome import Removal, Result
@@ -206,6 +207,9 @@ class Reaper:
             stays = resource.kind is Kind.IMAGE and isinstance(error, Blocked)
             result = Result.SPARED if stays else Result.FAILED
             removal = Removal(resource, result, presentable(error))
+        except Exception as error:  # a defect of ours: the others go on, and what went counts
+            logger.bind(event="defect").exception("a removal failed")
+            removal = Removal(resource, Result.FAILED, presentable(error))
         if removal.result in (Result.REMOVED, Result.GONE):
             done.disconnected += self._left(resource, there=())
         return replace(

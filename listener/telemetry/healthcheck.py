@@ -39,6 +39,20 @@ def read_status(folder: Path) -> dict[str, Any]:
     return _read(os.fsencode(folder / NAME))
 
 
+def completed(told: dict[str, Any]) -> dict[str, Any]:
+    """With what a listener of the release before does not tell, as far as it follows."""
+    sides = [told["docker"], *told["databases"]]
+    down = [f"{side['name']} is down" for side in sides if not side["up"]]
+    state, why = ("ready", "") if told["ready"] else ("starting", "the first sweep is not done")
+    if down or told["problems"]:
+        state, why = "degraded", ", ".join([*down, *told["problems"]])
+    told["queue"].setdefault("working", 0)
+    for topology in told["topologies"]:
+        topology.setdefault("wait_s", None)
+        topology.setdefault("removing", None)
+    return {"state": state, "state_reason": why, **told}
+
+
 def main() -> int:
     """Ask, say what is wrong, and return the exit status."""
     folder = Path(os.environ.get("REAPER_STATE_DIR") or "/var/lib/topology-reaper")

@@ -41,6 +41,12 @@ class _Work:
     doomed: dict[str, Resource] = field(default_factory=dict)
     removals: dict[str, Removal] = field(default_factory=dict)
 
+    @property
+    def waits_for_images(self) -> bool:
+        """Whether images of it are tried again, in an entry of their own."""
+        left = self.with_result(Result.PENDING, Result.FAILED).values()
+        return any(resource.kind is Kind.IMAGE for resource in left)
+
     def with_result(self, *results: Result) -> dict[str, Resource]:
         """By id, those of which one of these has become."""
         return {id_: r.resource for id_, r in self.removals.items() if r.result in results}
@@ -172,7 +178,8 @@ class RemovalLog(Observer):
                     _about(Result.GONE, prefix, resource).info(
                         "{} of topology {} is gone by now", resource, prefix
                     )
-        if (work := self._works.get(prefix)) is not None and not outcome.unfinished:
+        work = self._works.get(prefix)
+        if work is not None and not outcome.unfinished and not work.waits_for_images:
             self._finish(prefix, work, outcome)
 
     def _finish(self, prefix: str, work: _Work, outcome: Outcome) -> None:

@@ -230,19 +230,21 @@ def test_an_image_that_is_wanted_again_in_the_last_moment_stays(
     rows.insert(doomed := new_id())
     mine = build(doomed[:8], "decky-001-ssh")
     theirs = run_by(api, mine, doomed)
-    listener = run("--images", "--sweep-interval", "0.2", host=proxy.host)
-    listener.start()
+    options = ("--images", "--sweep-interval", "0.2", "--docker-timeout", "300")
+    listener = run(*options, host=proxy.host)
     wanted: list[object] = []
 
     def hook(request: Request) -> None:
-        if moment in request.path and not wanted and not exists(api, theirs):
-            by_row = moment == "/images/json"
-            topology_id = new_id(doomed[:8])
-            wanted.append(
-                rows.insert(topology_id) if by_row else api.create_container(mine, ["true"])
-            )
+        if moment not in request.path or wanted:
+            return
+        if moment == "/images/json":  # no list begins before, and takes the image for unused
+            eventually(lambda: not exists(api, theirs), "its container is gone")
+            wanted.append(rows.insert(new_id(doomed[:8])))
+        elif not exists(api, theirs):
+            wanted.append(api.create_container(mine, ["true"]))
 
     proxy.hook = hook
+    listener.start()
     rows.delete(doomed)
     removed(api, theirs)
     eventually(lambda: bool(wanted), "it is wanted")

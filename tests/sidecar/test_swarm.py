@@ -55,7 +55,7 @@ def test_a_stack_starts_a_listener_that_reads_its_url_from_a_secret_and_reaps(
     assert "Ignoring" not in done.stderr
     eventually(lambda: len(listeners(api, health="healthy")) == 1, "the listener is well")
     (listener,) = listeners(api)
-    eventually(lambda: b"ready: 2 live" in api.logs(listener), "it is ready")
+    eventually(lambda: b"2 alive" in api.logs(listener), "it is ready")
     remote_rows.delete(doomed)
     gone(api, orphan)
     staying.assert_intact(api)

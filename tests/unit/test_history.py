@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import threading
 from pathlib import Path
@@ -9,7 +10,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from listener.core.outcome import Removal, Result
+from listener.control.observer import Reconciled
+from listener.core.outcome import Outcome, Removal, Result
 from listener.core.resources import Endpoint
 from listener.runtime.state import history
 from listener.runtime.state.history import NAME, History, line, read
@@ -18,6 +20,9 @@ from tests.world.parts import TOPOLOGY, P, base, network
 
 if TYPE_CHECKING:
     from loguru import Record
+
+
+OVER = Reconciled(P, Outcome(), 0.0, 0.0)
 
 
 def told(removal: Removal) -> tuple[Removal, str, str]:
@@ -84,8 +89,10 @@ def test_of_a_file_that_grew_too_large_the_newest_half_is_kept(
 
 def test_writers_side_by_side_lose_nothing(tmp_path: Path) -> None:
     def write(name: str) -> None:
+        writer = History(tmp_path)
         for number in range(50):
-            History(tmp_path).ended(*removed(f"{name}-{number}"))
+            writer.ended(*removed(f"{name}-{number}"))
+        writer.reconciled(OVER)
 
     writers = [threading.Thread(target=write, args=(name,)) for name in "abcd"]
     for writer in writers:
@@ -94,6 +101,16 @@ def test_writers_side_by_side_lose_nothing(tmp_path: Path) -> None:
         writer.join()
     ids = [entry["id"] for entry in read(tmp_path)]
     assert sorted(ids) == sorted(f"{name}-{number}" for name in "abcd" for number in range(50))
+
+
+def test_no_removal_waits_for_another_process_that_is_writing(tmp_path: Path) -> None:
+    writer = History(tmp_path)
+    writer.ended(*removed("first"))
+    with (tmp_path / NAME).open("rb") as theirs:
+        fcntl.flock(theirs, fcntl.LOCK_EX)
+        writer.ended(*removed("second"))
+    writer.ended(*removed("third"))
+    assert [entry["id"] for entry in read(tmp_path)] == ["first", "second", "third"]
 
 
 def test_lines_that_are_no_entries_are_passed_over(tmp_path: Path) -> None:

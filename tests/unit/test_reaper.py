@@ -178,6 +178,26 @@ def test_what_does_not_heal_fails_with_its_reason_after_a_few_attempts() -> None
     assert {removal.result for removal in removals.values()} == {Result.REMOVED}
 
 
+def test_a_defect_of_ours_is_a_failure_of_one_and_loses_no_other_removal(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    engine = SimulatedEngine()
+    remove = engine.remove
+
+    def broken(resource: Resource) -> None:
+        remove(resource)
+        if resource.id == "b1":
+            raise ZeroDivisionError
+
+    monkeypatch.setattr(engine, "remove", broken)
+    removals = reap(engine, base("b1"), base("b2"), service("s1"))
+    assert {id_: removal.result for id_, removal in removals.items()} == {
+        "b1": Result.FAILED,
+        "b2": Result.REMOVED,
+        "s1": Result.REMOVED,
+    }
+
+
 @pytest.mark.parametrize("resource", [base(), service(), network()])
 def test_what_somebody_else_removed_is_gone_and_not_removed(resource: Resource) -> None:
     engine = SimulatedEngine()

@@ -59,6 +59,22 @@ def call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Call:
 
 
 @pytest.mark.usefixtures("listening")
+def test_a_listener_of_the_release_before_is_told_of_as_far_as_it_tells(
+    call: Call, told: dict[str, Any]
+) -> None:
+    """As between an upgrade and the restart."""
+    del told["state"], told["state_reason"]
+    told["queue"] = {key: of for key, of in told["queue"].items() if key != "working"}
+    told["topologies"] = [
+        {key: of for key, of in topology.items() if key not in ("wait_s", "removing")}
+        for topology in told["topologies"]
+    ]
+    assert call("status").output.startswith("ready\n")
+    told["problems"] = ["watch is stuck"]
+    assert call("status").output.startswith("degraded: watch is stuck\n")
+
+
+@pytest.mark.usefixtures("listening")
 def test_the_status_is_told_in_words(call: Call) -> None:
     result = call("status")
     words = " ".join(result.output.split())

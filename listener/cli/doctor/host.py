@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from listener.core.findings import Finding, ok, warning
-from listener.telemetry.healthcheck import read_status
+from listener.telemetry.healthcheck import completed, read_status
 
 
 def process(owners: Collection[int | None]) -> Iterator[Finding]:
@@ -33,7 +33,7 @@ def state(folder: Path) -> Iterator[Finding]:
     """Whether what is known can outlive a listener, and whether one runs."""
     yield _folder(folder)
     try:
-        told = read_status(folder)
+        told = completed(read_status(folder))
         is_now, why = told["state"], told["state_reason"]
     except (OSError, ValueError, KeyError) as error:
         reason = getattr(error, "strerror", None) or error

@@ -42,15 +42,17 @@ def replace(path: Path, content: str) -> None:
     new.replace(path)
 
 
-def append(path: Path, lines: bytes, *, limit: int) -> None:
+def append(path: Path, lines: bytes, *, limit: int, wait: bool) -> None:
     """Append by one write under the file's lock; the file is made if there is none.
 
     Args:
         path: the file.
         lines: each with its end.
         limit: bytes; where the file would grow larger its older half is dropped first.
+        wait: for another process that has the lock.
 
     Raises:
+        BlockingIOError: another process has the lock, and it is not waited for.
         OSError: it cannot be had, or is another's, or is something else than a file.
     """
     folder = path.parent.stat()
@@ -67,7 +69,7 @@ def append(path: Path, lines: bytes, *, limit: int) -> None:
         of_ours = found.st_uid in (folder.st_uid, os.geteuid())
         if not (stat.S_ISREG(found.st_mode) and found.st_nlink == 1 and of_ours):
             raise OSError("it is not the file that we made; move it away")
-        fcntl.flock(file, fcntl.LOCK_EX)
+        fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         size = os.fstat(descriptor).st_size
         if size + len(lines) > limit:
             file.seek(max(0, size - limit // 2))

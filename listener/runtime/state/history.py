@@ -9,6 +9,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
@@ -42,22 +43,31 @@ class History(Observer):
     def __init__(self, folder: Path) -> None:
         self._path = folder / NAME
         self._failure = Once()
+        self._keeping = threading.Lock()
+        self._kept_back = ""
 
     def ended(self, removal: Removal, prefix: str, evidence: str) -> None:
         """Keep who was disconnected, and what was removed."""
-        self._keep(_entries(removal, prefix, evidence))
+        self._keep(_entries(removal, prefix, evidence), wait=False)
 
     def reconciled(self, done: Reconciled) -> None:
-        """Keep the volumes that went with the rest."""
-        self._keep(_volumes(done))
+        """Keep the volumes that went with the rest, and what was kept back."""
+        self._keep(_volumes(done), wait=True)
 
-    def _keep(self, entries: Iterable[dict[str, Any]]) -> None:
-        lines = "".join(f"{json.dumps(entry)}\n" for entry in entries)
-        if not lines:
-            return
+    def _keep(self, entries: Iterable[dict[str, Any]], *, wait: bool) -> None:
+        """Write them; while a removal goes on, with the next where another process is writing."""
+        with self._keeping:
+            lines = self._kept_back + "".join(f"{json.dumps(entry)}\n" for entry in entries)
+            self._kept_back = ""
+            if lines:
+                self._write(lines, wait=wait)
+
+    def _write(self, lines: str, *, wait: bool) -> None:
         try:
             self._path.parent.mkdir(mode=0o700, exist_ok=True)
-            files.append(self._path, lines.encode(), limit=LARGEST)
+            files.append(self._path, lines.encode(), limit=LARGEST, wait=wait)
+        except BlockingIOError:
+            self._kept_back = lines
         except OSError as error:
             if self._failure.is_new(str(error)):
                 why = error.strerror or str(error)
