@@ -230,6 +230,8 @@ class Report:
             )
         told_of = {*self.orphan_prefixes}
         told_of.update(e["prefix"] for e in (*self.held, *self.waiting, *self.torn_down))
+        told_of.update(p for p in prefixes for name in self.images_removed if p in name)
+        told_of.update(p for entry in self.would_remove for p in entry["prefix"].split())
         for prefix in sorted({*prefixes} - told_of):
             is_live = prefix in self.live_prefixes
             row = f"topology {prefix} has a row"
