@@ -118,6 +118,12 @@ def copied(to: Path) -> Path:
     return to
 
 
+def _place(test: str) -> tuple[str, int]:
+    """Where a test stands, for those of a file may come in the order of its server's life."""
+    file, _, name = test.partition("::")
+    return file, (TREE / "tests" / file).read_text().find(f"def {name.partition('[')[0]}(")
+
+
 def run_tests(copy: Path, tests: Iterable[str], *options: str) -> subprocess.CompletedProcess[str]:
     """Run these tests in the copy, and leave their results in a file there."""
     unwanted = ("PYTHONDONTWRITEBYTECODE", "PYTHONPYCACHEPREFIX", "PYTEST_ADDOPTS")
@@ -127,7 +133,7 @@ def run_tests(copy: Path, tests: Iterable[str], *options: str) -> subprocess.Com
             *(sys.executable, "-m", "pytest", "-q", "--tb=short", "--junitxml=results.xml"),
             *("-m", ""),  # a deep one as well
             *options,
-            *(f"tests/{test}" for test in sorted(tests)),
+            *(f"tests/{test}" for test in sorted(tests, key=_place)),
         ],
         cwd=copy,
         env=environment | {"PYTHONPATH": str(copy)},
