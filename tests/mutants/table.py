@@ -652,7 +652,7 @@ MUTANTS = (
         "core/judge.py",
         "        return any(answer.live(owner) for answer in self.each)\n",
         "        return all(answer.live(owner) for answer in self.each)\n",
-        "unit/test_judge.py::test_an_id_goes_by_the_database_that_had_it_whatever_the_other_knows",
+        "unit/test_judge.py::test_a_change_of_the_table_is_past_once_nothing_here_is_in_doubt",
     ),
     Mutant(
         "asking about one of its owners only",

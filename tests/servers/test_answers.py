@@ -411,7 +411,7 @@ def test_a_table_that_is_made_again_while_it_is_asked_answers_as_another(
         check_order(self, *asked)
         monkeypatch.undo()
         side.execute("DROP TABLE topologies")
-        side.execute("CREATE TABLE topologies (id VARCHAR(36) PRIMARY KEY)")
+        side.execute("CREATE TABLE topologies (id VARCHAR(36) PRIMARY KEY, status TEXT)")
 
     monkeypatch.setattr(ServerTopologies, "_check_order", restore)
     answer = topologies.ask(["aaaaaaaa"])
