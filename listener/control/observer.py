@@ -74,10 +74,10 @@ class Observer:
         """The first sweep is done."""
 
     def reaping(self, doomed: Collection[Resource], prefix: str, evidence: str) -> None:
-        """These are going to be removed.
+        """These are going to be removed, of which the first was looked at and may be.
 
         Args:
-            doomed: the resources.
+            doomed: the resources, but for those that were seen to be somebody else's.
             prefix: of the topology.
             evidence: why, all of it.
         """

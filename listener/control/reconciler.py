@@ -259,17 +259,26 @@ class Reconciler:
             return []
         now = {resource.id: verdicts[resource.id] for resource in doomed}
         permitted: dict[str, Verdict] = {}
-        permit = self._permit(doomed, asked_at, now, permitted)
-        evidence = "; ".join(sorted({verdict.evidence for verdict in now.values()}))
-        self._observer.reaping(doomed, prefix, evidence)
+        mistaken: set[str] = set()
+        begun: list[Collection[Resource]] = []
+
+        def begin() -> None:
+            begun.append([resource for resource in doomed if resource.id not in mistaken])
+            evidence = "; ".join(sorted({now[resource.id].evidence for resource in begun[0]}))
+            self._observer.reaping(begun[0], prefix, evidence)
+
+        permit = self._permit(doomed, asked_at, now, permitted, begin)
         removals = []
         try:
             for removal in self._reap(doomed, permit):
                 id_ = removal.resource.id
+                if removal.result is Result.MISTAKEN:
+                    mistaken.add(id_)
                 verdicts[id_] = now[id_]  # what later questions say of it changes nothing any more
                 removals.append(self._told(prefix, removal, verdicts, permitted))
         finally:
-            self._observer.reaped(doomed)
+            for resources in begun:
+                self._observer.reaped(resources)
         return removals
 
     def _late(self, prefix: str | None = None) -> list[_Request]:
@@ -369,6 +378,7 @@ class Reconciler:
         asked_at: float,
         verdicts: dict[str, Verdict],
         permitted: dict[str, Verdict],
+        begin: Callable[[], None],
     ) -> Permit:
         """Judges by the answers of then while they are fresh, and by new ones from then on.
 
@@ -377,6 +387,7 @@ class Reconciler:
             asked_at: when the answers were asked for.
             verdicts: what they led to; brought up to date.
             permitted: gets the verdict by which each was permitted last.
+            begin: called before the first is permitted.
         """
         asking = threading.Lock()
 
@@ -397,6 +408,8 @@ class Reconciler:
                     verdicts.update(now)
                 if verdicts[resource.id].state is not State.ORPHAN:
                     return False
+                if not permitted:
+                    begin()
                 permitted[resource.id] = verdicts[resource.id]
                 with self._lock:
                     self._judge.removing(resource, self._clock())

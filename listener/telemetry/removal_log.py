@@ -178,9 +178,11 @@ class RemovalLog(Observer):
                     _about(Result.GONE, prefix, resource).info(
                         "{} of topology {} is gone by now", resource, prefix
                     )
-        work = self._works.get(prefix)
-        if work is not None and not outcome.unfinished and not work.waits_for_images:
-            self._finish(prefix, work, outcome)
+        if (work := self._works.get(prefix)) is not None:
+            # Also what ended just before the first line was said.
+            work.removals |= {removal.resource.id: removal for removal in outcome.removals}
+            if not outcome.unfinished and not work.waits_for_images:
+                self._finish(prefix, work, outcome)
 
     def _finish(self, prefix: str, work: _Work, outcome: Outcome) -> None:
         removed = work.with_result(Result.REMOVED)

@@ -61,6 +61,14 @@ MUTANTS = (
         "unit/test_reconciler.py::test_each_removal_is_told_as_soon_as_it_has_ended",
     ),
     Mutant(
+        "saying that a removal begins before it may",
+        "what is said to go was seen to be ours and to have no row",
+        "control/reconciler.py",
+        "        permit = self._permit(doomed, asked_at, now, permitted, begin)\n",
+        "        begin()\n        permit = self._permit(doomed, asked_at, now, permitted, begin)\n",
+        "unit/test_reconciler.py::test_what_is_seen_to_be_foreign_is_not_said_to_begin",
+    ),
+    Mutant(
         "skipping the list after a reconnect",
         "what happened while a stream was cut is found",
         "engine/watch.py",

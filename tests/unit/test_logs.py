@@ -203,6 +203,19 @@ def test_what_comes_while_a_removal_is_not_over_is_begun_as_well(log: list[Recor
     assert told(log, "reaped") == [f"done with topology {P}: removed 2 containers"]
 
 
+def test_what_ended_just_before_the_first_line_is_in_the_last_one(log: list[Record]) -> None:
+    said, removal = RemovalLog(), Removal(base(), Result.MISTAKEN)
+    said.ended(removal, P, "witnessed")
+    said.reaping([base(), network()], P, "witnessed")
+    said.ended(Removal(network(), Result.REMOVED), P, "witnessed")
+    said.reconciled(done(P, outcome(removal, Removal(network(), Result.REMOVED))))
+    said.reconciled(done(P, Outcome()))
+    assert told(log, "reaped") == [
+        f"done with topology {P}: removed 1 network; staying: 1 container, because it belongs to"
+        " another topology or to none"
+    ]
+
+
 def test_the_last_line_tells_what_others_removed_and_what_stays_and_why(log: list[Record]) -> None:
     back = Verdict(State.ALIVE, "its row exists")
     removals = [

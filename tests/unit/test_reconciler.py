@@ -307,6 +307,35 @@ def test_each_removal_is_told_as_soon_as_it_has_ended(world: World) -> None:
     ]
 
 
+def test_what_is_seen_to_be_foreign_is_not_said_to_begin(world: World) -> None:
+    world.deploy(base("foreign", verified=False))
+    world.engine.daemon.containers["foreign"].labels.clear()
+    world.database.rows.clear()
+    told = Told(world)
+    reconciler = world.reconciler_with(world.reaper.reap, observer=told)
+    assert world.results(reconciler.reconcile(P)) == {"foreign": Result.MISTAKEN}
+    assert told.begun == []
+    world.index.put(base("foreign", verified=False))  # by an event of before
+    world.deploy(base(), rows=())
+    reconciler.reconcile(P)
+    assert told.begun == [f"{P} 1 witnessed: its row was seen before and is gone"]
+
+
+def test_what_may_not_go_any_more_is_not_said_to_begin(world: World) -> None:
+    world.deploy(base())
+    world.database.rows.clear()
+
+    def comes_back(doomed: Collection[Resource], permit: Permit) -> Iterable[Removal]:
+        world.database.rows.add(TOPOLOGY)
+        world.pass_time(FRESH)
+        return world.reaper.reap(doomed, permit)
+
+    told = Told(world)
+    outcome = world.reconciler_with(comes_back, observer=told).reconcile(P)
+    assert world.results(outcome) == {"base": Result.SPARED}
+    assert told.begun == []
+
+
 def test_what_went_is_told_though_the_listener_is_killed_before_the_rest_has(world: World) -> None:
     class Killed(BaseException):
         pass
