@@ -249,7 +249,7 @@ class Status(TypedDict):
         host: the name of the host, or of the container.
         time: now.
         started: when the listener began.
-        ready: what ``/readyz`` says: the first sweep is done, and both sides are up.
+        ready: what ``/readyz`` says: whether the state is ``ready`` or ``holding``.
         dry_run: whether nothing is removed.
         problems: why the health check fails, one sentence each; empty: healthy.
         docker: the Docker Engine.

@@ -51,7 +51,7 @@ class Overall(StrEnum):
 
 
 READY = (Overall.READY, Overall.HOLDING)
-"""In which of them the first sweep is done and both sides are up: what ``/readyz`` asks for."""
+"""In which of them it does its work: what ``/readyz`` asks for."""
 
 
 def state_of(status: Status, *, swept: bool, stopping: bool) -> tuple[Overall, str]:
