@@ -427,8 +427,8 @@ class Evidence:
         owners: Set[str],
         gone: Set[str],
         *,
-        left: Set[str] = frozenset(),
-        kept: Set[str] = frozenset(),
+        left: Set[str],
+        kept: Set[str],
         listed: bool,
     ) -> None:
         """Forget what no longer matters.

@@ -91,7 +91,7 @@ class Engine:
         self.is_podman = False
         """Whether it is Podman; known once it was reached."""
         self._connecting = threading.Lock()
-        self._connected: docker.APIClient | None = None
+        self._connected: _Client | None = None
         self._known_images: dict[str, Labels] = {}
 
     def connect(self) -> None:
@@ -108,7 +108,7 @@ class Engine:
             )
             api.timeout = self._timeout  # type: ignore[assignment]
             api.list_timeout = lambda: self.list_timeout
-            self._connected, self.is_podman = api, api.is_podman
+            self._connected, self.is_podman = api, podman.is_podman(api.said)
 
     def close(self) -> None:
         """Close the connections; whoever asks again makes new ones."""
@@ -116,7 +116,7 @@ class Engine:
             self._connected.close()
 
     @property
-    def api(self) -> docker.APIClient:
+    def api(self) -> _Client:
         """The SDK's low-level client; reaches the engine when first used."""
         if self._connected is None:
             self.connect()
@@ -137,15 +137,14 @@ class Engine:
         """What it says of itself, which :attr:`about` keeps; less where it is slow or may not tell.
 
         Raises:
-            EngineError: it does not answer.
+            EngineError: it does not answer, or not like an engine.
         """
         api = self.api
         with self._errors():
-            version = api.get(f"{api.base_url}/version", timeout=self._connect_timeout).json()
-            self.about = about.read(version, {})
+            self.about = about.read(api.said, {})
         with contextlib.suppress(EngineError), self._errors():
             answer = api.get(f"{api.base_url}/v{api.api_version}/info", timeout=INFO_TIMEOUT)
-            self.about = about.read(version, answer.json() if answer.ok else {})
+            self.about = about.read(api.said, answer.json() if answer.ok else {})
         return self.about
 
     def now(self) -> float:
@@ -443,13 +442,13 @@ class _Client(docker.APIClient):
     of the engine's own authority. A list has a time limit of its own.
     """
 
-    is_podman = False
+    said: Mapping[str, Any]
+    """Of its version, when the constructor asked."""
     list_timeout: Callable[[], float]
 
     def version(self, api_version: bool = True) -> Any:
-        said = super().version(api_version)  # the constructor asks
-        self.is_podman = podman.is_podman(said)
-        return said
+        self.said = super().version(api_version)
+        return self.said
 
     def get(self, url: Any, **kwargs: Any) -> Any:
         if url.endswith(_LISTS):
