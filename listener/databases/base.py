@@ -20,7 +20,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from typing import ClassVar, NamedTuple
-from uuid import UUID
 
 import sqlalchemy as sa
 
@@ -43,10 +42,10 @@ _LEAST, _GREATEST = "-0000-0000-0000-000000000000", "-ffff-ffff-ffff-fffffffffff
 
 
 @functools.cache
-def table(schema: str | None = None, *, uuid: bool = False) -> sa.TableClause:
-    """The table of topologies, with the columns that are asked for; the id is text, or a UUID."""
-    id_ = sa.column("id", sa.Uuid() if uuid else sa.String())
-    return sa.table(TABLE, id_, sa.column("status", sa.String()), schema=schema)
+def table(schema: str | None = None) -> sa.TableClause:
+    """The table of topologies, with the columns that are asked for."""
+    columns = (sa.column(name, sa.String()) for name in ("id", "status"))
+    return sa.table(TABLE, *columns, schema=schema)
 
 
 class Row(NamedTuple):
@@ -324,7 +323,7 @@ def words_of(error: Exception) -> str:
 
 def rows_with(
     prefixes: Sequence[str], topologies: sa.FromClause, *, status: bool = False
-) -> tuple[sa.Select[str, str | None], dict[str, str | UUID]]:
+) -> tuple[sa.Select[str, str | None], dict[str, str]]:
     """The statement for the rows whose ids begin with any of these prefixes, and its parameters.
 
     Args:
@@ -332,12 +331,9 @@ def rows_with(
         topologies: the table.
         status: select the status beside the id, which else is None.
     """
-    whole = isinstance(topologies.c.id.type, sa.Uuid)
-    parameters: dict[str, str | UUID] = {}
+    parameters: dict[str, str] = {}
     for number, prefix in enumerate(prefixes):
-        low, _, high = bounds(prefix, uuid=whole)
-        parameters[f"from_{number}"] = UUID(low) if whole else low
-        parameters[f"to_{number}"] = UUID(high) if whole else high
+        parameters[f"from_{number}"], _, parameters[f"to_{number}"] = bounds(prefix, uuid=False)
     return _in_any_of(len(prefixes), topologies, status), parameters
 
 
@@ -355,9 +351,8 @@ def bounds(prefix: str, *, uuid: bool) -> tuple[str, str, str]:
 def _in_any_of(count: int, topologies: sa.FromClause, status: bool) -> sa.Select[str, str | None]:
     """The statement for so many ranges; kept, for making one takes ten times as long as its use."""
     id_ = topologies.c.id
-    to = id_.__le__ if isinstance(id_.type, sa.Uuid) else id_.__lt__
     ranges = [
-        sa.and_(id_ >= sa.bindparam(f"from_{number}"), to(sa.bindparam(f"to_{number}")))
+        sa.and_(id_ >= sa.bindparam(f"from_{number}"), id_ < sa.bindparam(f"to_{number}"))
         for number in range(count)
     ]
     column = topologies.c.status if status else sa.null()

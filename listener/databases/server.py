@@ -44,6 +44,7 @@ from listener.databases.base import (
     words_of,
 )
 from listener.databases.feed import Feed, Interest
+from listener.databases.order import orders_ids
 from listener.databases.shared import Shared
 from listener.databases.unread import Unread
 from listener.errors import NoAnswer, PushUnavailable, ReaperError
@@ -61,11 +62,6 @@ CHECKED = 1.0
 """Seconds for which a connection that has answered counts as checked."""
 NO_ROWS = "SELECT NULL AS id, NULL AS status"
 """What is asked of the table where nothing is asked of it."""
-FIRST_PROBE, REST = 0x12345600, "-0000-0000-0000-000000000000"
-PROBES = frozenset(f"{FIRST_PROBE + pair:08x}{REST}" for pair in range(256))
-"""Ids whose prefixes end in every pair of hex digits: no known collation takes more than two for
-one letter, and a pair before the end is the same in both ends of the range."""
-
 
 Result = tuple[Sequence[str], Sequence[Sequence[Any]]]
 """The names of the columns that a statement selects, and the rows."""
@@ -96,7 +92,7 @@ class TableIdentity:
     @property
     def table(self) -> sa.TableClause:
         """What is asked."""
-        return table(self.schema, uuid=self.uuid)
+        return table(self.schema)
 
 
 class ServerTopologies(Topologies):
@@ -234,7 +230,7 @@ class ServerTopologies(Topologies):
         with self._connected() as connection:
             at = self._clock()
             identity = self._identify(connection)
-            self._check_order(connection, identity.table, identity.incarnation)
+            self._check_order(connection, identity)
             yield self._reading(connection, identity, at)
 
     def ask(self, prefixes: Iterable[str]) -> Answer:
@@ -249,7 +245,7 @@ class ServerTopologies(Topologies):
         with self._connected() as connection:
             for again in (False, True):  # as another table, or without what we may not read
                 expected = (None if again else self._known) or self._identify(connection)
-                self._check_order(connection, expected.table, expected.incarnation)
+                self._check_order(connection, expected)
                 no_status = self._unread.why
                 rows = self._rows(expected, batches, "NULL" if no_status else "status")
                 checked = not self._has_just_answered(connection.info)
@@ -396,51 +392,17 @@ class ServerTopologies(Topologies):
         except Exception as error:  # any, where a parameter of the URL makes a driver odd
             raise self.no_answer(error, "table") from error
 
-    def _check_order(
-        self, connection: sa.Connection, asked: sa.TableClause, incarnation: str
-    ) -> None:
-        """See once for each incarnation that the column orders ids as the ranges take it.
-
-        Numeric collations, those in which two digits are one letter, as aa is in Danish and dd in
-        Welsh, and MariaDB's own type for UUIDs do not, and hide rows without an error. PostgreSQL's
-        own orders by bytes. What holds no text is not tried: MariaDB would compare numbers with the
-        digits that a prefix begins with, and PostgreSQL refuses to compare.
-        """
-        if incarnation == self._ordered or isinstance(asked.c.id.type, sa.Uuid):
+    def _check_order(self, connection: sa.Connection, identity: TableIdentity) -> None:
+        """See once for each incarnation that ranges find all ids; PostgreSQL's uuid is in order."""
+        if identity.uuid or identity.incarnation == self._ordered:
             return
-        where = {"schema": asked.schema, "name": asked.name}
-        found: set[str] = set()
-        if connection.scalar(self._IS_TEXT, where) in (None, True):  # None has words of its own
-            rows = connection.execute(self._probe(asked))
-            found = {str(id_) for id_, in_range in rows if in_range}
-        if found != PROBES:
+        if not orders_ids(connection, identity.table, self._IS_TEXT, self._HEX):
             raise self.no_answer(
                 "holds or orders the ids in a way that hides rows; give the column id a text type"
                 " with a collation such as C or utf8mb4_bin",
                 "order",
             )
-        self._ordered = incarnation
-
-    def _probe(self, asked: sa.FromClause) -> sa.Select[str, bool]:
-        """Asks for PROBES, and of each whether the range of its prefix finds it.
-
-        They are no rows, but a union with the column gives them its type and collation. They are
-        not compared in a condition, which MariaDB would move into the union, before it does that.
-        """
-        id_ = asked.c.id
-        pair = sa.select(sa.literal(FIRST_PROBE).label("number")).cte("pair", recursive=True)
-        pair = pair.union_all(
-            sa.select(pair.c.number + 1).where(pair.c.number + 1 < FIRST_PROBE + len(PROBES))
-        )
-        low, high = (
-            sa.func.lower(getattr(sa.func, self._HEX)(pair.c.number + step)) for step in (0, 1)
-        )
-        probes = sa.union_all(
-            sa.select(id_, id_.label("low"), id_.label("high")).where(sa.false()),
-            sa.select(sa.func.concat(low, REST), low, high),
-        ).subquery()
-        in_range = sa.and_(probes.c.id >= probes.c.low, probes.c.id < probes.c.high)
-        return sa.select(probes.c.id, in_range)
+        self._ordered = identity.incarnation
 
     def _connect(self) -> sa.Connection:
         try:

@@ -569,9 +569,9 @@ MUTANTS = (
     Mutant(
         "trying one pair of digits",
         "a column whose order hides rows is no answer",
-        "databases/server.py",
-        "        if found != PROBES:\n",
-        "        if not found:\n",
+        "databases/order.py",
+        " if in_range} == PROBES\n",
+        " if in_range} != set()\n",
         "servers/test_order.py::test_a_column_that_hides_a_living_topology_is_no_answer",
     ),
     Mutant(
@@ -914,9 +914,9 @@ MUTANTS = (
     Mutant(
         "asking a column of numbers",
         "a column whose order hides rows is no answer",
-        "databases/server.py",
-        " in (None, True):  #",
-        " is not False:  #",
+        "databases/order.py",
+        " not in (None, True):  #",
+        " is False:  #",
         "servers/test_order.py::test_a_column_that_is_no_text_is_no_answer",
     ),
     Mutant(
