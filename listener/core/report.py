@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TypedDict
 
-from listener.core.evidence import LOOKS_APART, Verdict
+from listener.core.evidence import LOOKS_APART, State, Verdict
 from listener.core.outcome import Removal, Result, Screening
 from listener.core.resources import Kind, Resource, prefix_of
 
@@ -67,11 +67,13 @@ class TornDown(TypedDict):
         prefix: the first eight characters of its id.
         id: all of it.
         resources: how many of its containers and networks are here.
+        stays: whether it does until somebody acts; false with ``--reap-torn-down``.
     """
 
     prefix: str
     id: str
     resources: int
+    stays: bool
 
 
 @dataclass(kw_only=True)
@@ -254,21 +256,21 @@ class Report:
 
 def leftovers(verdicts: Iterable[Verdict]) -> list[TornDown]:
     """The topologies whose row is torn_down, with how many of these resources are left of each."""
-    left = Counter(id_ for verdict in verdicts for id_ in verdict.torn_down)
+    of_each = [(id_, verdict.state) for verdict in verdicts for id_ in verdict.torn_down]
+    left = Counter(id_ for id_, _ in of_each)
+    stay = {id_ for id_, state in of_each if state is State.ALIVE}
     return [
-        {"prefix": prefix_of(id_), "id": id_, "resources": count}
+        {"prefix": prefix_of(id_), "id": id_, "resources": count, "stays": id_ in stay}
         for id_, count in sorted(left.items())
     ]
 
 
 def told(leftover: TornDown) -> str:
-    """One of them, as a sentence with its remedy."""
+    """One of them, as a sentence; with its remedy where nobody has chosen that."""
     count, id_ = leftover["resources"], leftover["id"]
     what = "1 resource is" if count == 1 else f"{count} resources are"
-    return (
-        f"its row is torn_down and {what} still here; decnet topology delete {id_},"
-        " or --reap-torn-down"
-    )
+    remedy = f"; decnet topology delete {id_}, or --reap-torn-down" if leftover["stays"] else ""
+    return f"its row is torn_down and {what} still here{remedy}"
 
 
 def waits(entry: Waiting) -> str:

@@ -50,6 +50,8 @@ def completed(told: dict[str, Any]) -> dict[str, Any]:
     for topology in told["topologies"]:
         topology.setdefault("wait_s", None)
         topology.setdefault("removing", None)
+    for left in told["torn_down"]:
+        left.setdefault("stays", True)
     return {"state": state, "state_reason": why, **told}
 
 

@@ -78,6 +78,6 @@ def of_a_life() -> dict[str, object]:
 def test_the_report_of_a_sweep() -> None:
     report = Report(
         held=[{"prefix": "0badcafe", "reason": "the table was replaced", "token": "1f2e3d4c5b6a"}],
-        torn_down=[{"prefix": TOPOLOGY[:8], "id": TOPOLOGY, "resources": 3}],
+        torn_down=[{"prefix": TOPOLOGY[:8], "id": TOPOLOGY, "resources": 3, "stays": True}],
     )
     check("report", json.loads(report.to_json()))

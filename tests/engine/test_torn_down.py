@@ -116,6 +116,7 @@ def test_without_the_option_it_stays_and_is_told_everywhere(
             assert remedy in " ".join(done.stdout.split()), command
             assert done.returncode == 0, done.stdout
         assert one.is_intact(api)
+    assert "delete" not in call("doctor", *where, "--reap-torn-down", "3600").stdout
 
 
 def test_with_the_option_it_goes_by_push_and_a_restart_goes_on_with_the_time(

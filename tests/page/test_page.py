@@ -360,9 +360,11 @@ def test_axe_finds_nothing_serious(browser: Browser, stage: Stage, scheme: str, 
 def test_what_a_teardown_has_left_is_told_with_its_remedy(browser: Browser, stage: Stage) -> None:
     left = said.topology(7)
     id_ = left["ids"][0]
-    leftover = {"prefix": left["prefix"], "id": id_, "resources": 3}
+    leftover = {"prefix": left["prefix"], "id": id_, "resources": 3, "stays": True}
     show(browser, stage, {**said.status([left]), "torn_down": [leftover]})
     browser.await_text(f"of 00000007 3 resources, decnet topology delete {id_}", "#notices")
+    show(browser, stage, {**said.status([left]), "torn_down": [{**leftover, "stays": False}]})
+    eventually(lambda: browser.text("#notices") == "", "it is not where it goes by itself")
 
 
 def test_the_keyboard_reaches_everything_and_shows_where_it_is(

@@ -410,7 +410,7 @@ def test_it_is_told_as_soon_as_it_is_seen_and_until_it_is_gone() -> None:
     host.database.torn_down.add(TOPOLOGY)
     host.controller.hinted(0, [TOPOLOGY], torn_down=True)
     host.settle(1.0)
-    told = [{"prefix": P, "id": TOPOLOGY, "resources": 2}]
+    told = [{"prefix": P, "id": TOPOLOGY, "resources": 2, "stays": True}]
     assert store.torn_down(host.index) == told
     host.index.discard("network")
     assert store.torn_down(host.index) == [{**told[0], "resources": 1}]
@@ -431,11 +431,25 @@ def test_a_report_tells_what_is_left_and_is_complete_all_the_same() -> None:
     screening = kept.screening
     assert screening is not None
     report = Report.of(screening, dry_run=False)
-    assert report.torn_down == [{"prefix": P, "id": TOPOLOGY, "resources": 2}]
+    assert report.torn_down == [{"prefix": P, "id": TOPOLOGY, "resources": 2, "stays": True}]
     assert report.complete
     assert "2 resources are still here; decnet topology delete" in report.to_text()
     left = Report.of(screening, dry_run=False, gone={"base", "network"})
     assert left.torn_down == []
+
+
+def test_the_option_is_not_advised_where_it_is_given() -> None:
+    kept = Kept()
+    host = Host(torn_down_after=300.0, observer=kept)
+    host.database.rows.add(TOPOLOGY)
+    host.database.torn_down.add(TOPOLOGY)
+    host.appear(base(), network())
+    host.sweep()
+    host.step()
+    assert kept.screening is not None
+    report = Report.of(kept.screening, dry_run=False)
+    assert report.torn_down == [{"prefix": P, "id": TOPOLOGY, "resources": 2, "stays": False}]
+    assert "2 resources are still here\n" in report.to_text()
 
 
 def test_what_is_left_is_counted_for_prometheus() -> None:

@@ -149,7 +149,8 @@ def _engine(settings: Settings) -> Section:
 
 def _leftovers(settings: Settings, tables: Sequence[Topologies]) -> Iterator[Finding]:
     """What is here of topologies whose row is torn_down, as a listener would see it."""
-    judge = Judge([(table.ask, Evidence(grace=0.0)) for table in tables])
+    asked = [(table.ask, Evidence(grace=0.0)) for table in tables]
+    judge = Judge(asked, torn_down_after=settings.reap_torn_down)
     try:
         resources = open_engine(settings).listing().resources
         answers = judge.ask({owner for resource in resources for owner in resource.owners})
@@ -161,7 +162,11 @@ def _leftovers(settings: Settings, tables: Sequence[Topologies]) -> Iterator[Fin
         yield ok("evidence.torn_down", "nothing is here whose row is torn_down")
     for leftover in found:
         what, _, remedy = told(leftover).partition("; ")
-        yield warning("evidence.torn_down", f"of topology {leftover['prefix']}, {what}", remedy)
+        what = f"of topology {leftover['prefix']}, {what}"
+        if remedy:
+            yield warning("evidence.torn_down", what, remedy)
+        else:
+            yield ok("evidence.torn_down", f"{what}, for as long as --reap-torn-down says")
 
 
 def _policy(settings: Settings) -> Finding:
