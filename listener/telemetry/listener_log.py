@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+import re
+from collections.abc import Collection, Mapping, Sequence
 
 from loguru import logger
 
@@ -99,4 +100,9 @@ def _by_reason(reasons: Mapping[str, str]) -> str:
     prefixes: dict[str, list[str]] = {}
     for prefix, reason in sorted(reasons.items()):
         prefixes.setdefault(reason, []).append(prefix)
-    return "; ".join(f"{', '.join(those)}, because {reason}" for reason, those in prefixes.items())
+
+    def clause(those: Sequence[str], reason: str) -> str:
+        each = "each " if len(those) > 1 and re.search(r"\bits?\b", reason) else ""
+        return f"{', '.join(those)}, {each}because {reason}"
+
+    return "; ".join(clause(those, reason) for reason, those in prefixes.items())
