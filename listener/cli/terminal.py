@@ -80,7 +80,7 @@ def _sides(told: Mapping[str, Any]) -> Iterator[Text]:
         if side.get("feed"):
             notes.append(f"told by {side['feed']}")
         if side.get("unheard"):
-            notes.append(f"{side['unheard']} deletions unheard")
+            notes.append(f"{side['unheard']} missed deletions")
         if side["reason"]:
             notes.append(side["reason"])
         yield Text(f"{side['name']}: {', '.join(notes)}", style="" if side["up"] else "bold red")

@@ -59,6 +59,6 @@ class MissedDeletions:
         """
         with self._lock:
             found_at = self._suspects.pop(prefix, None)
-            unheard = found_at is not None and not reported and self._heard_at <= found_at
-            self.count += unheard
-            return unheard
+            is_missed = found_at is not None and not reported and self._heard_at <= found_at
+            self.count += is_missed
+            return is_missed

@@ -70,11 +70,11 @@ class HeardDatabase(Database):
 
         return ask
 
-    def status(self, *, unheard: int) -> DatabaseSide:
+    def status(self, *, missed: int) -> DatabaseSide:
         """What there is to know about it, as JSON can hold it.
 
         Args:
-            unheard: the deletions that push missed.
+            missed: how many deletions push missed.
         """
         return {
             **self.link.status(),
@@ -82,7 +82,7 @@ class HeardDatabase(Database):
             "label": self.label,
             "feed": self.feed.name if self.link.connections else None,
             "answer_age_s": self.link.answer_age,
-            "unheard": unheard,
+            "unheard": missed,
         }
 
 

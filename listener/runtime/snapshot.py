@@ -85,7 +85,7 @@ class Snapshots:
                 "engine": about,
             },
             "databases": [
-                database.status(unheard=controller.missed(number))
+                database.status(missed=controller.missed(number))
                 for number, database in enumerate(self._databases)
             ],
             "topologies": self._store.topologies(self._index, present),

@@ -171,7 +171,7 @@ def test_a_database_has_a_short_label_and_where_two_have_one_its_place_as_well(
     settings = Settings(database_url=tuple(urls), state_dir=str(tmp_path))
     databases = open_databases(settings, open_tables(settings), StateDirectory(tmp_path))
     heard = hear(settings, databases, frozenset)
-    assert [database.status(unheard=0)["label"] for database in heard] == labels
+    assert [database.status(missed=0)["label"] for database in heard] == labels
 
 
 @pytest.mark.parametrize(
