@@ -18,18 +18,13 @@ import threading
 from collections.abc import Callable, Collection, Mapping
 from typing import Final
 
-from listener.control.images import ListImages
-from listener.control.inventory import PrefixIndex
 from listener.control.lane import Lane
 from listener.control.missed import MissedDeletions
 from listener.control.observer import Observer, Reconciled, Sweep
-from listener.control.reaper import Reap
 from listener.control.reconciler import Reconciler
 from listener.core.evidence import Memory
-from listener.core.judge import Judge
 from listener.core.once import Once
 from listener.core.outcome import Outcome, Screening
-from listener.core.resources import Resource
 from listener.core.workqueue import DONE, FAILED, Next
 from listener.errors import EngineError, NoAnswer, presentable
 
@@ -47,14 +42,8 @@ class Controller:
     """Turns what happens into work, and does it.
 
     Args:
-        index: what is on this host.
-        judge: asks the databases and weighs their answers.
-        reap: removes.
-        read: looks a resource up in the engine.
-        remove_volume: see :class:`Reconciler`.
-        list_images: likewise; None: all of them stay, and are not looked for.
-        dry_run: likewise.
-        clock: seconds, monotonic.
+        reconciler: does the work on a prefix.
+        clock: seconds, monotonic; the same as the reconciler's.
         docker_up: whether anything could be removed.
         learned: called when there may be :meth:`unsaved` to be kept.
         distrust: called when no feed has told of a deletion.
@@ -64,19 +53,12 @@ class Controller:
         only: look at these prefixes only; None: at all.
         attempts: for a single sweep, how often a prefix is tried while a removal of it is pending;
             what failed otherwise is not tried again then. None: for ever.
-        engine_now: for a single sweep, the engine's time; see :meth:`Evidence.weigh`.
     """
 
     def __init__(
         self,
+        reconciler: Reconciler,
         *,
-        index: PrefixIndex,
-        judge: Judge,
-        reap: Reap,
-        read: Callable[[Resource], Resource | None],
-        remove_volume: Callable[[str], bool] = lambda _: False,
-        list_images: ListImages | None = None,
-        dry_run: bool = False,
         clock: Callable[[], float],
         docker_up: Callable[[], bool] = lambda: True,
         learned: Callable[[], None] = lambda: None,
@@ -86,13 +68,12 @@ class Controller:
         observer: Observer | None = None,
         only: Collection[str] | None = None,
         attempts: int | None = None,
-        engine_now: float | None = None,
     ) -> None:
         self.screen_lane = Lane(self._screen, clock)
         self.reconcile_lane = Lane(self._reconcile, clock, attempts)
         self.ready = threading.Event()
         """Set once the first sweep is done."""
-        self._index = index
+        self._reconciler = reconciler
         self._clock = clock
         self._docker_up = docker_up
         self._learned = learned
@@ -100,22 +81,8 @@ class Controller:
         self._relist = relist
         self._observer = observer or Observer()
         self._only = only
-        self._looks_for_images = list_images is not None
         self._no_images = Once()
         self._retries_failures = attempts is None
-        self._reconciler = Reconciler(
-            index=index,
-            judge=judge,
-            reap=reap,
-            read=read,
-            remove_volume=remove_volume,
-            list_images=list_images or (lambda _leaving: ()),
-            dry_run=dry_run,
-            clock=clock,
-            learned=learned,
-            observer=None if dry_run else self._observer,
-            engine_now=engine_now,
-        )
         self._missed = [MissedDeletions() for _ in range(feeds)]
         self._held: Collection[str] = ()
         self._lists = self._lists_screened = 0
@@ -146,11 +113,11 @@ class Controller:
             cause: why there was a listing.
             seconds: how long it took.
         """
-        self._observer.listed(cause, len(self._index))
+        self._observer.listed(cause, len(self._reconciler.index))
         self._list = Sweep(cause, seconds)
         self._lists += 1
         self._look_at_everything()
-        if self._looks_for_images:
+        if self._reconciler.images.wanted:
             self.reconcile_lane.add(IMAGES, hasten=True)
 
     def hinted(
@@ -275,7 +242,8 @@ class Controller:
         if not outcome.unfinished:
             self._noticed_at.pop(prefix, None)
         self._observer.reconciled(Reconciled(prefix, outcome, now - began, now - noticed_at))
-        if self._looks_for_images and self._reconciler.images.note(prefix, outcome):
+        images = self._reconciler.images
+        if images.wanted and images.note(prefix, outcome):
             self.reconcile_lane.add(IMAGES)
         if outcome.removals and not outcome.unfinished:
             self._look_for_missed(prefix)

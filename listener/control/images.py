@@ -38,7 +38,7 @@ class Images:
 
     Args:
         index: what else is on this host.
-        list_images: lists what may go.
+        list_images: lists what may go; None: all of them stay, and are not looked for.
         judge: judges it.
         remove: removes it.
         late: the prefixes with something whose removal was requested and not seen to end.
@@ -48,7 +48,7 @@ class Images:
     def __init__(
         self,
         index: PrefixIndex,
-        list_images: ListImages,
+        list_images: ListImages | None,
         judge: Judging,
         remove: Remove,
         late: Callable[[], frozenset[str]],
@@ -56,7 +56,9 @@ class Images:
         dry_run: bool,
     ) -> None:
         self._index = index
-        self._list = list_images
+        self.wanted = list_images is not None
+        """Whether any are to go."""
+        self._list = list_images or (lambda _leaving: ())
         self._judge = judge
         self._remove = remove
         self._late = late

@@ -69,8 +69,8 @@ class Reconciler:
         read: looks a resource up in the engine; see :meth:`EnginePort.read`.
         remove_volume: removes a volume by its name if it is anonymous and no container uses it;
             returns whether it did.
-        list_images: see :class:`Images`; without it all of them stay.
-        dry_run: nothing is removed, so images are told of beside the rest.
+        list_images: see :class:`Images`.
+        dry_run: nothing is removed, so images are told of beside the rest, and no removal is told.
         clock: seconds, monotonic; the same as the answers'.
         learned: called when something :meth:`unsaved` should be kept before anything is removed.
         observer: is told of each removal while a prefix is worked on.
@@ -85,7 +85,7 @@ class Reconciler:
         reap: Reap,
         read: Callable[[Resource], Resource | None],
         remove_volume: Callable[[str], bool] = lambda _: False,
-        list_images: ListImages = lambda _leaving: (),
+        list_images: ListImages | None = None,
         dry_run: bool = False,
         clock: Callable[[], float],
         learned: Callable[[], None] = lambda: None,
@@ -93,8 +93,8 @@ class Reconciler:
         engine_now: float | None = None,
     ) -> None:
         self._learned = learned
-        self._observer = observer or Observer()
-        self._index = index
+        self._observer = Observer() if dry_run or observer is None else observer
+        self.index = index
         self._judge = judge
         self._reap = reap
         self._read = read
@@ -128,11 +128,11 @@ class Reconciler:
         Raises:
             NoAnswer: the database gave no answer that can be trusted.
         """
-        by_prefix = {prefix: self._index.resources(prefix) for prefix in self._index.prefixes()}
+        by_prefix = {prefix: self.index.resources(prefix) for prefix in self.index.prefixes()}
         resources = {r.id: r for members in by_prefix.values() for r in members}
         answers, verdicts = self._judge_by_new_answers(resources.values())
         with self._lock:
-            here = self._index.owners() | self.images.owners
+            here = self.index.owners() | self.images.owners
             self._judge.prune(answers, resources.values(), here, listed=listed)
             reported = self._judge.still_there(answers)
             old = self._clock() - REQUEST_LASTS
@@ -143,7 +143,7 @@ class Reconciler:
         self.images.forget(live)
         if prefixes is not None:
             by_prefix = {prefix: by_prefix.get(prefix, ()) for prefix in prefixes}
-        sorted_ = sort(by_prefix, verdicts, self._index.is_unconfirmed)
+        sorted_ = sort(by_prefix, verdicts, self.index.is_unconfirmed)
         return replace(
             sorted_,
             live=live.intersection(by_prefix),
@@ -157,13 +157,13 @@ class Reconciler:
         """Remember what a database reported deleted; returns which prefixes to look at."""
         with self._lock:
             self._judge.note_deletions(database, ids, self._clock())
-        return self._index.prefixes() & {prefix_of(id_) for id_ in ids}
+        return self.index.prefixes() & {prefix_of(id_) for id_ in ids}
 
     def note_teardowns(self, database: int, ids: Collection[str]) -> frozenset[str]:
         """Remember what a database reported torn down; returns which prefixes to look at."""
         with self._lock:
             self._judge.note_teardowns(database, ids, self._clock())
-        return self._index.prefixes() & {prefix_of(id_) for id_ in ids}
+        return self.index.prefixes() & {prefix_of(id_) for id_ in ids}
 
     def interrupted(self, database: int) -> None:
         """The feed of a database was lost."""
@@ -197,7 +197,7 @@ class Reconciler:
                 attempts=before.attempts,
             )
         left = remove_inherited_volumes(prefix, removals, self._remove_volume)
-        there = {resource.id for resource in self._index.resources(prefix)}
+        there = {resource.id for resource in self.index.resources(prefix)}
         there.update(
             id_ for id_, r in removals.items() if r.result in (Result.PENDING, Result.FAILED)
         )
@@ -232,7 +232,7 @@ class Reconciler:
             return late | self._unfinished.keys()
 
     def _reap_orphans(self, prefix: str) -> Outcome:
-        resources = self._index.resources(prefix)
+        resources = self.index.resources(prefix)
         if not resources:
             return Outcome()
         answers, verdicts = self._judge_by_new_answers(resources)
@@ -287,7 +287,7 @@ class Reconciler:
             request
             for request in self._requests.values()
             if (prefix is None or prefix in request.resource.prefixes)
-            and self._index.get(request.resource.id) is None
+            and self.index.get(request.resource.id) is None
         ]
 
     def _look_up_late(self, prefix: str, verdicts: dict[str, Verdict]) -> Iterator[Removal]:
@@ -335,9 +335,9 @@ class Reconciler:
         """
         resource, result = removal.resource, removal.result
         if result in (Result.REMOVED, Result.GONE, Result.MISTAKEN):
-            self._index.discard(resource.id)
+            self.index.discard(resource.id)
             if removal.found is not None:
-                self._index.put(removal.found, read=True)
+                self.index.put(removal.found, read=True)
         if removal.disconnected or result is Result.REMOVED:
             verdicts[resource.id] = permitted.get(resource.id, verdicts[resource.id])
         now = self._clock()
@@ -363,7 +363,7 @@ class Reconciler:
         self, resources: Collection[Resource]
     ) -> tuple[Answers, dict[str, Verdict]]:
         with self._lock:
-            self._judge.appeared(self._index.take_appeared())
+            self._judge.appeared(self.index.take_appeared())
         answers = self._judge.ask({owner for r in resources for owner in r.owners})
         with self._lock:
             unproven = self._judge.observe(answers, resources)

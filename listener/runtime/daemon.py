@@ -21,6 +21,7 @@ from listener.control.dry_run import DryRun
 from listener.control.inventory import PrefixIndex
 from listener.control.observer import Observer, Observers
 from listener.control.reaper import Permit, Reaper
+from listener.control.reconciler import Reconciler
 from listener.control.subnets import SubnetIndex
 from listener.core.evidence import UNSEEN
 from listener.core.outcome import Removal
@@ -97,7 +98,7 @@ class Listener:
         # Twice as many as one topology may take: one that hangs must not stop the others.
         self._removals = ThreadPoolExecutor(2 * settings.workers, "remove")
         self._reaper = Reaper(self._engine, self._removals, settings.workers, time.monotonic)
-        self._controller = Controller(
+        reconciler = Reconciler(
             index=index,
             judge=open_judge(
                 settings,
@@ -110,6 +111,12 @@ class Listener:
             remove_volume=self._engine.remove_volume,
             list_images=self._engine.images if settings.images else None,
             dry_run=settings.dry_run,
+            clock=time.monotonic,
+            learned=self._remember,
+            observer=self._observer,
+        )
+        self._controller = Controller(
+            reconciler,
             only=prefixes,
             clock=time.monotonic,
             docker_up=lambda: self._docker.up,

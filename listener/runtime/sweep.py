@@ -30,6 +30,7 @@ from listener.control.inventory import PrefixIndex
 from listener.control.lane import Lane
 from listener.control.observer import Observer, Observers, Reconciled, Sweep
 from listener.control.reaper import Permit, Reaper
+from listener.control.reconciler import Reconciler
 from listener.core.evidence import LOOKS_APART, Memory, Verdict
 from listener.core.judge import Judge
 from listener.core.numbers import plain
@@ -116,8 +117,9 @@ def _sweep(
     index.replace(listing.resources)
     others = OtherListeners(lambda: listing.mark)
     judge = open_judge(settings, databases, peers=others.ask, alive=alive)
+    observer = Observers(found, observer)
     with closing(others), ThreadPoolExecutor(settings.workers, "remove") as pool:
-        controller = Controller(
+        reconciler = Reconciler(
             index=index,
             judge=judge,
             reap=found.would_reap
@@ -128,10 +130,15 @@ def _sweep(
             list_images=engine.images if settings.images else None,
             dry_run=settings.dry_run,
             clock=time.monotonic,
-            observer=Observers(found, observer),
+            observer=observer,
+            engine_now=engine_now,
+        )
+        controller = Controller(
+            reconciler,
+            clock=time.monotonic,
+            observer=observer,
             only=prefixes,
             attempts=LOOKS,
-            engine_now=engine_now,
         )
         controller.listed("asked", 0.0)
         screening = _screen(controller, found, settings.timeout)

@@ -37,14 +37,14 @@ MUTANTS = (
         "the answer comes after the resource was known",
         "control/reconciler.py",
         """\
-        resources = self._index.resources(prefix)
+        resources = self.index.resources(prefix)
         if not resources:
             return Outcome()
         answers, verdicts = self._judge_by_new_answers(resources)
 """,
         """\
         answers = self._judge.ask({prefix})
-        resources = self._index.resources(prefix)
+        resources = self.index.resources(prefix)
         if not resources:
             return Outcome()
         self._judge.observe(answers, resources)
@@ -364,8 +364,8 @@ MUTANTS = (
         "forgetting on what evidence a topology went before its images do",
         "images go by the evidence of what went before them",
         "control/reconciler.py",
-        "self._index.owners() | self.images.owners\n",
-        "self._index.owners()\n",
+        "self.index.owners() | self.images.owners\n",
+        "self.index.owners()\n",
         "unit/test_reconciler.py::test_images_go_by_the_evidence_of_what_was_removed_before_them",
     ),
     Mutant(

@@ -19,6 +19,7 @@ from listener.control.inventory import PrefixIndex
 from listener.control.lane import Lane
 from listener.control.observer import Observer, Observers, Reconciled
 from listener.control.reaper import Permit, Reaper
+from listener.control.reconciler import Reconciler
 from listener.core.evidence import Answer, Evidence, Memory
 from listener.core.judge import Judge
 from listener.core.outcome import Removal, Result
@@ -94,7 +95,10 @@ class Listener:
         self.index = PrefixIndex()
         self.engine = SimulatedEngine(Api(world.daemon, self.run, self.gate, self._hang))
         reaper_ = Reaper(self.engine, Inline(), 4, world.clock)
-        self.controller = Controller(
+        observer = Observers(
+            Checked(self.run, world.oracle), RemovalLog(), ListenerLog(), observer or Observer()
+        )
+        reconciler = Reconciler(
             index=self.index,
             judge=Judge(
                 [(partial(self.ask, n), evidence) for n, evidence in enumerate(self.evidence)],
@@ -107,13 +111,17 @@ class Listener:
             read=self.engine.read,
             dry_run=world.config.dry_run,
             clock=world.clock,
+            learned=self._remember,
+            observer=observer,
+        )
+        self.controller = Controller(
+            reconciler,
+            clock=world.clock,
             docker_up=self._docker_is_up,
             learned=self._remember,
             relist=self._relist,
             feeds=len(world.databases),
-            observer=Observers(
-                Checked(self.run, world.oracle), RemovalLog(), ListenerLog(), observer or Observer()
-            ),
+            observer=observer,
         )
         self.watch = Watch(
             self.engine,

@@ -297,7 +297,7 @@ class _Canonical:
                 "_lists_screened",
             ),
             *("_heap", "_list", "_missed", "_noticed_at", "_hinted_at", "_observer", "forgotten"),
-            *("_held", "screen_lane", "reconcile_lane", "_index", "_reconciler", "known", "line"),
+            *("_held", "screen_lane", "reconcile_lane", "_reconciler", "known", "line"),
         }
     )
 
