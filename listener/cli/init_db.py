@@ -10,6 +10,7 @@ import click
 
 from listener.databases.base import TABLE
 from listener.databases.sqlite import table
+from listener.databases.urls import sqlite_url
 from listener.errors import ConfigurationError
 
 
@@ -29,6 +30,6 @@ def command(path: Path) -> None:
         raise ConfigurationError("init-db: a URL cannot name a path with a ? in it; choose another")
     table.create(path)
     path = path.absolute()
-    click.echo(f"created {path}; use it with --database-url {shlex.quote(f'sqlite:///{path}')}")
+    click.echo(f"created {path}; use it with --database-url {shlex.quote(sqlite_url(path))}")
     row = f"INSERT INTO {TABLE} (id, name, status) VALUES ('{uuid.uuid4()}', 'a try', 'active')"  # noqa: S608
     click.echo(f'to give it a topology: sqlite3 {shlex.quote(str(path))} "{row}"')

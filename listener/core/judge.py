@@ -417,7 +417,8 @@ class Judge:
     def token(self, held: Iterable[str]) -> str:
         """The token that releases these prefixes of these databases, and no others."""
         text = "\0".join([self._identity, *sorted(held)])
-        return hashlib.sha256(text.encode()).hexdigest()[:12]
+        # The path of a file, which is part of its identity, need not be UTF-8.
+        return hashlib.sha256(text.encode(errors="surrogateescape")).hexdigest()[:12]
 
     def release(self, held: Iterable[str], token: str, now: float) -> bool:
         """Count these prefixes as confirmed if the token is theirs; says whether it was."""

@@ -128,5 +128,13 @@ def sqlite_path(url: sa.URL) -> str:
     return "" if path == ":memory:" else path
 
 
+def sqlite_url(path: Path) -> str:
+    """The URL of a SQLite file."""
+    try:
+        return sa.URL.create("sqlite", database=str(path)).render_as_string()
+    except UnicodeEncodeError:  # a path that is not UTF-8 can be read in a URL, and not quoted
+        return f"sqlite:///{path}"
+
+
 def _error(text: str) -> ConfigurationError:
     return ConfigurationError(text)

@@ -172,7 +172,9 @@ def hear(
 def _labels(tables: Sequence[Topologies]) -> list[str]:
     """The label of each table; with its place only where two would have the same one."""
     short = [table.label for table in tables]
-    return [t.label if short.count(t.label) == 1 else f"{t.label}@{t.place}" for t in tables]
+    labels = [t.label if short.count(t.label) == 1 else f"{t.label}@{t.place}" for t in tables]
+    # Prometheus takes UTF-8 alone, and the name of a file may be anything.
+    return [label.encode(errors="backslashreplace").decode() for label in labels]
 
 
 def _database(

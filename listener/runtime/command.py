@@ -15,7 +15,7 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
-from listener.databases.urls import sqlite_path
+from listener.databases.urls import sqlite_path, sqlite_url
 from listener.engine.own import own_containers
 from listener.errors import ConfigurationError
 from listener.runtime.contexts import configuration, engine_place
@@ -133,7 +133,7 @@ def _presentable(url: str) -> str:
     except (sa.exc.ArgumentError, ValueError):
         return "***"
     if parsed.get_backend_name() == "sqlite":
-        parsed = parsed.set(database=str(Path(sqlite_path(parsed)).absolute()), query={})
+        return sqlite_url(Path(sqlite_path(parsed)).absolute())
     secret = [name for name in parsed.query if name.lower() in ("password", "passwd")]
     shown = parsed.update_query_dict(dict.fromkeys(secret, "***")) if secret else parsed
     return shown.render_as_string(hide_password=True).replace("%2A%2A%2A", "***")

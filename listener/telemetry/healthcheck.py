@@ -67,7 +67,7 @@ def main() -> int:
     except (OSError, ValueError) as error:
         problems = [f"no listener answers in {folder}: {error} (the folder is REAPER_STATE_DIR's)"]
     for problem in problems:
-        print(problem)
+        print(problem.encode(errors="backslashreplace").decode())  # a path need not be UTF-8
     return 1 if problems else 0
 
 

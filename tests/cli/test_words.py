@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import shlex
 import sqlite3
 import subprocess
@@ -20,6 +21,7 @@ from listener.cli import COMMANDS, load
 from listener.commit import commit
 from listener.settings import Settings
 from tests.cli.command import Command
+from tests.cli.fake import EMPTY_ENGINE, FakeServer, as_json
 
 NAMES = [option.name for option in dataclasses.fields(Settings) if option.metadata["flag"]]
 
@@ -66,7 +68,7 @@ def test_version_from_the_installed_command_and_the_module(command: Command) -> 
 
 
 def test_init_db_makes_a_database_to_sweep_with(command: Command, engine: str) -> None:
-    name = "50% été.db"
+    name = "50%41 été.db"
     made = command("init-db", name)
     assert (made.status, made.err) == (0, "")
     assert list(command.files()) == [str(command.folder / name)]
@@ -75,9 +77,9 @@ def test_init_db_makes_a_database_to_sweep_with(command: Command, engine: str) -
         columns = database.execute("PRAGMA table_info(topologies)").fetchall()
         assert [column[1] for column in columns if column[5]] == ["id"]
         assert database.execute("SELECT count(*) FROM topologies").fetchone() == (0,)
-    url = f"sqlite:///{command.folder / name}"
     used, told = made.out.splitlines()
-    assert shlex.split(used)[-2:] == ["--database-url", url]
+    option, url = shlex.split(used)[-2:]
+    assert option == "--database-url"
     swept = command("sweep", "--json", "--docker-host", engine, "--database-url", url)
     assert (swept.status, swept.err) == (0, "")
     report = json.loads(swept.out)
@@ -90,3 +92,31 @@ def test_init_db_makes_a_database_to_sweep_with(command: Command, engine: str) -
         database.execute(statement)
         ((id_, status),) = database.execute("SELECT id, status FROM topologies").fetchall()
     assert (str(uuid.UUID(id_)), status) == (id_, "active")
+
+
+def test_a_path_need_not_be_utf8(command: Command) -> None:
+    """Nor where something is held, which takes a token and a whole command."""
+    folder = command.folder / os.fsdecode(b"\xe9\xff")
+    folder.mkdir()
+    assert command("init-db", folder / "decnet.db").status == 0
+    (folder / "reaper.toml").write_text(f'docker_host = "unix://{command.folder}/docker.sock"')
+    (folder / "decnet.ini").touch()
+    lan = {"Name": "decnet_t_aaaaaaaa_lan", "Id": 64 * "a", "Driver": "bridge", "Scope": "local"}
+    answers = {**EMPTY_ENGINE, "/v1.41/networks": as_json([lan])}
+    words: list[str | Path] = [
+        "--config",
+        folder / "reaper.toml",
+        "--decnet-config",
+        folder / "decnet.ini",
+    ]
+    words += ["--database-url", f"sqlite:///{folder}/decnet.db", "--state-dir", folder / "state"]
+    strict = {**os.environ, "PYTHONIOENCODING": "utf-8:strict"}
+    with FakeServer(command.folder / "docker.sock", answers):
+        swept = subprocess.run(
+            [sys.executable, "-m", "listener", "sweep", *words], env=strict, capture_output=True
+        )
+    assert (swept.returncode, swept.stderr) == (1, b"")
+    held, released = swept.stdout.decode().splitlines()[1:3]
+    assert held.startswith("held aaaaaaaa")
+    assert r"\udce9\udcff/decnet.db" in released
+    assert list(folder.glob("state/ledger-*.json"))

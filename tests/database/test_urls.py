@@ -155,6 +155,7 @@ def test_two_sockets_are_two_servers_whatever_else_their_urls_have_in_common() -
             ["sqlite:////opt/decnet/decnet.db", "sqlite:////srv/decnet.db"],
             ["sqlite/decnet.db@/opt/decnet", "sqlite/decnet.db@/srv"],
         ),
+        (["sqlite:////a/\udcff.db"], ["sqlite/\\udcff.db"]),
         (
             [
                 "postgresql+asyncpg://alice:s3cret@one/decnet",

@@ -116,6 +116,7 @@ def _run(
         if end is not None:
             os.dup2(end.fileno(), descriptor)
             end.close()
+    sys.stdout = os.fdopen(1, "w", closefd=False)  # the other takes it for the file that it was
     if confine is not None:
         confine()
     if user is not None:

@@ -45,7 +45,11 @@ def test_it_is_healthy_until_there_are_problems_whichever_side_is_down_just_now(
             "the first sweep is not done",
             (503, "starting: the first sweep is not done\n"),
         ),
-        ("degraded", "the database 'ß' is down", (503, "degraded: the database 'ß' is down\n")),
+        (
+            "degraded",
+            "the SQLite file /ß\udcff is down",
+            (503, "degraded: the SQLite file /ß\\udcff is down\n"),
+        ),
     ],
 )
 def test_readyz_and_the_metric_are_what_the_status_says(

@@ -169,7 +169,8 @@ class Ledger:
 
 
 def _file_of(database: str) -> str:
-    return f"ledger-{hashlib.sha256(database.encode()).hexdigest()[:16]}.json"
+    name = database.encode(errors="surrogateescape")  # a path need not be UTF-8
+    return f"ledger-{hashlib.sha256(name).hexdigest()[:16]}.json"
 
 
 def _compared(memory: Memory) -> tuple[object, ...]:

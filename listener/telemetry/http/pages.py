@@ -40,4 +40,4 @@ def routes(status: Callable[[], Mapping[str, Any]], metrics: Callable[[], bytes]
 def _verdict(faults: Sequence[str]) -> Response:
     """Ok, or what is wrong, a line each."""
     text = "".join(f"{line}\n" for line in faults or ["ok"])
-    return Response(text.encode(), status=503 if faults else 200)
+    return Response(text.encode(errors="backslashreplace"), status=503 if faults else 200)
