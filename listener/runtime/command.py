@@ -15,6 +15,7 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
+from listener.core.numbers import plain
 from listener.databases.urls import sqlite_path, sqlite_url
 from listener.engine.own import own_containers
 from listener.errors import ConfigurationError
@@ -105,7 +106,8 @@ def _flags(settings: Settings, bare: Settings, inside: bool) -> Iterator[str]:
         elif name == "database_url_file":
             yield from (flag_of(name), str(Path(value).absolute()))
         else:
-            yield from (flag_of(name), str(value))
+            shown = plain(value) if isinstance(value, float) else str(value)
+            yield from (flag_of(name), shown)
 
 
 def _variables(settings: Settings, bare: Settings) -> Iterator[str]:

@@ -56,7 +56,7 @@ def test_what_a_file_says_is_left_to_the_file(tmp_path: Path) -> None:
         str(config),
         *USUAL,
         "--grace",
-        "8.0",
+        "8",
     ]
     config.write_text(f'database_url_file = "{tmp_path}/urls"\nstate_dir = "/s"')
     told = words({}, config=config, database_url=("sqlite:////a",))
