@@ -34,15 +34,13 @@ def command(config: Path | None, as_json: bool, prefix: str | None, **options: o
     logs.set_up(settings.log_level, settings.log_format)
     folder = settings.state_path
     try:
-        entries = list(history.read(folder))
+        entries = [e for e in history.read(folder) if prefix in (None, e["prefix"])]
     except FileNotFoundError as error:
         if not folder.is_dir():
             raise ConfigurationError(
                 f"--state-dir: there is no folder {folder}; name the one that the listener has"
             ) from error
-        if not as_json:
-            click.echo(f"nothing was removed yet, as far as {folder} knows")
-        return
+        entries = []
     except PermissionError as error:
         raise ConfigurationError(
             f"--state-dir: uid {os.geteuid()} may not read {folder}/{history.NAME}; ask as the"
@@ -53,5 +51,7 @@ def command(config: Path | None, as_json: bool, prefix: str | None, **options: o
             f"--state-dir: {folder}/{history.NAME} cannot be read: {error.strerror}"
         ) from error
     for entry in entries:
-        if prefix in (None, entry["prefix"]):
-            click.echo(json.dumps(entry) if as_json else history.line(entry))
+        click.echo(json.dumps(entry) if as_json else history.line(entry))
+    if not (entries or as_json):
+        what = f"nothing of topology {prefix}" if prefix else "nothing"
+        click.echo(f"{what} was removed yet, as far as {folder} knows")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import resource
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -123,6 +124,23 @@ def test_lines_that_are_no_entries_are_passed_over(tmp_path: Path) -> None:
     History(tmp_path).ended(*removed("next"))  # joins the half line, which is lost
     History(tmp_path).ended(*removed("last"))
     assert [entry["id"] for entry in read(tmp_path)] == ["base", "last"]
+
+
+def test_half_a_line_that_the_disk_had_room_for_spoils_no_other(
+    tmp_path: Path, log: list[Record]
+) -> None:
+    writer = History(tmp_path)
+    writer.ended(*removed("first"))
+    room = (tmp_path / NAME).stat().st_size + 10
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (room, hard))
+    try:
+        writer.ended(*removed("second"))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    writer.ended(*removed("third"))
+    assert [entry["id"] for entry in read(tmp_path)] == ["first", "third"]
+    assert "No space left" in log[0]["message"]
 
 
 def test_a_history_that_cannot_be_written_is_said_once_and_that_it_can_again_too(

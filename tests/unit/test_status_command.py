@@ -280,6 +280,8 @@ def test_an_output_that_cannot_be_written_is_said_in_a_sentence(tmp_path: Path) 
 def test_the_history_of_one_topology_and_as_json(call: Call) -> None:
     (line,) = call("history", "--json", "--prefix", "bbbbbbbb").output.splitlines()
     assert json.loads(line) == json.loads(LINES[1])
+    said = call("history", "--prefix", "cccccccc").output
+    assert said.startswith("nothing of topology cccccccc was removed")
 
 
 def test_a_prefix_that_is_none_and_a_file_that_is_none_are_refused(

@@ -6,6 +6,7 @@ for, and a file that has another name as well never written.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import stat
@@ -75,5 +76,7 @@ def append(path: Path, lines: bytes, *, limit: int, wait: bool) -> None:
             file.seek(max(0, size - limit // 2))
             kept = file.read().partition(b"\n")[2]
             file.truncate(0)
-            file.write(kept)
-        file.write(lines)
+            size = file.write(kept)
+        if file.write(lines) < len(lines):  # half a line would spoil the next one as well
+            file.truncate(size)
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
