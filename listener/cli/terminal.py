@@ -42,7 +42,8 @@ def status(told: Mapping[str, Any], *, fold: bool = False) -> RenderableType:
             parts.append(Text(f"problem: {problem}", style="bold red"))
     parts += ["", _topologies(told["topologies"])]
     if prefixes := told["held"]["prefixes"]:
-        parts += ["", Text(f"held: {' '.join(prefixes)}; to remove them:", style="red")]
+        them = "it" if len(prefixes) == 1 else "them"
+        parts += ["", Text(f"held: {' '.join(prefixes)}; to remove {them}:", style="red")]
         command = Text(f"  {told['held']['command']}")
         if not fold:
             command.no_wrap, command.overflow = True, "ignore"

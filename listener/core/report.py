@@ -247,7 +247,8 @@ class Report:
         lines += [f"waiting {entry['prefix']}: {waits(entry)}" for entry in self.waiting]
         lines += [f"held {entry['prefix']}: {entry['reason']}" for entry in self.held]
         tokens = {entry["token"] for entry in self.held} - {""}
-        lines += [f"  to remove it: {sweep_command} --confirm {token}" for token in tokens]
+        them = "it" if len(self.held) == 1 else "them"
+        lines += [f"  to remove {them}: {sweep_command} --confirm {token}" for token in tokens]
         lines += [f"torn down {entry['prefix']}: {told(entry)}" for entry in self.torn_down]
         lines += [f"error: {error}" for error in self.errors]
         lines.append(f"done in {self.duration_ms:.0f} ms")
