@@ -1584,7 +1584,23 @@ MUTANTS = (
         '"proof_age": self.proof_age,',
         "documentation/test_status.py::test_what_a_listener_tells",
     ),
+    Mutant(
+        "leaving half a line in the history",
+        "what was removed is in the history",
+        "runtime/state/files.py",
+        "            file.truncate(size)\n",
+        "            pass\n",
+        "unit/test_history.py::test_half_a_line_that_the_disk_had_room_for_spoils_no_other",
+    ),
     # What the screens say.
+    Mutant(
+        "advising an option that is given",
+        "what is said to do is not done already",
+        "core/report.py",
+        " if state is State.ALIVE}\n",
+        "}\n",
+        "unit/test_torn_down.py::test_the_option_is_not_advised_where_it_is_given",
+    ),
     Mutant(
         "being ready while a side is down",
         "no screen says ready while nothing can be removed",
