@@ -19,6 +19,8 @@ from tests.support.rows import Rows
 
 NO_SWEEP = ("--sweep-interval", "100000")
 WORKERS = 3
+AT_ONCE = 2 * WORKERS
+"""How many topologies are worked on."""
 
 
 def removals(proxy: FaultProxy, *ids: str) -> list[Request]:
@@ -70,7 +72,7 @@ def test_a_removal_that_hangs_is_given_up_told_and_asked_for_again_until_it_work
 def test_others_and_the_end_do_not_wait_though_as_many_hang_as_there_are_workers(
     api: docker.APIClient, rows: Rows, run: Run, proxy: FaultProxy
 ) -> None:
-    stuck = planted(api, rows, WORKERS + 1)
+    stuck = planted(api, rows, AT_ONCE + 1)
     rows.insert(another := new_id())
     container = plant(api, another)
     never = threading.Event()
@@ -83,7 +85,7 @@ def test_others_and_the_end_do_not_wait_though_as_many_hang_as_there_are_workers
     listener.start()
     proxy.hook = hang
     rows.delete(*stuck)
-    eventually(lambda: len(removals(proxy, *stuck.values())) >= WORKERS, "every worker hangs")
+    eventually(lambda: len(removals(proxy, *stuck.values())) >= AT_ONCE, "every worker hangs")
     rows.delete(another)
     removed(api, container)
     assert listener.stop() == 0
