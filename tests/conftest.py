@@ -3,12 +3,14 @@
 A server is started once a run, when the first test wants it, and is shared by all workers; each
 test gets a database of its own on it, which is dropped afterwards. A test that stops a server,
 changes a setting of it, or counts what is in MariaDB's binary log, where the statements of other
-tests come by, takes ``own_postgres`` or ``own_mariadb``: one a worker, used by one test at a time.
+tests come by, takes ``own_postgres``, ``own_mariadb`` or ``own_nats``: one a worker, used by one
+test at a time.
 """
 
 from __future__ import annotations
 
 import os
+import secrets
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -19,11 +21,11 @@ from xdist.scheduler import LoadFileScheduling
 
 from listener.databases.urls import open_topologies
 from tests.support.rows import Rows
-from tests.support.servers import FOREIGN, PrivateMariaDB, PrivatePostgres
+from tests.support.servers import FOREIGN, PrivateMariaDB, PrivateNats, PrivatePostgres
 from tests.support.shared import Owner, ready_database, shared_server
 
 LONGEST_FIRST = (
-    *("sidecar", "engine", "servers", "page", "cli", "package", "property", "database"),
+    *("sidecar", "engine", "servers", "fleet", "page", "cli", "package", "property", "database"),
     *("documentation", "unit"),
 )
 """The folders of tests, by how long a file of theirs takes."""
@@ -83,6 +85,19 @@ def mariadb() -> PrivateMariaDB:
 
 
 @pytest.fixture(scope="session")
+def nats() -> PrivateNats:
+    """The NATS broker that all tests share, each with a name of its own (``fleet``)."""
+    server: PrivateNats = shared_server(PrivateNats.scheme)
+    return server
+
+
+@pytest.fixture
+def fleet() -> str:
+    """The name of the relays of one test."""
+    return f"fleet-{secrets.token_hex(4)}"
+
+
+@pytest.fixture(scope="session")
 def own_postgres() -> Iterator[PrivatePostgres]:
     """A PostgreSQL to be stopped, killed or changed."""
     with PrivatePostgres() as server:
@@ -93,6 +108,13 @@ def own_postgres() -> Iterator[PrivatePostgres]:
 def own_mariadb() -> Iterator[PrivateMariaDB]:
     """A MariaDB to be stopped, killed or changed, with nothing of others in its binary log."""
     with PrivateMariaDB() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def own_nats() -> Iterator[PrivateNats]:
+    """A NATS broker to be stopped, frozen or killed."""
+    with PrivateNats() as server:
         yield server
 
 

@@ -1,4 +1,4 @@
-"""Private database servers: real, disposable, and gone without a trace.
+"""Private servers, of databases and of messages: real, disposable, and gone without a trace.
 
 Every program runs under a *holder*, pid 1 of a PID and IPC namespace of its own, as a system user
 and in an environment that names no server. When the holder ends the kernel ends everything in
@@ -25,7 +25,7 @@ import tempfile
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -62,8 +62,8 @@ class ServerError(RuntimeError):
     """The server cannot be had; the message says why."""
 
 
-class PrivateServer(AbstractContextManager["PrivateServer"], ABC):
-    """One server, on a port of the loopback and a socket of its own.
+class PrivateProgram(ABC):
+    """One server, on a port of the loopback.
 
     Args:
         options: added to the server's command line; they win over the defaults here.
@@ -73,22 +73,14 @@ class PrivateServer(AbstractContextManager["PrivateServer"], ABC):
     """What it takes, and Debian's package of each."""
     system_user: ClassVar[str]
     scheme: ClassVar[str]
-    driver: ClassVar[str]
-    connect_args: ClassVar[Mapping[str, Any]] = {}
-    """What else its driver takes."""
-    home: ClassVar[str]
-    """The administrator's own database."""
     quick_stop: ClassVar[signal.Signals]
     """Ends connections, then the server in good order."""
 
     def __init__(self, *, options: Sequence[str] = ()) -> None:
         name = f"private-{self.scheme}-{secrets.token_hex(4)}"
         self.directory = Path(tempfile.gettempdir()).resolve() / name
-        self.data = self.directory / "data"
         self.log = self.directory / "server.log"
         self.port = free_port()
-        self.administrator = "administrator"
-        self.password = secrets.token_hex(8)
         self._options = tuple(options)
         self._holder: subprocess.Popen[bytes] | None = None
         self.is_shared = False
@@ -156,6 +148,94 @@ class PrivateServer(AbstractContextManager["PrivateServer"], ABC):
         """Whether the server runs."""
         return self.is_shared or (self._holder is not None and self._holder.poll() is None)
 
+    @abstractmethod
+    def _initialise(self) -> Sequence[str]:
+        """The command that makes the data; may first write files that it or the server reads."""
+
+    @abstractmethod
+    def _serve(self) -> Sequence[str]:
+        """The command that serves it, without the caller's options."""
+
+    @abstractmethod
+    def _answers(self) -> bool:
+        """Whether it takes connections."""
+
+    def _make(self) -> None:
+        if os.geteuid() != 0:
+            raise ServerError(f"a private {self.scheme} server is started as root")
+        try:
+            ensure(self.programs, f"a private {self.scheme} server")
+        except PackageError as error:
+            raise ServerError(str(error)) from error
+        self.directory.mkdir(mode=0o700)
+        shutil.chown(self.directory, self.system_user, self.system_user)
+        self._hold(self._initialise())
+        if status := self._wait():
+            raise self._error(f"making its data ended with status {status}")
+
+    def _run(self) -> None:
+        self._hold([*self._serve(), *self._options])
+        deadline = time.monotonic() + START_TIMEOUT
+        while not self._answers():
+            if not self.is_running:
+                raise self._error(f"it ended with status {self._wait()}")
+            if time.monotonic() > deadline:
+                raise self._error(f"it did not answer within {START_TIMEOUT:.0f} s")
+            time.sleep(0.01)
+
+    def _hold(self, argv: Sequence[str]) -> None:
+        self._release()
+        holder = [sys.executable, "-I", "-S", "-c", HOLDER, str(self.directory), self.system_user]
+        # MariaDB names its temporary files by its process, and each server is in a namespace of its
+        # own where the numbers are the same: in one folder they would take each other's.
+        own = dict.fromkeys(("HOME", "TMPDIR"), str(self.directory))
+        environment = {**system_environment(*FOREIGN), **own, "LC_ALL": "C.UTF-8"}
+        with self.log.open("ab") as log:
+            self._holder = subprocess.Popen(
+                ["unshare", "--fork", "--kill-child", "--pid", "--ipc", "--", *holder, *argv],
+                bufsize=0,
+                env=environment,
+                stdin=subprocess.PIPE,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,  # an interrupt at the terminal is not for it
+            )
+
+    def _wait(self) -> int:
+        """Wait for the end of the server, and with it of all that ran under the holder."""
+        if self._holder is None:
+            return 0
+        status = self._holder.wait(STOP_TIMEOUT)
+        self._release()
+        return status
+
+    def _release(self) -> None:
+        """Let the holder end, if it has not."""
+        holder, self._holder = self._holder, None
+        if holder is not None and holder.stdin is not None:
+            holder.stdin.close()
+            holder.wait(STOP_TIMEOUT)
+
+    def _error(self, what: str) -> ServerError:
+        tail = self.log.read_text(errors="replace").splitlines()[-15:]
+        return ServerError("\n".join([f"the private {self.scheme} server: {what}", *tail]))
+
+
+class PrivateServer(PrivateProgram):
+    """One server of databases, with a socket of its own beside the port."""
+
+    driver: ClassVar[str]
+    connect_args: ClassVar[Mapping[str, Any]] = {}
+    """What else its driver takes."""
+    home: ClassVar[str]
+    """The administrator's own database."""
+
+    def __init__(self, *, options: Sequence[str] = ()) -> None:
+        super().__init__(options=options)
+        self.data = self.directory / "data"
+        self.administrator = "administrator"
+        self.password = secrets.token_hex(8)
+
     def url(
         self, *, user: str | None = None, password: str | None = None, database: str | None = None
     ) -> str:
@@ -198,14 +278,6 @@ class PrivateServer(AbstractContextManager["PrivateServer"], ABC):
         return name
 
     @abstractmethod
-    def _initialise(self) -> Sequence[str]:
-        """The command that makes the data; may first write files that it or the server reads."""
-
-    @abstractmethod
-    def _serve(self) -> Sequence[str]:
-        """The command that serves it, without the caller's options."""
-
-    @abstractmethod
     def drop_database(self, name: str) -> None:
         """Drop a database that may be in use."""
 
@@ -221,72 +293,12 @@ class PrivateServer(AbstractContextManager["PrivateServer"], ABC):
             database=database or self.home,
         )
 
-    def _make(self) -> None:
-        if os.geteuid() != 0:
-            raise ServerError(f"a private {self.scheme} server is started as root")
-        try:
-            ensure(self.programs, f"a private {self.scheme} server")
-        except PackageError as error:
-            raise ServerError(str(error)) from error
-        self.directory.mkdir(mode=0o700)
-        shutil.chown(self.directory, self.system_user, self.system_user)
-        self._hold(self._initialise())
-        if status := self._wait():
-            raise self._error(f"making its data ended with status {status}")
-
-    def _run(self) -> None:
-        self._hold([*self._serve(), *self._options])
-        deadline = time.monotonic() + START_TIMEOUT
-        while not self._answers():
-            if not self.is_running:
-                raise self._error(f"it ended with status {self._wait()}")
-            if time.monotonic() > deadline:
-                raise self._error(f"it did not answer within {START_TIMEOUT:.0f} s")
-            time.sleep(0.01)
-
     def _answers(self) -> bool:
         try:
             self.execute("SELECT 1")
         except sa.exc.DBAPIError:
             return False
         return True
-
-    def _hold(self, argv: Sequence[str]) -> None:
-        self._release()
-        holder = [sys.executable, "-I", "-S", "-c", HOLDER, str(self.directory), self.system_user]
-        # MariaDB names its temporary files by its process, and each server is in a namespace of its
-        # own where the numbers are the same: in one folder they would take each other's.
-        own = dict.fromkeys(("HOME", "TMPDIR"), str(self.directory))
-        environment = {**system_environment(*FOREIGN), **own, "LC_ALL": "C.UTF-8"}
-        with self.log.open("ab") as log:
-            self._holder = subprocess.Popen(
-                ["unshare", "--fork", "--kill-child", "--pid", "--ipc", "--", *holder, *argv],
-                bufsize=0,
-                env=environment,
-                stdin=subprocess.PIPE,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,  # an interrupt at the terminal is not for it
-            )
-
-    def _wait(self) -> int:
-        """Wait for the end of the server, and with it of all that ran under the holder."""
-        if self._holder is None:
-            return 0
-        status = self._holder.wait(STOP_TIMEOUT)
-        self._release()
-        return status
-
-    def _release(self) -> None:
-        """Let the holder end, if it has not."""
-        holder, self._holder = self._holder, None
-        if holder is not None and holder.stdin is not None:
-            holder.stdin.close()
-            holder.wait(STOP_TIMEOUT)
-
-    def _error(self, what: str) -> ServerError:
-        tail = self.log.read_text(errors="replace").splitlines()[-15:]
-        return ServerError("\n".join([f"the private {self.scheme} server: {what}", *tail]))
 
 
 class PrivatePostgres(PrivateServer):
@@ -434,6 +446,54 @@ class PrivateGalera(PrivateMariaDB):
         saved.write_text(f"version: 2.1\nuuid: {cluster}\nseqno: {position}\n")
         shutil.chown(saved, self.system_user)
         return (f"--wsrep-cluster-address=gcomm://127.0.0.1:{self._peer._cluster_port}",)
+
+
+class PrivateNats(PrivateProgram):
+    """A NATS broker, to which anybody may say anything unless it is configured otherwise.
+
+    Args:
+        configuration: in its own language, beside the address.
+    """
+
+    programs: ClassVar[Mapping[str, str]] = {"nats-server": "nats-server"}
+    system_user = "nats"
+    scheme = "nats"
+    quick_stop = signal.SIGTERM
+
+    def __init__(self, configuration: str = "") -> None:
+        super().__init__()
+        self._configuration = configuration
+
+    @property
+    def address(self) -> str:
+        """Its host and port."""
+        return f"127.0.0.1:{self.port}"
+
+    def url(self, name: str, *, host: str = "") -> str:
+        """The URL of a database behind the relays of this name, for the host of that one."""
+        return f"nats://{self.address}/{name}" + (f"?host={host}" if host else "")
+
+    def reload(self, configuration: str) -> None:
+        """Take another configuration, as an administrator has it done."""
+        self._configure(configuration)
+        self.send_signal(signal.SIGHUP)
+
+    def _initialise(self) -> Sequence[str]:
+        self._configure(self._configuration)
+        return ("true",)
+
+    def _configure(self, configuration: str) -> None:
+        file = self.directory / "nats.conf"
+        file.write_text(f"listen: {self.address}\n{configuration}")
+        shutil.chown(file, self.system_user)
+
+    def _serve(self) -> Sequence[str]:
+        return ("nats-server", "--config", str(self.directory / "nats.conf"))
+
+    def _answers(self) -> bool:
+        with suppress(OSError), socket.create_connection(("127.0.0.1", self.port), 1.0) as tried:
+            return tried.recv(4) == b"INFO"
+        return False
 
 
 def _program(name: str) -> str:

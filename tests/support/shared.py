@@ -1,4 +1,4 @@
-"""Database servers that all processes of a test run share.
+"""Servers that all processes of a test run share.
 
 The first process of a run owns them: it starts a server when it is first asked for, and ends them
 all. The others, the workers of pytest-xdist, find it by a variable, and get a server that they can
@@ -16,11 +16,17 @@ from multiprocessing.connection import Client, Listener
 from typing import Any
 
 from tests.support.rows import TABLES
-from tests.support.servers import PrivateMariaDB, PrivatePostgres, PrivateServer
+from tests.support.servers import (
+    PrivateMariaDB,
+    PrivateNats,
+    PrivatePostgres,
+    PrivateProgram,
+    PrivateServer,
+)
 
 VARIABLE = "SHARED_SERVERS"
 """Names the socket of the process that owns them."""
-KINDS: tuple[type[PrivateServer], ...] = (PrivatePostgres, PrivateMariaDB)
+KINDS: tuple[type[PrivateProgram], ...] = (PrivatePostgres, PrivateMariaDB, PrivateNats)
 READY = 8
 """So many databases are made ahead."""
 
@@ -29,7 +35,7 @@ class Owner:
     """Owns the servers, and answers all processes of the run."""
 
     def __init__(self) -> None:
-        self._servers: dict[str, PrivateServer] = {}
+        self._servers: dict[str, PrivateProgram] = {}
         self._ready: deque[str] = deque()
         self._ended = False
         self._listener = Listener(family="AF_UNIX")
@@ -69,7 +75,7 @@ class Owner:
         return self._servers[asked]
 
     def _make_ready(self) -> None:
-        server = self._answer(PrivateMariaDB.scheme)
+        server: PrivateServer = self._answer(PrivateMariaDB.scheme)
         while len(self._ready) < READY:
             name = server.create_database()
             for table in TABLES:
