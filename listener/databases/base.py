@@ -27,6 +27,7 @@ from listener.core.evidence import Answer
 from listener.core.findings import Finding
 from listener.core.resources import PREFIX_LENGTH, prefix_of
 from listener.databases.feed import Feed, Interest
+from listener.databases.identity import same_table
 from listener.errors import ConfigurationError, NoAnswer
 
 TABLE = "topologies"
@@ -109,6 +110,22 @@ class Reading:
         return self.connection.dialect.identifier_preparer.format_table(self.table)
 
 
+class Inspected(NamedTuple):
+    """What there is to say of a table that can be asked.
+
+    Attributes:
+        identity: of the database and of the table's incarnation.
+        behind: why it may be behind the origin of its rows, as a predicate; empty when it is not.
+        replica: the server is one, and its word is taken all the same.
+        findings: what else was found.
+    """
+
+    identity: str
+    behind: str
+    replica: bool = False
+    findings: tuple[Finding, ...] = ()
+
+
 class Topologies(ABC):
     """The table of topologies in one database.
 
@@ -122,6 +139,8 @@ class Topologies(ABC):
         former_name: how the release before spoke of it.
     """
 
+    kind: ClassVar[str]
+    """Those of one kind tell their tables apart in one way; see :func:`same_table`."""
     may_refuse_push: ClassVar[bool] = True
     """Whether the database may allow no push, so that polling has to stand in for it."""
     push_takes: ClassVar[str] = "tells of commits with nothing installed"
@@ -132,7 +151,6 @@ class Topologies(ABC):
     }
     """What an answer proves, as predicates, in the order in which they are found out; a NoAnswer
     names the first that does not hold."""
-    _pool: sa.Engine
     _allow_replica = False
     """Whether the word of one that may be behind is taken all the same."""
 
@@ -149,7 +167,7 @@ class Topologies(ABC):
         """An identity that the release before wrote down, in the form of this one."""
         return identity
 
-    def same_table(self, before: str, now: str, watched: bool) -> bool:  # noqa: ARG002
+    def same_table(self, before: str, now: str, watched: bool) -> bool:
         """Whether two identities are of one incarnation of the table.
 
         Args:
@@ -157,7 +175,106 @@ class Topologies(ABC):
             now: of this one.
             watched: no more than a minute lies between them.
         """
-        return before == now
+        return same_table(self.kind, before, now, watched=watched)
+
+    @abstractmethod
+    def close(self) -> None:
+        """Close the connections that wait for the next question."""
+
+    @abstractmethod
+    def ask(self, prefixes: Iterable[str]) -> Answer:
+        """Which rows begin with any of these prefixes.
+
+        Without a prefix it tells whether the table can be asked at all.
+
+        Raises:
+            NoAnswer: there is none that can be trusted; it says why and what to do.
+        """
+
+    @abstractmethod
+    def inspect(self) -> Inspected:
+        """Ask for nothing but what is to be said of the table and of our rights.
+
+        Raises:
+            NoAnswer: there is no answer that can be trusted.
+        """
+
+    def _note_position(self, position: int, asked_at: float) -> int:
+        """How often the database went back so far: an older state was restored underneath us."""
+        with self._reaching:
+            if not position:
+                return self._setbacks
+            if position >= self._reached:
+                self._reached, self._reached_at = position, self._clock()
+            elif asked_at >= self._reached_at:
+                self._reached = position
+                self._setbacks += 1
+            return self._setbacks
+
+    @abstractmethod
+    def push(
+        self, *, look_every: float, check_every: float, interest: Interest | None = None
+    ) -> Feed:
+        """The feed by which the database tells of changes by itself.
+
+        Args:
+            look_every: seconds between two looks for what nobody told.
+            check_every: seconds between two checks of whether it would still tell.
+            interest: the prefixes that matter, for who would be told of every commit; None: all.
+        """
+
+    def committed_at(self) -> float | None:
+        """When the last commit was written, in seconds since the epoch; None if nobody can tell."""
+        return None
+
+    def push_sql(self) -> str:
+        """The SQL that lets the database tell, for a person to review.
+
+        Raises:
+            ConfigurationError: it takes none.
+        """
+        raise ConfigurationError(f"feed sql: {self.name} {self.push_takes}")
+
+    def change_triggers(self, action: str) -> None:
+        """Change what makes the database tell.
+
+        Args:
+            action: ``install`` or ``uninstall``; either may be done again.
+
+        Raises:
+            ConfigurationError: it takes no triggers, or this user may not change them.
+            NoAnswer: the database cannot be reached, or is busy.
+        """
+        raise ConfigurationError(f"feed {action}: {self.name} {self.push_takes}")
+
+    @property
+    def owner(self) -> int | None:
+        """The uid that whoever asks should have; None where any will do."""
+        return None
+
+    def outside(self) -> Iterator[Finding]:
+        """What there is to say of it without asking it."""
+        yield from ()
+
+    def no_answer(self, why: str | Exception, aspect: str = "reachable") -> NoAnswer:
+        """The error that says so of this database.
+
+        Args:
+            why: a predicate with its remedy, or what the driver raised.
+            aspect: what does not hold, a key of :attr:`proves`.
+        """
+        text = why if isinstance(why, str) else self.remedy(words_of(why))
+        return NoAnswer(f"--database-url: {self.name} {text}", aspect)
+
+    def remedy(self, said: str) -> str:
+        """What a driver's words mean, as a predicate."""
+        return f"gave no answer: {said}"
+
+
+class SqlTopologies(Topologies):
+    """A table that is asked by SQL, over connections of our own."""
+
+    _pool: sa.Engine
 
     def close(self) -> None:
         """Close the connections that wait for the next question."""
@@ -165,8 +282,6 @@ class Topologies(ABC):
 
     def ask(self, prefixes: Iterable[str]) -> Answer:
         """Which rows begin with any of these prefixes, in one new transaction.
-
-        Without a prefix it tells whether the table can be asked at all.
 
         Raises:
             NoAnswer: there is none that can be trusted; it says why and what to do.
@@ -223,66 +338,20 @@ class Topologies(ABC):
             ]
         return replace(reading, at=at), rows
 
-    def _note_position(self, position: int, asked_at: float) -> int:
-        """How often the database went back so far: an older state was restored underneath us."""
-        with self._reaching:
-            if not position:
-                return self._setbacks
-            if position >= self._reached:
-                self._reached, self._reached_at = position, self._clock()
-            elif asked_at >= self._reached_at:
-                self._reached = position
-                self._setbacks += 1
-            return self._setbacks
+    def inspect(self) -> Inspected:
+        """What shows in one transaction.
+
+        Raises:
+            NoAnswer: there is no answer that can be trusted.
+        """
+        with self.reading() as reading:
+            reading.connection.execute(*rows_with((), reading.table))
+            findings = tuple(self.inside(reading))
+        return Inspected(reading.identity, reading.behind.why, reading.replica, findings)
 
     @abstractmethod
     def reading(self) -> AbstractContextManager[Reading]:
         """A connection, and what it reads; every error inside comes out as NoAnswer."""
-
-    @abstractmethod
-    def push(
-        self, *, look_every: float, check_every: float, interest: Interest | None = None
-    ) -> Feed:
-        """The feed by which the database tells of changes by itself.
-
-        Args:
-            look_every: seconds between two looks for what nobody told.
-            check_every: seconds between two checks of whether it would still tell.
-            interest: the prefixes that matter, for who would be told of every commit; None: all.
-        """
-
-    def committed_at(self) -> float | None:
-        """When the last commit was written, in seconds since the epoch; None if nobody can tell."""
-        return None
-
-    def push_sql(self) -> str:
-        """The SQL that lets the database tell, for a person to review.
-
-        Raises:
-            ConfigurationError: it takes none.
-        """
-        raise ConfigurationError(f"feed sql: {self.name} {self.push_takes}")
-
-    def change_triggers(self, action: str) -> None:
-        """Change what makes the database tell.
-
-        Args:
-            action: ``install`` or ``uninstall``; either may be done again.
-
-        Raises:
-            ConfigurationError: it takes no triggers, or this user may not change them.
-            NoAnswer: the database cannot be reached, or is busy.
-        """
-        raise ConfigurationError(f"feed {action}: {self.name} {self.push_takes}")
-
-    @property
-    def owner(self) -> int | None:
-        """The uid that whoever asks should have; None where any will do."""
-        return None
-
-    def outside(self) -> Iterator[Finding]:
-        """What there is to say of it without asking it."""
-        yield from ()
 
     def inside(self, reading: Reading) -> Iterator[Finding]:  # noqa: ARG002
         """What else it says of itself and of our rights, where it can be asked.
@@ -291,20 +360,6 @@ class Topologies(ABC):
             sqlalchemy.exc.SQLAlchemyError: it does not; :meth:`reading` makes it a NoAnswer.
         """
         yield from ()
-
-    def no_answer(self, why: str | Exception, aspect: str = "reachable") -> NoAnswer:
-        """The error that says so of this database.
-
-        Args:
-            why: a predicate with its remedy, or what the driver raised.
-            aspect: what does not hold, a key of :attr:`proves`.
-        """
-        text = why if isinstance(why, str) else self.remedy(words_of(why))
-        return NoAnswer(f"--database-url: {self.name} {text}", aspect)
-
-    def remedy(self, said: str) -> str:
-        """What a driver's words mean, as a predicate."""
-        return f"gave no answer: {said}"
 
 
 def _text(status: object) -> str:

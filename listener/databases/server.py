@@ -38,7 +38,7 @@ from listener.databases.base import (
     Behind,
     Reading,
     Row,
-    Topologies,
+    SqlTopologies,
     bounds,
     table,
     words_of,
@@ -95,7 +95,7 @@ class TableIdentity:
         return table(self.schema)
 
 
-class ServerTopologies(Topologies):
+class ServerTopologies(SqlTopologies):
     """The table on one server; there is a class for each kind of server.
 
     Args:
@@ -110,7 +110,7 @@ class ServerTopologies(Topologies):
     connect_arguments: ClassVar[Mapping[str, Any]]
     """What the driver is told beside what the URL says."""
     proves: ClassVar[Mapping[str, str]] = {
-        **Topologies.proves,
+        **SqlTopologies.proves,
         "row-security": "hides no row from this user",
         "replica": "is no replica",
         "order": "orders ids as they are asked for",

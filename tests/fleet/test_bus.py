@@ -9,7 +9,8 @@ from queue import SimpleQueue
 
 import pytest
 
-from listener.databases.nats.bus import Broker, Bus, BusError, NobodyListens
+from listener.databases.nats.address import Broker
+from listener.databases.nats.bus import Bus, BusError, NobodyListens
 from tests.support.servers import PrivateNats
 
 HEARD_WITHIN = 30.0

@@ -8,7 +8,7 @@ from functools import partial
 
 from listener.core.findings import Finding, failed, fault, ok, warning
 from listener.core.numbers import plain
-from listener.databases.base import Reading, Topologies, rows_with
+from listener.databases.base import Inspected, Topologies
 from listener.errors import NoAnswer, PushUnavailable
 from listener.runtime.sweep import reach
 from listener.settings import Settings
@@ -31,45 +31,43 @@ def examine(table: Topologies, settings: Settings) -> Iterator[Finding]:
 
 
 def _ask(table: Topologies, settings: Settings) -> tuple[list[Finding], bool]:
-    """What shows in one transaction, and whether its answer may be trusted.
+    """What the table says, and whether its answer may be trusted.
 
     Raises:
         NoAnswer: it cannot be reached.
     """
     try:
-        with table.reading() as reading:
-            reading.connection.execute(*rows_with((), reading.table))
-            identity = ok("database.identity", reading.identity)
-            found = [*_proven(table, reading), _current(reading, settings), identity]
-            found += table.inside(reading)
-        return [*found, _status(table, settings)], True
+        inspected = table.inspect()
+        identity = ok("database.identity", inspected.identity)
+        found = [*_proven(table, inspected), _current(inspected, settings), identity]
+        return [*found, *inspected.findings, _status(table, settings)], True
     except NoAnswer as error:
         if error.aspect == "reachable":
             raise
         return list(_proven(table, error)), False
 
 
-def _proven(table: Topologies, answer: Reading | NoAnswer) -> Iterator[Finding]:
+def _proven(table: Topologies, answer: Inspected | NoAnswer) -> Iterator[Finding]:
     """What the answer proves, up to the first that does not hold."""
     for aspect, holds in table.proves.items():
         id_ = f"database.{aspect}"
         if isinstance(answer, NoAnswer) and answer.aspect == aspect:
             yield failed(id_, answer, _GRANT)
             return
-        if aspect == "replica" and isinstance(answer, Reading) and answer.replica:
+        if aspect == "replica" and isinstance(answer, Inspected) and answer.replica:
             message = "it is a replica, which may lag behind, and is believed with --allow-replica"
             yield warning(id_, message, "give the primary's URL")
         else:
             yield ok(id_, f"it {holds}")
 
 
-def _current(reading: Reading, settings: Settings) -> Finding:
+def _current(inspected: Inspected, settings: Settings) -> Finding:
     """Whether a row that is not there may be one that has not come yet."""
     id_ = "database.current"
     if settings.allow_replica:
         return ok(id_, "it is believed whether it is current or not, as --allow-replica says")
-    if reading.behind:
-        why, _, remedy = reading.behind.why.partition("; ")
+    if inspected.behind:
+        why, _, remedy = inspected.behind.partition("; ")
         consequence = "so only rows that were seen in it count as deleted"
         return warning(id_, f"it {why}, {consequence}", remedy or "give the origin's URL")
     return ok(id_, "it is the origin of its rows")

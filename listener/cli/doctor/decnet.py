@@ -17,7 +17,8 @@ from pathlib import Path
 import sqlalchemy as sa
 
 from listener.core.findings import Finding, ok, warning
-from listener.databases.urls import open_topologies, sqlite_path
+from listener.databases.sqlite.table import SqliteTopologies
+from listener.databases.urls import sqlite_path
 from listener.errors import ConfigurationError, NoAnswer
 from listener.settings import Settings, decnet
 
@@ -109,7 +110,7 @@ def _others(files: Sequence[Path]) -> Iterator[Finding]:
                 message = f"whether there is a {file} with topologies, this user may not see"
                 yield warning("decnet.files", message, "run doctor as root")
             continue
-        with closing(open_topologies(f"sqlite:///{file}", traceless=True)) as table:
+        with closing(SqliteTopologies(file, traceless=True)) as table:
             try:
                 with table.reading() as reading:
                     rows = reading.connection.scalar(

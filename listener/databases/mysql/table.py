@@ -11,7 +11,6 @@ mark, for an older copy of a directory would give the same numbers again.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, NamedTuple
 
@@ -21,6 +20,7 @@ from loguru import logger
 from pymysql.constants import CLIENT
 
 from listener.databases.base import TABLE, Reading, Row
+from listener.databases.identity import MYSQL
 from listener.databases.mysql.feed import BinlogFeed
 from listener.databases.mysql.origin import ACCESS_DENIED, Origin, prepare, quoted
 from listener.databases.server import CONNECT_TIMEOUT, READ_TIMEOUT, ServerTopologies, TableIdentity
@@ -56,6 +56,7 @@ class _Mark(NamedTuple):
 class MysqlTopologies(ServerTopologies):
     """The table in MySQL or MariaDB."""
 
+    kind = "mysql"
     _mark_denied = False
 
     _FEED = BinlogFeed
@@ -100,8 +101,6 @@ class MysqlTopologies(ServerTopologies):
               WHERE variable_name = 'WSREP_ON' AND variable_value = 'ON')
         """
     )
-    _INCARNATION = re.compile(r"(.* server \d+) table of (\S+)(?: number (.+))?")
-
     _IS_TEXT = sa.text(
         """
         SELECT data_type IN ('char', 'varchar', 'tinytext', 'text', 'mediumtext', 'longtext')
@@ -204,21 +203,17 @@ class MysqlTopologies(ServerTopologies):
         return _Mark(known["mark"])
 
     def same_table(self, before: str, now: str, watched: bool) -> bool:
-        """Whether either mark is the same; says which rights would tell, where one cannot be seen.
-
-        The number alone is enough only where the table was watched: an older copy of the server's
-        directory has the same numbers. A ledger of the release before has the first mark only.
-        """
-        old, new = (self._INCARNATION.fullmatch(identity) for identity in (before, now))
-        if before == now or not old or not new or old[1] != new[1]:
-            return before == now
-        if not (old[3] and new[3]) and old[2] != new[2] and self._mark_denied:
+        """Whether either mark is the same; says what right would tell, where one does not show."""
+        same = super().same_table(before, now, watched)
+        old, new = (MYSQL.fullmatch(identity) for identity in (before, now))
+        unsure = old and new and old[1] == new[1] and not (old[3] and new[3])
+        if not same and unsure and self._mark_denied:
             logger.bind(event="figures", error="no mark").warning(
                 "{} gives another time of creation for its table, and does not show this account"
                 " whether it is the same one; {}, and next time it does",
                 *(self.name, SHOW_MARK),
             )
-        return old[2] == new[2] or (watched and old[3] is not None and old[3] == new[3])
+        return same
 
     def remedy(self, said: str) -> str:
         """What a driver's words mean, as a predicate."""

@@ -23,7 +23,6 @@ import threading
 from collections.abc import Callable, Coroutine
 from concurrent.futures import CancelledError
 from contextlib import suppress
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -31,6 +30,8 @@ import nats.errors
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.protocol.parser import Parser
+
+from listener.databases.nats.address import Broker
 
 CONNECT_TIMEOUT = 10.0
 """Seconds until a broker that does not answer is given up."""
@@ -52,38 +53,10 @@ class NobodyListens(BusError):
     """Nobody has subscribed to what was asked on."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Broker:
-    """Where the brokers of one cluster are, and how to log in.
-
-    Attributes:
-        servers: each a host and a port; any of them will do.
-        user: empty where a certificate or a file says who we are.
-        password: of that user.
-        credentials: a file with an NKey's seed, or with a JWT and one.
-        tls: nothing is said, the password least of all, before the connection is encrypted.
-        authority: a file with the certificates that are trusted; empty for those of the system.
-        certificate: a file with our own; empty without one.
-        key: a file with its key; empty where that is in the former.
-    """
-
-    servers: tuple[str, ...]
-    user: str = ""
-    password: str = field(default="", repr=False)
-    credentials: str = ""
-    tls: bool = False
-    authority: str = ""
-    certificate: str = ""
-    key: str = ""
-
-    def __str__(self) -> str:
-        return f"the NATS broker at {', '.join(self.servers)}"
-
-
 class Heard(Protocol):
     """Takes a message; called on the connection's own thread, and returns at once."""
 
-    def __call__(self, subject: str, reply: str, data: bytes) -> None:
+    def __call__(self, subject: str, reply: str, data: bytes, /) -> None:
         """A message.
 
         Args:

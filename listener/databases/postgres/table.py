@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, ClassVar
@@ -45,8 +44,6 @@ FIGURES = {
 servers take the right to them away, and Amazon Aurora's fail without ``wal_level = logical``."""
 UNAVAILABLE = ("42501", "0A000", "42883", "55000")
 """The states of such a failure: no right, not supported, no such function, not as it is set."""
-_DATABASE = re.compile(r" database \d+(?= table \d+ collation \d+$)")
-"""A copy of a database by a template has tables of the same numbers."""
 TELL = "let the role execute these functions, where the server has them"
 _PREPARES = "SELECT current_setting('max_prepared_transactions') <> '0'"
 REFUSES = (
@@ -65,6 +62,7 @@ CANCEL_TIMEOUT = 5
 class PostgresTopologies(ServerTopologies):
     """The table in PostgreSQL."""
 
+    kind = "postgresql"
     _FEED = NotifyFeed
     needs = "has CONNECT, USAGE and SELECT"
 
@@ -230,10 +228,6 @@ class PostgresTopologies(ServerTopologies):
                 raise
             return True
         return False
-
-    def same_table(self, before: str, now: str, watched: bool) -> bool:  # noqa: ARG002
-        """Without the number of the database where the release before did not write it down."""
-        return before in (now, _DATABASE.sub("", now))
 
     def _unnoticed(self) -> str:
         """What is lost with the figures that are not told, as a predicate."""

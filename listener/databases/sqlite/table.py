@@ -23,7 +23,7 @@ from pathlib import Path
 import sqlalchemy as sa
 
 from listener.core.findings import Finding, ok, warning
-from listener.databases.base import CURRENT, TABLE, Behind, Reading, Topologies, table
+from listener.databases.base import CURRENT, TABLE, Behind, Reading, SqlTopologies, table
 from listener.databases.feed import Feed, Interest
 from listener.databases.sqlite import permissions
 from listener.databases.sqlite.feed import SqliteFeed
@@ -49,7 +49,7 @@ _MISSES_COMMITS = (
 )
 
 
-class SqliteTopologies(Topologies):
+class SqliteTopologies(SqlTopologies):
     """The table in one SQLite file.
 
     Args:
@@ -60,6 +60,7 @@ class SqliteTopologies(Topologies):
         clock: seconds, monotonic.
     """
 
+    kind = "sqlite"
     may_refuse_push = False
 
     def __init__(

@@ -1,0 +1,61 @@
+"""The relays that are heard under one name, by their heartbeats.
+
+They have to serve one database: of two that differ at least one is wrong, and nobody can tell
+which. The time is passed in, in seconds on a monotonic clock. Safe to use from several threads.
+"""
+
+from __future__ import annotations
+
+import threading
+
+from listener.databases.identity import same_table
+from listener.databases.nats.wire import SILENCE, Heartbeat
+
+MOST = 64
+"""Relays that are kept; the one that was silent for longest is forgotten first."""
+
+
+class Relays:
+    """Those of one name.
+
+    Args:
+        name: of all of them.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._lock = threading.Lock()
+        self._heard: dict[str, tuple[float, Heartbeat]] = {}
+
+    def heard(self, heartbeat: Heartbeat, now: float) -> None:
+        """One has said that it is there."""
+        with self._lock:
+            self._heard.pop(heartbeat.relay, None)
+            self._heard[heartbeat.relay] = now, heartbeat
+            if len(self._heard) > MOST:
+                del self._heard[next(iter(self._heard))]
+
+    def there(self, now: float) -> dict[str, Heartbeat]:
+        """The last word of each that is there, by its name."""
+        with self._lock:
+            return {r: said for r, (at, said) in self._heard.items() if now - at <= SILENCE}
+
+    def conflict(self, now: float) -> str:
+        """Which two serve different databases, and the remedy, as a sentence; or nothing."""
+        known = [said for said in self.there(now).values() if said.identity]
+        for other in known[1:]:
+            first = known[0]
+            if first.kind != other.kind or not same_table(
+                first.kind, first.identity, other.identity, watched=True
+            ):
+                a, b = sorted((first.relay, other.relay))
+                return (
+                    f"the relays {a} and {b} named {self._name!r} serve two different databases;"
+                    " stop one"
+                )
+        return ""
+
+    def deaf(self, now: float) -> str:
+        """Why none of those that are there hears of deletions; empty if one does, or none is."""
+        there = self.there(now).values()
+        return next(iter(there)).reading if there and all(said.reading for said in there) else ""
