@@ -41,6 +41,7 @@ from listener.telemetry.status import ORDER
 @with_settings(
     "database_url",
     "database_url_file",
+    "nats_credentials",
     "decnet_config",
     "docker_host",
     "docker_context",

@@ -38,7 +38,7 @@ class Feed(Protocol):
 
     @property
     def name(self) -> str:
-        """How it hears: ``wal``, ``notify``, ``binlog`` or ``poll``."""
+        """How it hears: ``wal``, ``notify``, ``binlog``, ``relay`` or ``poll``."""
 
     def connect(self) -> None:
         """Begin to hear.

@@ -10,6 +10,7 @@ from urllib.parse import unquote, urlsplit
 import sqlalchemy as sa
 
 from listener.databases.base import Topologies
+from listener.databases.nats import address
 from listener.databases.server import READ_TIMEOUT, ServerTopologies
 from listener.databases.sqlite.table import SqliteTopologies
 from listener.errors import ConfigurationError
@@ -55,20 +56,24 @@ def open_topologies(
     allow_replica: bool = False,
     traceless: bool = False,
     patience: int = READ_TIMEOUT,
+    nats_credentials: str = "",
 ) -> Topologies:
     """The table of topologies behind this URL; nothing is reached yet.
 
     URLs that name an async driver, as DECNET's do, are taken as their synchronous likes.
 
     Args:
-        url: an SQLAlchemy URL.
+        url: an SQLAlchemy URL, or one that leads to a relay.
         allow_replica: take the word of a replica.
         traceless: make no file beside a SQLite file that is not there, for who only looks.
         patience: whole seconds after which a server that is silent is given up, if that is sooner.
+        nats_credentials: a file by which a relay's broker knows us.
 
     Raises:
         ConfigurationError: it is no URL, its database is not supported, or its driver is missing.
     """
+    if address.is_address(url):
+        return _relay(address.parse(url, nats_credentials), allow_replica, patience)
     try:
         parsed = sa.make_url(url)
     except (sa.exc.ArgumentError, ValueError):
@@ -77,7 +82,7 @@ def open_topologies(
     server = _SERVERS.get(scheme)
     known = server.known if server else _SQLITE if scheme == "sqlite" else set()
     if driver not in known:
-        schemes = ", ".join(["sqlite", *_SERVERS])
+        schemes = ", ".join(["sqlite", *_SERVERS, *address.SCHEMES])
         raise _error(
             f"the scheme {parsed.drivername!r} is none of {schemes}, alone or with a usual driver;"
             f" {_EXAMPLE}"
@@ -103,6 +108,21 @@ def open_topologies(
         raise _error(f"the parameter ssl is another driver's; write {instead} instead")
     driven = parsed.set(drivername=f"{scheme}+{server.driver}")
     return topologies(driven, allow_replica=allow_replica, patience=patience)
+
+
+def _relay(found: address.Address, allow_replica: bool, patience: int) -> Topologies:
+    try:
+        from listener.databases.nats.bus import BusError, login
+        from listener.databases.nats.table import NatsTopologies
+    except ImportError as error:
+        raise _error(
+            "the client for NATS is not installed; pip install 'topology-reaper[fleet]'"
+        ) from error
+    try:
+        login(found.broker)
+    except BusError as error:
+        raise _error(f"the broker {error}") from error
+    return NatsTopologies(found, allow_replica=allow_replica, patience=patience)
 
 
 def _path(url: sa.URL) -> Path:

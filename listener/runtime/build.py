@@ -122,6 +122,7 @@ def open_tables(
                 allow_replica=settings.allow_replica,
                 traceless=traceless,
                 patience=patience,
+                nats_credentials=settings.nats_credentials,
             )
         except ConfigurationError as error:
             raise ConfigurationError(f"{source}: {error}") from error

@@ -16,6 +16,7 @@ from pathlib import Path
 import sqlalchemy as sa
 
 from listener.core.numbers import plain
+from listener.databases.nats import address
 from listener.databases.urls import sqlite_path, sqlite_url
 from listener.engine.own import own_containers
 from listener.errors import ConfigurationError
@@ -25,6 +26,8 @@ from listener.settings.option import flag_of
 
 FOR_A_LISTENER = ("feed", "poll_interval", "sweep_interval", "unhealthy_after", "http")
 """The options that make no difference to a sweep."""
+FILES = ("database_url_file", "nats_credentials")
+"""The options that name a file, as it is found from any folder."""
 ENGINE = ("docker_host", "docker_context")
 """The options that name the engine."""
 LEFT_OUT = {*FOR_A_LISTENER, *ENGINE, "decnet_config", "dry_run", "log_level", "log_format"}
@@ -96,14 +99,14 @@ def _flags(settings: Settings, bare: Settings, inside: bool) -> Iterator[str]:
             default = str(bare.state_path) if inside else bare.state_dir or STATE
         else:
             default = getattr(bare, name)
-        if value == default or (name == "database_url_file" and not value):
+        if value == default or (name in FILES and not value):
             continue  # without the file there are URLs, which go before it
         if isinstance(value, bool):
             yield flag_of(name)
         elif isinstance(value, tuple):
             for url in value:
                 yield from (flag_of(name), _presentable(url))
-        elif name == "database_url_file":
+        elif name in FILES:
             yield from (flag_of(name), str(Path(value).absolute()))
         else:
             shown = plain(value) if isinstance(value, float) else str(value)
@@ -130,6 +133,8 @@ def _program() -> list[str]:
 
 def _presentable(url: str) -> str:
     """The URL from any folder, and without a password."""
+    if address.is_address(url):
+        return address.presentable(url)
     try:
         parsed = sa.make_url(url)
     except (sa.exc.ArgumentError, ValueError):

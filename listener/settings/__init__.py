@@ -43,7 +43,8 @@ class Settings:
     database_url: tuple[str, ...] | str = _database(
         (),
         "The database that holds the topologies, as an SQLAlchemy URL, for example"
-        " sqlite:////opt/decnet/decnet.db. May be given more than once.",
+        " sqlite:////opt/decnet/decnet.db, or the relay before it, for example"
+        " tls://host-7:…@broker.example/decnet. May be given more than once.",
         parsers.urls,
         metavar="URL",
         secret=True,
@@ -52,6 +53,13 @@ class Settings:
         "",
         "A file with such URLs, one a line, so that no password stands in a command line or in a"
         " variable.",
+        str,
+        metavar="FILE",
+    )
+    nats_credentials: str = _database(
+        "",
+        "With a URL nats://… or tls://…: the file by which the broker knows this host, with an"
+        " NKey's seed or a JWT, instead of a password in the URL.",
         str,
         metavar="FILE",
     )

@@ -17,6 +17,7 @@ from pathlib import Path
 import sqlalchemy as sa
 
 from listener.core.findings import Finding, ok, warning
+from listener.databases.nats.address import is_address
 from listener.databases.sqlite.table import SqliteTopologies
 from listener.databases.urls import sqlite_path
 from listener.errors import ConfigurationError, NoAnswer
@@ -35,7 +36,7 @@ def examine(settings: Settings) -> Iterator[Finding]:
     Raises:
         ConfigurationError: no database was given.
     """
-    given = [sa.make_url(url) for _, url in settings.databases]
+    given = [sa.make_url(url) for _, url in settings.databases if not is_address(url)]
     files = decnet.usual_files()
     said = {
         folder / name: _variables(folder / name)

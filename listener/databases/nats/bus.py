@@ -4,9 +4,9 @@ The client, nats-py, is made for asyncio: a thread of the connection's own runs 
 heard is handed on there, so whoever is told has to return at once.
 
 A connection that is lost stays so, and whoever uses it connects anew: the supervisor's retries are
-the only ones. It is lost as well when the broker was silent for some seconds, or when we were too
-slow to hear all. What this user may not do the broker tells beside the rest, some moments later: it
-ends whatever waits then.
+the only ones. It is lost as well when the broker was silent for some seconds; and the broker ends
+it when we are too slow to hear all. What this user may not do the broker tells beside the rest,
+some moments later: it ends whatever waits then.
 
 nats-py 2.16 stops to read, and says so in its own log alone, at a subject for the answer that is no
 UTF-8 or has a vertical tab in it, and at some headers; any host may publish these, and nats-server
@@ -39,7 +39,6 @@ PING_EVERY = 5
 """Seconds; a broker that has not answered to two is lost."""
 MARGIN = 2.0
 """Seconds more that the loop, which keeps all times, is waited for; and those for a last word."""
-SLOW = "was not heard fast enough, so that something of it is lost"
 _PLAIN = bytes(byte if 32 <= byte < 127 or byte in b"\t\r\n" else ord("?") for byte in range(256))
 
 Value = TypeVar("Value")
@@ -51,6 +50,10 @@ class BusError(Exception):
 
 class NobodyListens(BusError):
     """Nobody has subscribed to what was asked on."""
+
+
+class Unanswered(BusError):
+    """Nobody has answered in time."""
 
 
 class Heard(Protocol):
@@ -153,7 +156,8 @@ class Bus:
 
         Raises:
             NobodyListens: nobody hears it; the broker says so at once.
-            BusError: the connection is lost, this user may not, or nobody has answered in time.
+            Unanswered: nobody has answered in time.
+            BusError: the connection is lost, or this user may not.
         """
 
         async def request() -> bytes:
@@ -186,9 +190,11 @@ class Bus:
             raise
         except nats.errors.NoRespondersError:
             raise NobodyListens("has nobody who hears that") from None
-        except (TimeoutError, CancelledError, nats.errors.ConnectionClosedError):
+        except TimeoutError:
             running.cancel()
-            raise BusError(self._why or f"gave no answer within {timeout:g} s") from None
+            raise Unanswered(f"gave no answer within {timeout:g} s") from None
+        except (CancelledError, nats.errors.ConnectionClosedError):
+            raise BusError(self._why) from None
         except Exception as error:  # nats-py raises anything for a key that it does not know
             raise BusError(_meaning(error)) from error
 
@@ -252,16 +258,15 @@ class Bus:
     async def _error(self, error: Exception) -> None:
         if self._is_connecting:
             raise error  # else it would be tried again
-        if isinstance(error, nats.errors.SlowConsumerError):
-            self._why = SLOW
-            await self._client.close()
-        elif "permissions violation" in str(error):
+        if "permissions violation" in str(error):
             self._end_waiting(_meaning(error))
 
     async def _closed(self) -> None:
-        if self._why in ("", SLOW) and not self._is_connecting:
+        if self._is_connecting:
+            return
+        if not self._why:
             error = self._client.last_error
-            self._why = self._why or (_meaning(error) if error else "ended the connection")
+            self._why = _meaning(error) if error else "ended the connection"
             self._lost(self._why)
         self._end_waiting(self._why)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 
 from listener.databases.identity import same_table
-from listener.databases.nats.wire import SILENCE, Heartbeat
+from listener.databases.nats import wire
 
 MOST = 64
 """Relays that are kept; the one that was silent for longest is forgotten first."""
@@ -25,9 +25,9 @@ class Relays:
     def __init__(self, name: str) -> None:
         self._name = name
         self._lock = threading.Lock()
-        self._heard: dict[str, tuple[float, Heartbeat]] = {}
+        self._heard: dict[str, tuple[float, wire.Heartbeat]] = {}
 
-    def heard(self, heartbeat: Heartbeat, now: float) -> None:
+    def heard(self, heartbeat: wire.Heartbeat, now: float) -> None:
         """One has said that it is there."""
         with self._lock:
             self._heard.pop(heartbeat.relay, None)
@@ -35,10 +35,10 @@ class Relays:
             if len(self._heard) > MOST:
                 del self._heard[next(iter(self._heard))]
 
-    def there(self, now: float) -> dict[str, Heartbeat]:
+    def there(self, now: float) -> dict[str, wire.Heartbeat]:
         """The last word of each that is there, by its name."""
         with self._lock:
-            return {r: said for r, (at, said) in self._heard.items() if now - at <= SILENCE}
+            return {r: said for r, (at, said) in self._heard.items() if now - at <= wire.SILENCE}
 
     def conflict(self, now: float) -> str:
         """Which two serve different databases, and the remedy, as a sentence; or nothing."""

@@ -1,0 +1,181 @@
+"""A question to relays: what is an answer, and what is none."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable
+from contextlib import closing
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from listener.databases.nats import table as module
+from listener.databases.nats.table import NatsTopologies
+from listener.databases.urls import open_topologies
+from listener.errors import NoAnswer
+from tests.fleet.relay import ScriptedRelay, changed
+from tests.support.servers import PrivateNats, free_port
+
+ID, OTHER = str(uuid4()), str(uuid4())
+PREFIXES = {ID[:8], OTHER[:8]}
+
+
+def refusal(table: NatsTopologies) -> NoAnswer:
+    with pytest.raises(NoAnswer) as caught:
+        table.ask(PREFIXES)
+    assert str(caught.value).startswith("--database-url: ")
+    return caught.value
+
+
+def test_an_answer_is_about_what_was_asked(table: NatsTopologies, relay: ScriptedRelay) -> None:
+    relay.rows = {ID, str(uuid4())}
+    answer = table.ask(PREFIXES)
+    assert answer.ids == {ID}
+    assert answer.prefixes == PREFIXES
+    assert answer.live(ID)
+    assert not answer.live(OTHER)
+
+
+def test_more_prefixes_than_a_message_takes(table: NatsTopologies, relay: ScriptedRelay) -> None:
+    relay.rows = {str(uuid4()) for _ in range(2_001)}
+    assert table.ask(id_[:8] for id_ in relay.rows).ids == relay.rows
+    assert {len(relay.questions.get().prefixes) for _ in range(2)} == {2_000, 1}
+
+
+LIES: dict[str, dict[str, Any]] = {
+    "another nonce": {"nonce": "0123"},
+    "other prefixes": {"prefixes": [ID[:8]]},
+    "rows of others": {"ids": [[str(uuid4()), False, False]]},
+    "an identity as expected that is not": {"changed": True},
+    "no kind of database": {"database": "oracle"},
+    "a generation that is true": {"generation": True},
+    "another version": {"v": 2},
+    **{f"no {name}": {name: None} for name in ("v", "kind", "nonce", "relay", "identity", "ids")},
+    **{f"no {name}": {name: None} for name in ("prefixes", "position", "behind", "deleted")},
+    **{f"no {name}": {name: None} for name in ("generation", "no_status", "database", "changed")},
+}
+
+
+@pytest.mark.parametrize("lie", LIES.values(), ids=LIES)
+def test_what_is_no_answer(
+    table: NatsTopologies, relay: ScriptedRelay, lie: dict[str, Any]
+) -> None:
+    relay.lie = changed(**lie)
+    assert "is refused" in str(refusal(table))
+    relay.lie = lambda answer: answer
+    assert table.ask(PREFIXES).ids == set()
+
+
+def test_a_refusal_comes_with_its_sentence(table: NatsTopologies, relay: ScriptedRelay) -> None:
+    relay.lie = changed(
+        kind="refusal",
+        refused="--database-url: the database is a replica; give the primary's URL",
+        aspect="replica",
+    )
+    error = refusal(table)
+    assert error.aspect == "replica"
+    assert error.problem.endswith("gave no answer: the database is a replica")
+    assert error.remedy == "give the primary's URL"
+
+
+def test_no_relay_is_said_at_once_and_one_that_comes_is_asked(
+    table: NatsTopologies, start: Callable[[str], ScriptedRelay]
+) -> None:
+    assert "no relay named" in str(refusal(table))
+    start("one")
+    assert table.ask(PREFIXES).ids == set()
+
+
+def test_a_silent_relay_is_no_answer(
+    url: str, relay: ScriptedRelay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "ANSWER_TIMEOUT", 0.1)
+    relay.lie = lambda _: None
+    table = open_topologies(url)
+    assert isinstance(table, NatsTopologies)
+    with closing(table):
+        assert "gave no answer within 0.1 s" in str(refusal(table))
+
+
+def test_no_broker() -> None:
+    url = f"nats://127.0.0.1:{free_port()}/decnet"
+    with closing(open_topologies(url)) as table, pytest.raises(NoAnswer, match="cannot be reached"):
+        table.ask(())
+
+
+def test_any_of_several_brokers_will_do(
+    nats: PrivateNats, fleet: str, relay: ScriptedRelay
+) -> None:
+    url = f"nats://127.0.0.1:{free_port()},{nats.address}/{fleet}"
+    with closing(open_topologies(url)) as table:
+        assert table.ask(PREFIXES).ids == relay.rows
+
+
+def test_what_the_broker_forbids_is_said(fleet: str) -> None:
+    users = [
+        f'{{user: stranger, password: "{secrets.token_hex(8)}"}}',
+        f'{{user: mute, password: m, permissions: {{publish: {{deny: "{fleet}.ask.>"}}}}}}',
+        f'{{user: deaf, password: d, permissions: {{subscribe: {{deny: "{fleet}.all"}}}}}}',
+    ]
+    with PrivateNats(f"authorization: {{users: [{', '.join(users)}]}}") as server:
+        relay = f"nats://stranger:wrong@{server.address}/{fleet}"
+        said = {
+            relay: "does not let this user in",
+            f"nats://mute:m@{server.address}/{fleet}": f"Publish to .{fleet}.ask.mute",
+            f"nats://deaf:d@{server.address}/{fleet}": f"Subscription to .{fleet}.all",
+        }
+        for url, words in said.items():
+            with closing(open_topologies(url)) as table:
+                with pytest.raises(NoAnswer, match=f"(?i){words}") as caught:
+                    table.ask(())
+                assert "wrong" not in str(caught.value)
+
+
+def test_another_identity_is_one_and_the_relay_hears_which_was_expected(
+    table: NatsTopologies, relay: ScriptedRelay
+) -> None:
+    before = table.ask(()).identity
+    assert relay.questions.get().expect == ""
+    relay.identity = "public 9/1 database 2 table 3 collation 4"
+    after = table.ask(()).identity
+    assert not table.same_table(before, after, watched=True)
+    assert relay.questions.get().expect != relay.identity
+    assert table.ask(()).identity == after
+
+
+def test_a_generation_is_counted_for_each_relay(
+    table: NatsTopologies, relay: ScriptedRelay
+) -> None:
+    relay.generation = 5
+    first = table.ask(()).generation
+    relay.relay, relay.generation = "two", 3
+    assert table.ask(()).generation == first
+    relay.relay, relay.generation = "one", 6
+    assert table.ask(()).generation > first
+
+
+def test_relays_of_two_databases_are_no_answer_until_one_is_gone(
+    table: NatsTopologies,
+    start: Callable[[str], ScriptedRelay],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    one, two = start("one"), start("two")
+    two.identity = "public 9/1 database 2 table 3 collation 4"
+    table.ask(())
+    one.beat()
+    two.beat()
+    while not _conflicts(table):
+        pass
+    assert "the relays one and two named" in str(refusal(table))
+    two.close()
+    monkeypatch.setattr("listener.databases.nats.wire.SILENCE", 0.0)
+    assert table.ask(PREFIXES).ids == set()
+
+
+def _conflicts(table: NatsTopologies) -> bool:
+    try:
+        table.ask(())
+    except NoAnswer:
+        return True
+    return False
