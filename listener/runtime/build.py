@@ -45,9 +45,10 @@ class Database:
 
 
 @dataclass(frozen=True)
-class HeardDatabase(Database):
-    """One that a listener hears of deletions from, for as long as it runs."""
+class Heard:
+    """A table that is asked, and that deletions are heard of from, for as long as we run."""
 
+    topologies: Topologies
     label: str
     feed: Feed
     link: Link
@@ -57,7 +58,7 @@ class HeardDatabase(Database):
 
         def ask(prefixes: Iterable[str]) -> Answer:
             if stop.is_set():
-                raise NoAnswer("the listener is stopping")
+                raise NoAnswer("this process is stopping")
             began = time.monotonic()
             try:
                 answer = self.topologies.ask(prefixes)
@@ -84,6 +85,11 @@ class HeardDatabase(Database):
             "answer_age_s": self.link.answer_age,
             "unheard": missed,
         }
+
+
+@dataclass(frozen=True)
+class HeardDatabase(Database, Heard):
+    """A database with what is known about it, for a listener."""
 
 
 def open_state(settings: Settings) -> StateDirectory:
@@ -158,15 +164,31 @@ def hear(
         databases: as they were opened.
         interest: the prefixes on this host; of a change that concerns no other nobody is told.
     """
-    labels = _labels([database.topologies for database in databases])
+    tables = [database.topologies for database in databases]
     return [
-        HeardDatabase(
-            **vars(database),
-            label=label,
-            feed=_feed(settings, database.topologies, interest),
-            link=Link("the database" if len(databases) == 1 else database.topologies.name),
+        HeardDatabase(**{**vars(heard), **vars(database)})
+        for database, heard in zip(databases, hear_tables(settings, tables, interest), strict=True)
+    ]
+
+
+def hear_tables(
+    settings: Settings, tables: Sequence[Topologies], interest: Interest
+) -> list[Heard]:
+    """Tables with how deletions are heard of from each; nothing is connected yet.
+
+    Args:
+        settings: how they are heard.
+        tables: as they were opened.
+        interest: the prefixes that matter; of a change that concerns no other nobody is told.
+    """
+    return [
+        Heard(
+            table,
+            label,
+            _feed(settings, table, interest),
+            Link("the database" if len(tables) == 1 else table.name),
         )
-        for database, label in zip(databases, labels, strict=True)
+        for table, label in zip(tables, _labels(tables), strict=True)
     ]
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection
+from typing import Protocol
 
 from loguru import logger
 
-from listener.control.controller import Controller
-from listener.runtime.build import HeardDatabase
+from listener.runtime.build import Heard
 from listener.runtime.health import Pulse
 from listener.runtime.supervisor import Supervisor
 
@@ -16,11 +16,42 @@ SPREAD = 0.5
 """Seconds over which the listeners of all hosts come back to a database that cut them off."""
 
 
+class Hinted(Protocol):
+    """Takes the hints of feeds; :class:`~listener.control.controller.Controller` does."""
+
+    def hinted(
+        self,
+        database: int,
+        deleted: Collection[str] | None = None,
+        *,
+        torn_down: bool = False,
+        polled: bool = False,
+        lag: float | None = None,
+    ) -> None:
+        """Rows may have gone.
+
+        Args:
+            database: the number of the one that says so.
+            deleted: the ids that it reported deleted; None: it may be any.
+            torn_down: they are not deleted, but their status is said to be that.
+            polled: nobody told it.
+            lag: seconds since the commit that it is about, if they are known.
+        """
+
+    def feed_lost(self, database: int, *, broken: bool) -> None:
+        """A feed is not there until it hints again.
+
+        Args:
+            database: its number.
+            broken: it did not end by itself.
+        """
+
+
 class FeedLoop:
     """Hears of deletions in one database for as long as the listener runs.
 
     Args:
-        number: of the database, among the controller's.
+        number: of the database, for whoever takes the hints.
         database: with the feed.
         controller: takes the hints.
         supervisor: keeps the connection.
@@ -30,8 +61,8 @@ class FeedLoop:
     def __init__(
         self,
         number: int,
-        database: HeardDatabase,
-        controller: Controller,
+        database: Heard,
+        controller: Hinted,
         supervisor: Supervisor,
         pulse: Pulse,
     ) -> None:

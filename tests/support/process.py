@@ -74,13 +74,11 @@ def call(
     return subprocess.CompletedProcess(arguments, process.wait(PATIENCE), out, err)
 
 
-class ListenerProcess(AbstractContextManager["ListenerProcess"]):
-    """``topology-reaper run``; its log is read as it comes.
+class LoggedProcess(AbstractContextManager["LoggedProcess"]):
+    """A command that goes on; its log is read as it comes.
 
     Args:
-        host: the engine.
-        url: the database.
-        options: more of the command line.
+        arguments: of the command.
         within: a command that runs it.
         user: the uid and gid that it runs as, instead of ours.
         confine: called in it before it is that user.
@@ -88,18 +86,15 @@ class ListenerProcess(AbstractContextManager["ListenerProcess"]):
 
     def __init__(
         self,
-        host: str,
-        url: str,
-        *options: str,
+        *arguments: str,
         within: Sequence[str] = (),
         user: tuple[int, int] | None = None,
         confine: Callable[[], None] | None = None,
     ) -> None:
         self._within, self._user, self._confine = within, user, confine
         self._arguments = (
-            *("run", "--docker-host", host, "--database-url", url),
-            *("--log-format", "json", "--log-level", "DEBUG", "--grace", "1", "--http", "off"),
-            *options,
+            *(*arguments[:1], "--log-format", "json", "--log-level", "DEBUG", "--http", "off"),
+            *arguments[1:],
         )
         self.lines: list[dict[str, Any]] = []
         self.process: subprocess.Popen[str] | Forked | None = None
@@ -173,3 +168,18 @@ class ListenerProcess(AbstractContextManager["ListenerProcess"]):
                 self.lines.append(line)
                 self._changed.notify_all()
         process.stderr.close()
+
+
+class ListenerProcess(LoggedProcess):
+    """``topology-reaper run``.
+
+    Args:
+        host: the engine.
+        url: the database.
+        options: more of the command line.
+        how: see :class:`LoggedProcess`.
+    """
+
+    def __init__(self, host: str, url: str, *options: str, **how: Any) -> None:
+        sides = ("--docker-host", host, "--database-url", url)
+        super().__init__("run", *sides, "--grace", "1", *options, **how)
