@@ -20,7 +20,7 @@ import msgspec
 
 from listener.core import report, status
 
-SCHEMAS = {"status": status.Status, "report": report.Report}
+SCHEMAS = {"status": status.Status, "relay": status.RelayStatus, "report": report.Report}
 """What each file is of: docs/NAME.schema.json."""
 _ATTRIBUTE = re.compile(r"^    (\w+): (.+(?:\n {8}.+)*)$", re.MULTILINE)
 

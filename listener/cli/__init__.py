@@ -28,6 +28,7 @@ COMMANDS = {
     "feed": "Let a database tell of deletions.",
     "history": "Show what was removed, and on what evidence.",
     "init-db": "Create an empty SQLite database.",
+    "relay": "Ask a database for many hosts, which need no account on it.",
     "run": "Listen, and remove what loses its row.",
     "status": "Show what a running listener knows.",
     "sweep": "Remove what has no row, once, and report.",

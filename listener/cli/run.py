@@ -9,13 +9,13 @@ import click
 
 from listener.cli.options import Command, read_settings, with_settings
 from listener.cli.serving import serve
-from listener.runtime.command import sweep_command
+from listener.runtime.command import FOR_A_RELAY, sweep_command
 from listener.runtime.daemon import Listener
 from listener.telemetry import logs
 
 
 @click.command("run", cls=Command)
-@with_settings(unused=["timeout"])
+@with_settings(unused=["timeout", *FOR_A_RELAY])
 def command(config: Path | None, **options: object) -> int:
     """Listen, and remove what loses its row.
 

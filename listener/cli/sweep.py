@@ -9,14 +9,14 @@ import click
 
 from listener.cli.options import Command, check_prefix, read_settings, with_settings
 from listener.cli.progress import sweep_progress
-from listener.runtime.command import FOR_A_LISTENER, sweep_command
+from listener.runtime.command import FOR_A_LISTENER, FOR_A_RELAY, sweep_command
 from listener.runtime.sweep import sweep
 from listener.telemetry import logs
 from listener.telemetry.lines import standard_error
 
 
 @click.command("sweep", cls=Command)
-@with_settings(unused=FOR_A_LISTENER)
+@with_settings(unused=[*FOR_A_LISTENER, *FOR_A_RELAY])
 @click.option("--json", "as_json", is_flag=True, help="Print the report as one JSON object.")
 @click.option(
     "--prefix", "prefixes", multiple=True, metavar="PREFIX", help="Look at this topology only."

@@ -30,13 +30,18 @@ SHOWN_REAPS = 8
 
 
 def status(told: Mapping[str, Any], *, fold: bool = False) -> RenderableType:
-    """The status of a listener, as its socket tells it.
+    """The status of a listener, or of a relay, as its socket tells it.
 
     Args:
         told: by it.
         fold: the command that releases what is held, which else is one line that can be copied.
     """
-    parts: list[RenderableType] = [*_head(told), "", *_sides(told)]
+    if "relay" in told:
+        return _relay(told)
+    docker = told["docker"]
+    context = f" (context {docker['context']})" if docker.get("context") else ""
+    docker = {**docker, "name": f"Docker {docker['address']}{context}"}
+    parts: list[RenderableType] = [*_head(told), "", *_sides(told, docker, *told["databases"])]
     for problem in told["problems"]:
         if problem not in told["state_reason"]:
             parts.append(Text(f"problem: {problem}", style="bold red"))
@@ -55,11 +60,27 @@ def status(told: Mapping[str, Any], *, fold: bool = False) -> RenderableType:
     return Group(*parts)
 
 
+def _relay(told: Mapping[str, Any]) -> RenderableType:
+    refused = ", ".join(f"{reason} {count:,}" for reason, count in told["refused"].items() if count)
+    return Group(
+        *_head(told),
+        Text(f"relay {told['relay']} named {told['name']}, at the NATS broker {told['broker']}"),
+        "",
+        *_sides(told, *told["databases"], told["answers"], told["announces"]),
+        "",
+        Text(f"{told['hosts']:,} hosts, interested in {told['interests']:,} prefixes"),
+        Text(
+            f"{told['asked']:,} questions taken, and the database asked {told['gathered']:,} times;"
+            f" {told['announced']:,} announcements; refused: {refused or 'nothing'}"
+        ),
+    )
+
+
 def _head(told: Mapping[str, Any]) -> Iterator[Text]:
     state, reason = told["state"], told["state_reason"]
     said = f"{state}: {reason}" if reason else state
     yield Text(said, style="bold green" if state == Overall.READY else "bold red")
-    if told["dry_run"]:
+    if told.get("dry_run"):
         yield Text("dry run: nothing is removed", style="bold cyan")
     yield Text(
         f"{moment(told['time'])} on {told['host']}, topology-reaper {told['version']},"
@@ -67,11 +88,8 @@ def _head(told: Mapping[str, Any]) -> Iterator[Text]:
     )
 
 
-def _sides(told: Mapping[str, Any]) -> Iterator[Text]:
-    docker = told["docker"]
-    context = f" (context {docker['context']})" if docker.get("context") else ""
-    docker = {**docker, "name": f"Docker {docker['address']}{context}"}
-    for side in (docker, *told["databases"]):
+def _sides(told: Mapping[str, Any], *sides: Mapping[str, Any]) -> Iterator[Text]:
+    for side in sides:
         since = duration(told["time"] - side["since"])
         notes = [f"up for {since}" if side["up"] else f"DOWN for {since}"]
         if side["proof_age_s"] is not None:

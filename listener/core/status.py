@@ -80,6 +80,55 @@ class DatabaseSide(Side):
     unheard: int
 
 
+class RelayStatus(TypedDict):
+    """What a relay tells of itself.
+
+    Attributes:
+        state: ``ready``, ``starting``, ``degraded`` or ``stopping``.
+        state_reason: why, in a few words; empty while it is ready.
+        version: of topology-reaper.
+        host: the name of the host, or of the container.
+        time: now.
+        started: when the relay began.
+        ready: what ``/readyz`` says: the database and the broker are up, and no other relay of its
+            name serves another database.
+        problems: why the health check fails, one sentence each; empty: healthy.
+        name: what ``--name`` says.
+        relay: the name of this process, at random.
+        databases: the one that it asks.
+        broker: the NATS broker, or several of a cluster: host and port.
+        answers: the connection that answers.
+        announces: the connection that announces.
+        hosts: how many have said something in the last ten minutes.
+        interests: how many prefixes they have named, each for itself.
+        asked: questions of hosts that were taken.
+        gathered: how often the database was asked because of them, or to see that it is there.
+        announced: messages about deletions that hosts were sent.
+        refused: what was refused, by reason.
+    """
+
+    state: str
+    state_reason: str
+    version: str
+    host: str
+    time: float
+    started: float
+    ready: bool
+    problems: list[str]
+    name: str
+    relay: str
+    databases: list[DatabaseSide]
+    broker: str
+    answers: Side
+    announces: Side
+    hosts: int
+    interests: int
+    asked: int
+    gathered: int
+    announced: int
+    refused: dict[str, int]
+
+
 class TopologyResource(TypedDict):
     """A container or network of a topology.
 

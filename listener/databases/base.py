@@ -275,6 +275,12 @@ class SqlTopologies(Topologies):
     """A table that is asked by SQL, over connections of our own."""
 
     _pool: sa.Engine
+    _where: str
+    """What leads to the database from here; an identity begins with it."""
+
+    def from_anywhere(self, identity: str) -> str:
+        """An identity without what leads to the database from here."""
+        return identity.removeprefix(f"{self._where} ")
 
     def close(self) -> None:
         """Close the connections that wait for the next question."""

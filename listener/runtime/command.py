@@ -30,7 +30,12 @@ FILES = ("database_url_file", "nats_credentials")
 """The options that name a file, as it is found from any folder."""
 ENGINE = ("docker_host", "docker_context")
 """The options that name the engine."""
-LEFT_OUT = {*FOR_A_LISTENER, *ENGINE, "decnet_config", "dry_run", "log_level", "log_format"}
+FOR_A_RELAY = ("nats", "nats_announce", "name")
+"""The options that make no difference to anything else."""
+LEFT_OUT = {
+    *(*FOR_A_LISTENER, *FOR_A_RELAY, *ENGINE),
+    *("decnet_config", "dry_run", "log_level", "log_format"),
+}
 """The options that a release is not to have, or is given in another way."""
 PLACES = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 """Where root's shell looks for a command."""

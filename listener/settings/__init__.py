@@ -26,9 +26,9 @@ NO_CONTEXT = "default"
 """The name of the context that stands for none: for DOCKER_HOST, or for the usual socket."""
 
 
-_database, _docker, _listener, _evidence, _removal, _general = (
+_database, _docker, _listener, _evidence, _removal, _relay, _general = (
     partial(option, group)
-    for group in ("Database", "Docker", "Listener", "Evidence", "Removal", "General")
+    for group in ("Database", "Docker", "Listener", "Evidence", "Removal", "Relay", "General")
 )
 
 
@@ -215,6 +215,28 @@ class Settings:
         " connect can read it.",
         parsers.http,
         metavar="HOST:PORT|off",
+    )
+    nats: str = _relay(
+        "",
+        "The NATS broker by which a relay answers hosts, for example"
+        " nats://user:password@broker.example.",
+        str,
+        metavar="URL",
+        secret=True,
+    )
+    nats_announce: str = _relay(
+        "",
+        "The same broker as another user, by whom the relay announces deletions. Without it that is"
+        " the user who answers.",
+        str,
+        metavar="URL",
+        secret=True,
+    )
+    name: str = _relay(
+        "decnet",
+        "The name of a relay, which is the path of the URL that hosts have: nats://broker/NAME.",
+        parsers.name,
+        metavar="NAME",
     )
     log_level: str = _general(
         "INFO",

@@ -22,6 +22,7 @@ LONGEST = 31_536_000.0
 SHORTEST = 0.01
 """The shortest interval, in seconds."""
 
+_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _ADDRESS = re.compile(r"(?:\[(.+)\]|[\w.-]+):(\d{1,5})", re.ASCII)
 
 
@@ -107,6 +108,13 @@ def docker_host(value: object) -> str:
             f"{value!r} is no address of a Docker Engine; write unix:///path or tcp://host:port"
         ) from None
     return host
+
+
+def name(value: object) -> str:
+    """A part of a subject of NATS."""
+    if not isinstance(value, str) or not _NAME.fullmatch(value):
+        raise ValueError(f"{value!r} is not a name of up to 64 letters, digits, - and _")
+    return value
 
 
 def http(value: object) -> str:

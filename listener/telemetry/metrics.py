@@ -31,6 +31,23 @@ ENDS = ("complete", "unfinished")
 STATES = ("alive", "orphan", "reaping", "waiting", "held", "unknown")
 
 
+class RelayMetrics:
+    """The metrics of one relay, in a registry of their own.
+
+    Args:
+        status: how things stand, as ``/status.json`` tells it.
+    """
+
+    def __init__(self, status: Callable[[], Mapping[str, Any]]) -> None:
+        self._registry = prometheus.CollectorRegistry()
+        prometheus.ProcessCollector(registry=self._registry)
+        self._registry.register(_Relaying(status))
+
+    def render(self) -> bytes:
+        """Everything, in Prometheus' text format."""
+        return prometheus.generate_latest(self._registry)
+
+
 class Metrics(Observer):
     """The metrics of one listener, in a registry of their own.
 
@@ -123,8 +140,8 @@ class _WithoutCreated(Collector):
             yield metric
 
 
-class _Standing(Collector):
-    """Gauges, from the status document."""
+class _FromStatus(Collector):
+    """What is taken from the status document."""
 
     def __init__(self, status: Callable[[], Mapping[str, Any]]) -> None:
         self._status = status
@@ -133,14 +150,15 @@ class _Standing(Collector):
         """Nothing, so that nobody asks for the status before there is any."""
         return ()
 
+
+class _Standing(_FromStatus):
+    """Gauges of a listener."""
+
     def collect(self) -> Iterator[Metric]:
         status = self._status()
-        now = status["time"]
         topologies, queue = status["topologies"], status["queue"]
-        yield _info("build", "The version.", version=status["version"])
-        yield _gauge("ready", "What /readyz says.", status["ready"])
+        yield from _process(status)
         yield _gauge("dry_run", "Whether nothing is removed.", status["dry_run"])
-        yield _gauge("healthy", "Whether the health check passes.", not status["problems"])
         states = Tally(topology["state"] for topology in topologies)
         yield _gauges(
             "topologies",
@@ -168,43 +186,12 @@ class _Standing(Collector):
         yield _gauge(
             "subnets", "Subnets in use by the networks on this host.", len(status["subnets"])
         )
-        docker, databases = status["docker"], status["databases"]
-        sides = [(("docker",), docker), *((((d["label"],), d)) for d in databases)]
-        yield _gauges(
-            "stream_up", "Whether a side is up.", ("side",), {k: s["up"] for k, s in sides}
-        )
-        yield _moments(
-            "last_proof_timestamp_seconds",
-            "When a side last proved to be alive.",
-            ("side",),
-            {k: s["proof_age_s"] for k, s in sides},
-            now,
-        )
-        yield _counters(
-            "connections",
-            "Connections made to a side.",
-            ("side",),
-            {k: s["connections"] for k, s in sides},
-        )
-        labels = [((d["label"],), d) for d in databases]
-        yield _moments(
-            "database_last_answer_timestamp_seconds",
-            "When a database last gave a true answer.",
-            ("database",),
-            {k: d["answer_age_s"] for k, d in labels},
-            now,
-        )
+        yield from _sides(status, {"docker": status["docker"]})
         yield _counters(
             "unheard_deletions",
             "Deletions that a sweep found and push should have told of.",
             ("database",),
-            {k: d["unheard"] for k, d in labels},
-        )
-        yield _gauges(
-            "feed_info",
-            "By what deletions are heard of.",
-            ("database", "feed"),
-            {(d["label"], d["feed"]): 1 for d in databases if d["feed"]},
+            {(d["label"],): d["unheard"] for d in status["databases"]},
         )
         yield _gauge("workqueue_depth", "Topologies that wait to be looked at.", queue["depth"])
         yield _gauge(
@@ -220,6 +207,65 @@ class _Standing(Collector):
         yield _counters(
             "workqueue_retries", "Work that was not finished.", (), {(): queue["retries"]}
         )
+
+
+class _Relaying(_FromStatus):
+    """Gauges and counters of a relay."""
+
+    def collect(self) -> Iterator[Metric]:
+        status = self._status()
+        yield from _process(status)
+        yield from _sides(status, {side: status[side] for side in ("answers", "announces")})
+        yield _gauge("relay_hosts", "Hosts that were heard lately.", status["hosts"])
+        yield _gauge("relay_interests", "Prefixes that hosts have named.", status["interests"])
+        for name, text in (
+            ("asked", "Questions of hosts that were taken."),
+            ("gathered", "Questions to the database."),
+            ("announced", "Messages about deletions to hosts."),
+        ):
+            yield _counters(f"relay_{name}", text, (), {(): status[name]})
+        refused: _Values = {(reason,): count for reason, count in status["refused"].items()}
+        yield _counters("relay_refused", "Messages that were refused.", ("reason",), refused)
+
+
+def _process(status: Mapping[str, Any]) -> Iterator[Metric]:
+    """What there is to say of any process."""
+    yield _info("build", "The version.", version=status["version"])
+    yield _gauge("ready", "What /readyz says.", status["ready"])
+    yield _gauge("healthy", "Whether the health check passes.", not status["problems"])
+
+
+def _sides(status: Mapping[str, Any], others: Mapping[str, Mapping[str, Any]]) -> Iterator[Metric]:
+    """What there is to say of the databases, and of these others, by their labels."""
+    labels = [((str(d["label"]),), d) for d in status["databases"]]
+    sides = [*(((label,), side) for label, side in others.items()), *labels]
+    yield _gauges("stream_up", "Whether a side is up.", ("side",), {k: s["up"] for k, s in sides})
+    yield _moments(
+        "last_proof_timestamp_seconds",
+        "When a side last proved to be alive.",
+        ("side",),
+        {k: s["proof_age_s"] for k, s in sides},
+        status["time"],
+    )
+    yield _counters(
+        "connections",
+        "Connections made to a side.",
+        ("side",),
+        {k: s["connections"] for k, s in sides},
+    )
+    yield _moments(
+        "database_last_answer_timestamp_seconds",
+        "When a database last gave a true answer.",
+        ("database",),
+        {k: d["answer_age_s"] for k, d in labels},
+        status["time"],
+    )
+    yield _gauges(
+        "feed_info",
+        "By what deletions are heard of.",
+        ("database", "feed"),
+        {(d["label"], d["feed"]): 1 for _, d in labels if d["feed"]},
+    )
 
 
 _Family = type[GaugeMetricFamily] | type[CounterMetricFamily]

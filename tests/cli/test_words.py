@@ -27,8 +27,8 @@ NAMES = [option.name for option in dataclasses.fields(Settings) if option.metada
 
 
 def test_help_names_options_and_their_variables(command: Command) -> None:
-    helps = [command("run", "--help"), command("sweep", "-h")]
-    assert [(result.status, result.err) for result in helps] == [(0, "")] * 2
+    helps = [command("run", "--help"), command("sweep", "-h"), command("relay", "-h")]
+    assert [(result.status, result.err) for result in helps] == [(0, "")] * 3
     said = " ".join(" ".join(result.out.split()) for result in helps)
     for name in [*NAMES, "config"]:
         assert f" --{name.replace('_', '-')} " in said

@@ -50,12 +50,13 @@ def tool(name: str, *arguments: str | Path, cwd: Path) -> str:
 # The files.
 
 
-@pytest.fixture
-def unit(tmp_path: Path) -> Path:
-    """The unit, with the command where this machine has it."""
-    copy = tmp_path / "topology-reaper.service"
+@pytest.fixture(params=["topology-reaper run", "topology-reaper-relay relay"])
+def unit(tmp_path: Path, request: pytest.FixtureRequest) -> Path:
+    """A unit, with the command where this machine has it."""
+    name, runs = request.param.split()
+    copy = tmp_path / f"{name}.service"
     text = (CONTRIB / copy.name).read_text()
-    assert "\nExecStart=/usr/bin/topology-reaper run\n" in text
+    assert f"\nExecStart=/usr/bin/topology-reaper {runs}\n" in text
     command = Path(sys.executable).with_name("topology-reaper")
     copy.write_text(text.replace("/usr/bin/topology-reaper", str(command)))
     return copy
@@ -64,7 +65,7 @@ def unit(tmp_path: Path) -> Path:
 def test_systemd_accepts_the_unit_without_a_word_and_finds_it_well_protected(unit: Path) -> None:
     assert tool("systemd-analyze", "verify", "--man=no", unit, cwd=unit.parent) == ""
     told = tool("systemd-analyze", "security", "--offline=true", unit, cwd=unit.parent)
-    (exposure,) = re.findall(r"Overall exposure level for topology-reaper\.service: ([\d.]+)", told)
+    (exposure,) = re.findall(r"Overall exposure level for [\w-]+\.service: ([\d.]+)", told)
     assert float(exposure) <= EXPOSURE
 
 
@@ -93,7 +94,7 @@ def test_the_users_and_the_folders_are_what_a_package_makes(tmp_path: Path) -> N
 
 
 def test_every_variable_in_the_environment_file_is_an_option(unit: Path) -> None:
-    lines = (CONTRIB / "topology-reaper.environment").read_text().splitlines()
+    lines = (CONTRIB / unit.name).with_suffix(".environment").read_text().splitlines()
     offered = dict(line[1:].split("=", 1) for line in lines if re.match(r"#[A-Z_]+=", line))
     assert "REAPER_DATABASE_URL" in offered
     for name, value in offered.items():

@@ -13,6 +13,7 @@ for _module in (
     "encodings.idna",
     "listener.databases.mysql.table",
     "listener.databases.postgres.table",
+    "listener.runtime.relay.relay",
     "tests.support.rows",
 ):
     importlib.import_module(_module)

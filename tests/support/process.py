@@ -183,3 +183,17 @@ class ListenerProcess(LoggedProcess):
     def __init__(self, host: str, url: str, *options: str, **how: Any) -> None:
         sides = ("--docker-host", host, "--database-url", url)
         super().__init__("run", *sides, "--grace", "1", *options, **how)
+
+
+class RelayProcess(LoggedProcess):
+    """``topology-reaper relay``.
+
+    Args:
+        url: the database.
+        nats: the broker.
+        name: of the relay.
+        options: more of the command line.
+    """
+
+    def __init__(self, url: str, nats: str, name: str, *options: str) -> None:
+        super().__init__("relay", "--database-url", url, "--nats", nats, "--name", name, *options)

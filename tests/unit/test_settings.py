@@ -40,6 +40,9 @@ OPTIONS: dict[str, list[tuple[str, object]]] = {
     "timeout": [("0", 0.0), ("2", 2.0), ("3e1", 30.0)],
     "unhealthy_after": [("0", 0.0), ("2", 2.0), ("3e1", 30.0)],
     "http": [("[::1]:0", "[::1]:0"), ("edge-7.lan:80", "edge-7.lan:80"), ("OFF", "off")],
+    "nats": [(f"nats://{n}", f"nats://{n}") for n in "abc"],
+    "nats_announce": [(f"nats://{n}", f"nats://{n}") for n in "abc"],
+    "name": [("lab", "lab"), ("Lab_2", "Lab_2"), ("a-b", "a-b")],
     "log_level": [("debug", "DEBUG"), ("ERROR", "ERROR"), ("Warning", "WARNING")],
     "log_format": [("json", "json"), ("text", "text"), ("JSON", "json")],
 }
@@ -70,6 +73,7 @@ WRONG: dict[str, list[object]] = {
         *("", "9464", ":9464", "127.0.0.1", "http://h:1", "::1:9464", "[::g]:1", "h h:1"),
         *("h:65536", "u@h:1", "h:\uff11", "h:1\n", 9464, False, None),
     ],
+    "name": ["", "a.b", "a b", "*", "n" * 65, 7],
     "log_level": ["LOUD", 10],
     "log_format": ["xml", 1],
 }

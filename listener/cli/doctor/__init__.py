@@ -31,7 +31,10 @@ from listener.runtime.build import open_engine, open_tables
 from listener.settings import Settings
 from listener.telemetry import logs
 
-UNREACHED = {"docker.reachable", "database.reachable", "database.table"}
+UNREACHED = {
+    *("docker.reachable", "database.reachable", "database.table"),
+    *("relay.answers", "relay.announces"),
+}
 """Where one of these fails there was nothing to look at."""
 OPTIONS = "options."
 """How the ids begin of what is wrong with the options."""
@@ -51,13 +54,15 @@ def command(config: Path | None, as_json: bool, **options: object) -> int:
 
     It checks Docker, the databases, the feed and all rights, takes the options of run, and changes
     nothing. A DELETE is tried with a random id that the engine does not know; whether it would
-    remove what exists is not. Exit status: 0 nothing is at fault; 1 something is; 3 one side could
+    remove what exists is not. With --nats it checks what a relay needs instead: the database, and
+    the users of the broker. Exit status: 0 nothing is at fault; 1 something is; 3 one side could
     not be reached, so that it could not look.
 
     \b
     Examples:
       topology-reaper doctor --database-url sqlite:////opt/decnet/decnet.db
       topology-reaper doctor --json --config /etc/topology-reaper.toml
+      topology-reaper doctor --database-url postgresql://localhost/decnet --nats nats://broker
     """  # noqa: D301
     settings = read_settings(config, options)
     logs.set_up(settings.log_level, settings.log_format)
@@ -122,21 +127,38 @@ def doctor(settings: Settings) -> Diagnosis:
             tables, wrong = [], error
         for table in tables:
             stack.callback(table.close)
+        if settings.nats:
+            return Diagnosis([*_databases(settings, tables, wrong), _broker(settings)])
         sections: list[Section] = [
             ("this process", list(host.process({table.owner for table in tables}))),
             _engine(settings),
         ]
-        if wrong is not None:
-            sections.append(("the databases", [_misgiven("databases", wrong)]))
-        else:
-            sections.append(("DECNET", list(decnet.examine(settings))))
         sections.append(("the evidence", [_policy(settings)]))
-        for table in tables:
-            sections.append((table.name, list(database.examine(table, settings))))
+        sections += _databases(settings, tables, wrong)
         sections.append(("the state directory", list(host.state(settings.state_path))))
         if Diagnosis(sections).exit_status < 2:  # else there is nothing to ask, or nobody
             sections.append(("what teardowns have left", list(_leftovers(settings, tables))))
     return Diagnosis(sections)
+
+
+def _databases(
+    settings: Settings, tables: Sequence[Topologies], wrong: ConfigurationError | None
+) -> Iterator[Section]:
+    if wrong is not None:
+        yield "the databases", [_misgiven("databases", wrong)]
+    else:
+        yield "DECNET", list(decnet.examine(settings))
+    for table in tables:
+        yield table.name, list(database.examine(table, settings))
+
+
+def _broker(settings: Settings) -> Section:
+    from listener.cli.doctor import relay  # which takes a package of its own
+
+    try:
+        return "the broker", list(relay.examine(settings))
+    except ConfigurationError as error:
+        return "the broker", [_misgiven("broker", error)]
 
 
 def _engine(settings: Settings) -> Section:

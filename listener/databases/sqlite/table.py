@@ -78,6 +78,7 @@ class SqliteTopologies(SqlTopologies):
         self._allow_replica = allow_replica
         self.file = DatabaseFile(path, self.no_answer, traceless=traceless, clock=clock)
         self._pool = self.file.engine
+        self._where = str(self.file.path)
         self._no_status: dict[tuple[int, int], str] = {}  # by generation and version of the schema
 
     @contextmanager
@@ -96,7 +97,7 @@ class SqliteTopologies(SqlTopologies):
                 # has to do all the same, for another disk has a file of the same inode.
                 device = "" if file.id.born else f"{file.id.device}:"
                 told = f"{device}{file.id.inode} of {file.id.born}"
-                identity = f"{file.path} {told} schema {version}"
+                identity = f"{self._where} {told} schema {version}"
                 position = file.header().changes
                 behind = Behind(_MISSES_COMMITS) if self._may_be_behind() else CURRENT
                 aspect = "table"

@@ -11,12 +11,18 @@ from listener.telemetry.http.answers import Response, Routes, page
 from listener.telemetry.metrics import CONTENT_TYPE
 
 
-def routes(status: Callable[[], Mapping[str, Any]], metrics: Callable[[], bytes]) -> Routes:
+def routes(
+    status: Callable[[], Mapping[str, Any]],
+    metrics: Callable[[], bytes],
+    *,
+    to_look_at: bool = True,
+) -> Routes:
     """The pages by their paths.
 
     Args:
         status: the status as it is now.
         metrics: the metrics, as Prometheus reads them.
+        to_look_at: whether one of them is for people, which shows a listener.
     """
     html = files("listener.telemetry.http").joinpath("page.html").read_bytes()
 
@@ -28,7 +34,7 @@ def routes(status: Callable[[], Mapping[str, Any]], metrics: Callable[[], bytes]
         return _verdict([] if told["ready"] else [f"{told['state']}: {told['state_reason']}"])
 
     return {
-        "/": lambda: page(html),
+        **({"/": lambda: page(html)} if to_look_at else {}),
         "/livez": lambda: _verdict([]),
         "/healthz": well,
         "/readyz": ready,
