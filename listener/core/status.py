@@ -69,7 +69,7 @@ class DatabaseSide(Side):
 
     Attributes:
         label: its short name in the metrics, such as ``sqlite/decnet.db``.
-        feed: ``wal``, ``notify``, ``binlog`` or ``poll``; null: not connected yet.
+        feed: ``wal``, ``notify``, ``binlog``, ``relay`` or ``poll``; null: not connected yet.
         answer_age_s: since the last answer that could be trusted; null: there was none yet.
         unheard: missed deletions, which push should have told of and only a sweep found.
     """

@@ -180,6 +180,7 @@ def test_a_database_has_a_short_label_and_where_two_have_one_its_place_as_well(
     [
         ("postgresql", "psycopg", "postgres"),
         ("mariadb", "pymysqlreplication", "mysql"),
+        ("tls", "nats", "fleet"),
     ],
 )
 def test_a_missing_driver_is_one_sentence_that_names_the_extra(
@@ -197,7 +198,10 @@ def test_a_missing_driver_is_one_sentence_that_names_the_extra(
     assert "s3cret" not in line
 
 
-@given(st.text() | st.text().map("sqlite:///{}".format) | st.text().map("x://{}".format))
+@given(
+    st.text()
+    | st.builds("{}{}".format, st.sampled_from(["sqlite:///", "x://", "nats://"]), st.text())
+)
 def test_whatever_the_text_is_it_is_opened_or_refused(url: str) -> None:
     with suppress(ConfigurationError):
         assert open_topologies(url).name
@@ -215,9 +219,10 @@ def test_a_parameter_of_an_async_driver_is_refused_with_ours(url: str, instead: 
         open_topologies(url)
 
 
+@pytest.mark.parametrize("scheme", ["mysql", "nats"])
 @pytest.mark.parametrize("before", list("/#?@[%"))
-def test_a_password_that_nobody_quoted_is_not_repeated(before: str) -> None:
-    url = f"mysql://administrator:a{before}secret@127.0.0.1:1/decnet"
+def test_a_password_that_nobody_quoted_is_not_repeated(before: str, scheme: str) -> None:
+    url = f"{scheme}://administrator:a{before}secret@127.0.0.1:1/decnet"
     with pytest.raises((ConfigurationError, NoAnswer)) as caught:
         open_topologies(url).ask([])
     assert "secret" not in str(caught.value)

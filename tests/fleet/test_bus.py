@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import threading
 from collections.abc import Iterator
 from contextlib import closing
 from queue import SimpleQueue
@@ -83,3 +84,19 @@ def test_a_lost_connection_says_why_and_ends_who_waits(own_nats: PrivateNats, fl
         with pytest.raises(BusError):
             line.bus.publish((fleet, b""))
     own_nats.start()
+
+
+def test_who_is_too_slow_to_hear_all_learns_of_it(fleet: str) -> None:
+    with PrivateNats('max_pending: 1MB, write_deadline: "1s"') as server:
+        slow, other = Line(server), Line(server)
+        go_on = threading.Event()
+        with closing(slow.bus), closing(other.bus):
+
+            def wait(*_: object) -> None:
+                go_on.wait()
+
+            slow.bus.subscribe(fleet, wait)
+            while "Slow Consumer" not in server.log.read_text():
+                other.bus.publish(*[(fleet, bytes(100_000))] * 10)
+            go_on.set()
+            assert slow.lost.get(timeout=HEARD_WITHIN)

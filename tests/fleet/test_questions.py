@@ -15,6 +15,7 @@ from listener.databases.nats.table import NatsTopologies
 from listener.databases.urls import open_topologies
 from listener.errors import NoAnswer
 from tests.fleet.relay import ScriptedRelay, changed
+from tests.support.process import eventually
 from tests.support.servers import PrivateNats, free_port
 
 ID, OTHER = str(uuid4()), str(uuid4())
@@ -26,6 +27,14 @@ def refusal(table: NatsTopologies) -> NoAnswer:
         table.ask(PREFIXES)
     assert str(caught.value).startswith("--database-url: ")
     return caught.value
+
+
+def conflicts(table: NatsTopologies) -> bool:
+    try:
+        table.ask(())
+    except NoAnswer:
+        return True
+    return False
 
 
 def test_an_answer_is_about_what_was_asked(table: NatsTopologies, relay: ScriptedRelay) -> None:
@@ -165,17 +174,8 @@ def test_relays_of_two_databases_are_no_answer_until_one_is_gone(
     table.ask(())
     one.beat()
     two.beat()
-    while not _conflicts(table):
-        pass
+    eventually(lambda: conflicts(table), "that both are heard")
     assert "the relays one and two named" in str(refusal(table))
     two.close()
     monkeypatch.setattr("listener.databases.nats.wire.SILENCE", 0.0)
     assert table.ask(PREFIXES).ids == set()
-
-
-def _conflicts(table: NatsTopologies) -> bool:
-    try:
-        table.ask(())
-    except NoAnswer:
-        return True
-    return False

@@ -76,6 +76,7 @@ def test_what_a_file_says_is_left_to_the_file(tmp_path: Path) -> None:
     [
         ("postgresql://u:secret@h:1/d?sslmode=require", "postgresql://u:***@h:1/d?sslmode=require"),
         ("mysql://h/d?password=secret&passfile=/f", "mysql://h/d?passfile=%2Ff&password=***"),
+        ("tls://host-7:s/ecret@a,b:1/d?sslcert=/f", "tls://host-7:***@a,b:1/d?sslcert=/f"),
     ],
 )
 def test_a_password_is_never_in_it(given: str, shown: str) -> None:

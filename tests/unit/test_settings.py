@@ -20,6 +20,7 @@ from listener.settings.option import flag_of
 OPTIONS: dict[str, list[tuple[str, object]]] = {
     "database_url": [(f"sqlite:////{n}.db", (f"sqlite:////{n}.db",)) for n in "abc"],
     "database_url_file": [(f"/run/secrets/{n}", f"/run/secrets/{n}") for n in "abc"],
+    "nats_credentials": [(f"/etc/{n}.creds", f"/etc/{n}.creds") for n in "abc"],
     "decnet_config": [(f"/etc/{n}.ini", f"/etc/{n}.ini") for n in "abc"],
     "docker_host": [(f"unix:///run/{n}.sock", f"unix:///run/{n}.sock") for n in "abc"],
     "docker_context": [(n, n) for n in "abc"],

@@ -115,7 +115,7 @@ def parse(url: str, credentials: str = "") -> Address:
 
 def presentable(url: str) -> str:
     """A URL without its password."""
-    return re.sub(r"(?<=://)([^/@:]*):[^/]*@", r"\1:***@", url)
+    return re.sub(r"(?<=://)([^/@:]*):.*@", r"\1:***@", url)
 
 
 def _server(text: str) -> str:

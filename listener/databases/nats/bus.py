@@ -17,6 +17,7 @@ of ours are, and the end of its reading is a lost connection.
 from __future__ import annotations
 
 import asyncio
+import logging
 import random
 import ssl
 import threading
@@ -42,6 +43,9 @@ MARGIN = 2.0
 _PLAIN = bytes(byte if 32 <= byte < 127 or byte in b"\t\r\n" else ord("?") for byte in range(256))
 
 Value = TypeVar("Value")
+
+for _name in ("asyncio", "nats"):  # their warnings come out as errors; none is for standard error
+    logging.getLogger(_name).addHandler(logging.NullHandler())
 
 
 class BusError(Exception):
@@ -209,8 +213,8 @@ class Bus:
             self._loop.close()
 
     async def _end(self) -> None:
-        with suppress(Exception):  # there is nobody to tell
-            await asyncio.wait_for(self._client.close(), MARGIN)
+        with suppress(TimeoutError):
+            await asyncio.wait_for(_let_go(self._client), MARGIN)
         others = asyncio.all_tasks() - {asyncio.current_task()}
         for task in others:
             task.cancel()
@@ -246,8 +250,8 @@ class Bus:
                     **options,
                 )
             except Exception:
-                with suppress(Exception):
-                    await self._client.close()
+                # Where no TLS came about it would wait for ever.
+                self._closing = asyncio.ensure_future(_let_go(self._client))
                 if not servers:
                     raise
                 self._client = _Client(encrypted=broker.tls)
@@ -309,6 +313,11 @@ class _Client(Client):
 class _Parser(Parser):
     async def parse(self, data: bytes = b"") -> None:
         await super().parse(data.translate(_PLAIN))
+
+
+async def _let_go(client: Client) -> None:
+    with suppress(Exception):  # there is nobody to tell
+        await client.close()
 
 
 def login(broker: Broker) -> dict[str, Any]:

@@ -63,7 +63,7 @@ class Line:
                 try:
                     self._bus = Bus(
                         self._address.broker,
-                        name=f"topology-reaper on {self.host}",
+                        name=f"topology-reaper, {self.host}",
                         inbox=wire.inbox(self.host),
                         lost=lambda why: self.lost(self.broken(why)),
                         timeout=min(CONNECT_TIMEOUT, self._patience),
