@@ -22,12 +22,12 @@ def url(nats: PrivateNats, fleet: str) -> str:
 
 
 @pytest.fixture
-def table(url: str) -> Iterator[NatsTopologies]:
+def relayed(url: str) -> Iterator[NatsTopologies]:
     """The table that a host asks."""
-    table = open_topologies(url, patience=30)
-    assert isinstance(table, NatsTopologies)
-    with closing(table):
-        yield table
+    relayed = open_topologies(url, patience=30)
+    assert isinstance(relayed, NatsTopologies)
+    with closing(relayed):
+        yield relayed
 
 
 @pytest.fixture

@@ -30,8 +30,8 @@ def here() -> set[str]:
 
 
 @pytest.fixture
-def feed(table: NatsTopologies, here: set[str]) -> Feed:
-    return table.push(look_every=1.0, check_every=1.0, interest=lambda: frozenset(here))
+def feed(relayed: NatsTopologies, here: set[str]) -> Feed:
+    return relayed.push(look_every=1.0, check_every=1.0, interest=lambda: frozenset(here))
 
 
 @pytest.fixture
@@ -115,18 +115,21 @@ def test_another_number_of_a_relay_is_any(follow: Follow, relay: ScriptedRelay) 
 
 
 def test_what_an_answer_reports_is_known_before_it_is_judged_and_once(
-    table: NatsTopologies, follow: Follow, relay: ScriptedRelay
+    relayed: NatsTopologies, follow: Follow, relay: ScriptedRelay
 ) -> None:
     follower = follow()
     follower.await_hints(1)
     relay.deleted = {ID}
-    table.ask({ID[:8]})
+    relayed.ask({ID[:8]})
     assert follower.deleted == [ID]
-    table.ask({ID[:8]})
+    relayed.ask({ID[:8]})
     assert follower.deleted == [ID]
 
 
-def test_a_host_that_no_relay_acknowledges_does_not_hear(feed: Feed) -> None:
+def test_a_host_that_no_relay_acknowledges_does_not_hear(
+    feed: Feed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("listener.databases.nats.feed.ACKNOWLEDGED_WITHIN", 0.1)
     with pytest.raises(NoAnswer, match="no relay named"):
         feed.connect()
 
@@ -178,11 +181,11 @@ def test_relays_of_two_databases_are_asked_about_so_that_it_is_said(
 def test_a_broker_that_is_killed_loses_the_feed_until_it_is_back(
     own_nats: PrivateNats, fleet: str
 ) -> None:
-    table = open_topologies(own_nats.url(fleet, host=HOST))
+    relayed = open_topologies(own_nats.url(fleet, host=HOST))
     with ExitStack() as stack:
         stack.callback(own_nats.start)
-        stack.enter_context(closing(table))
-        feed = table.push(look_every=1.0, check_every=1.0)
+        stack.enter_context(closing(relayed))
+        feed = relayed.push(look_every=1.0, check_every=1.0)
         stack.enter_context(closing(ScriptedRelay(own_nats, fleet)))
         follower = Follower(feed)
         follower.await_hints(1)

@@ -22,33 +22,33 @@ ID, OTHER = str(uuid4()), str(uuid4())
 PREFIXES = {ID[:8], OTHER[:8]}
 
 
-def refusal(table: NatsTopologies) -> NoAnswer:
+def refusal(relayed: NatsTopologies) -> NoAnswer:
     with pytest.raises(NoAnswer) as caught:
-        table.ask(PREFIXES)
+        relayed.ask(PREFIXES)
     assert str(caught.value).startswith("--database-url: ")
     return caught.value
 
 
-def conflicts(table: NatsTopologies) -> bool:
+def conflicts(relayed: NatsTopologies) -> bool:
     try:
-        table.ask(())
+        relayed.ask(())
     except NoAnswer:
         return True
     return False
 
 
-def test_an_answer_is_about_what_was_asked(table: NatsTopologies, relay: ScriptedRelay) -> None:
+def test_an_answer_is_about_what_was_asked(relayed: NatsTopologies, relay: ScriptedRelay) -> None:
     relay.rows = {ID, str(uuid4())}
-    answer = table.ask(PREFIXES)
+    answer = relayed.ask(PREFIXES)
     assert answer.ids == {ID}
     assert answer.prefixes == PREFIXES
     assert answer.live(ID)
     assert not answer.live(OTHER)
 
 
-def test_more_prefixes_than_a_message_takes(table: NatsTopologies, relay: ScriptedRelay) -> None:
+def test_more_prefixes_than_a_message_takes(relayed: NatsTopologies, relay: ScriptedRelay) -> None:
     relay.rows = {str(uuid4()) for _ in range(2_001)}
-    assert table.ask(id_[:8] for id_ in relay.rows).ids == relay.rows
+    assert relayed.ask(id_[:8] for id_ in relay.rows).ids == relay.rows
     assert {len(relay.questions.get().prefixes) for _ in range(2)} == {2_000, 1}
 
 
@@ -68,32 +68,32 @@ LIES: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("lie", LIES.values(), ids=LIES)
 def test_what_is_no_answer(
-    table: NatsTopologies, relay: ScriptedRelay, lie: dict[str, Any]
+    relayed: NatsTopologies, relay: ScriptedRelay, lie: dict[str, Any]
 ) -> None:
     relay.lie = changed(**lie)
-    assert "is refused" in str(refusal(table))
+    assert "is refused" in str(refusal(relayed))
     relay.lie = lambda answer: answer
-    assert table.ask(PREFIXES).ids == set()
+    assert relayed.ask(PREFIXES).ids == set()
 
 
-def test_a_refusal_comes_with_its_sentence(table: NatsTopologies, relay: ScriptedRelay) -> None:
+def test_a_refusal_comes_with_its_sentence(relayed: NatsTopologies, relay: ScriptedRelay) -> None:
     relay.lie = changed(
         kind="refusal",
         refused="--database-url: the database is a replica; give the primary's URL",
         aspect="replica",
     )
-    error = refusal(table)
+    error = refusal(relayed)
     assert error.aspect == "replica"
     assert error.problem.endswith("gave no answer: the database is a replica")
     assert error.remedy == "give the primary's URL"
 
 
 def test_no_relay_is_said_at_once_and_one_that_comes_is_asked(
-    table: NatsTopologies, start: Callable[[str], ScriptedRelay]
+    relayed: NatsTopologies, start: Callable[[str], ScriptedRelay]
 ) -> None:
-    assert "no relay named" in str(refusal(table))
+    assert "no relay named" in str(refusal(relayed))
     start("one")
-    assert table.ask(PREFIXES).ids == set()
+    assert relayed.ask(PREFIXES).ids == set()
 
 
 def test_a_silent_relay_is_no_answer(
@@ -101,24 +101,27 @@ def test_a_silent_relay_is_no_answer(
 ) -> None:
     monkeypatch.setattr(module, "ANSWER_TIMEOUT", 0.1)
     relay.lie = lambda _: None
-    table = open_topologies(url)
-    assert isinstance(table, NatsTopologies)
-    with closing(table):
-        assert "gave no answer within 0.1 s" in str(refusal(table))
+    relayed = open_topologies(url)
+    assert isinstance(relayed, NatsTopologies)
+    with closing(relayed):
+        assert "gave no answer within 0.1 s" in str(refusal(relayed))
 
 
 def test_no_broker() -> None:
     url = f"nats://127.0.0.1:{free_port()}/decnet"
-    with closing(open_topologies(url)) as table, pytest.raises(NoAnswer, match="cannot be reached"):
-        table.ask(())
+    with (
+        closing(open_topologies(url)) as relayed,
+        pytest.raises(NoAnswer, match="cannot be reached"),
+    ):
+        relayed.ask(())
 
 
 def test_any_of_several_brokers_will_do(
     nats: PrivateNats, fleet: str, relay: ScriptedRelay
 ) -> None:
     url = f"nats://127.0.0.1:{free_port()},{nats.address}/{fleet}"
-    with closing(open_topologies(url)) as table:
-        assert table.ask(PREFIXES).ids == relay.rows
+    with closing(open_topologies(url)) as relayed:
+        assert relayed.ask(PREFIXES).ids == relay.rows
 
 
 def test_what_the_broker_forbids_is_said(fleet: str) -> None:
@@ -135,47 +138,47 @@ def test_what_the_broker_forbids_is_said(fleet: str) -> None:
             f"nats://deaf:d@{server.address}/{fleet}": f"Subscription to .{fleet}.all",
         }
         for url, words in said.items():
-            with closing(open_topologies(url)) as table:
+            with closing(open_topologies(url)) as relayed:
                 with pytest.raises(NoAnswer, match=f"(?i){words}") as caught:
-                    table.ask(())
+                    relayed.ask(())
                 assert "wrong" not in str(caught.value)
 
 
 def test_another_identity_is_one_and_the_relay_hears_which_was_expected(
-    table: NatsTopologies, relay: ScriptedRelay
+    relayed: NatsTopologies, relay: ScriptedRelay
 ) -> None:
-    before = table.ask(()).identity
+    before = relayed.ask(()).identity
     assert relay.questions.get().expect == ""
     relay.identity = "public 9/1 database 2 table 3 collation 4"
-    after = table.ask(()).identity
-    assert not table.same_table(before, after, watched=True)
+    after = relayed.ask(()).identity
+    assert not relayed.same_table(before, after, watched=True)
     assert relay.questions.get().expect != relay.identity
-    assert table.ask(()).identity == after
+    assert relayed.ask(()).identity == after
 
 
 def test_a_generation_is_counted_for_each_relay(
-    table: NatsTopologies, relay: ScriptedRelay
+    relayed: NatsTopologies, relay: ScriptedRelay
 ) -> None:
     relay.generation = 5
-    first = table.ask(()).generation
+    first = relayed.ask(()).generation
     relay.relay, relay.generation = "two", 3
-    assert table.ask(()).generation == first
+    assert relayed.ask(()).generation == first
     relay.relay, relay.generation = "one", 6
-    assert table.ask(()).generation > first
+    assert relayed.ask(()).generation > first
 
 
 def test_relays_of_two_databases_are_no_answer_until_one_is_gone(
-    table: NatsTopologies,
+    relayed: NatsTopologies,
     start: Callable[[str], ScriptedRelay],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     one, two = start("one"), start("two")
     two.identity = "public 9/1 database 2 table 3 collation 4"
-    table.ask(())
+    relayed.ask(())
     one.beat()
     two.beat()
-    eventually(lambda: conflicts(table), "that both are heard")
-    assert "the relays one and two named" in str(refusal(table))
+    eventually(lambda: conflicts(relayed), "that both are heard")
+    assert "the relays one and two named" in str(refusal(relayed))
     two.close()
     monkeypatch.setattr("listener.databases.nats.wire.SILENCE", 0.0)
-    assert table.ask(PREFIXES).ids == set()
+    assert relayed.ask(PREFIXES).ids == set()
