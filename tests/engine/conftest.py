@@ -18,9 +18,10 @@ from private_engine import PrivateEngine
 from private_podman import PrivatePodman
 
 from tests.support.decnet import Topology
-from tests.support.process import ListenerProcess, eventually
+from tests.support.process import ListenerProcess, RelayProcess, eventually
 from tests.support.proxy import FaultProxy
 from tests.support.rows import Rows
+from tests.support.servers import PrivateNats
 
 Run = Callable[..., ListenerProcess]
 on_podman = pytest.mark.parametrize("engine", ["podman"], indirect=True)
@@ -68,6 +69,21 @@ def database(tmp_path: Path) -> Path:
 def url(database: Path) -> str:
     """Its URL."""
     return f"sqlite:///{database}"
+
+
+@pytest.fixture
+def asked(
+    request: pytest.FixtureRequest, database_url: str, tmp_path: Path, fleet: str
+) -> Iterator[str]:
+    """The URL that a listener is given: the database's own, or that of a relay before it."""
+    if getattr(request, "param", "directly") == "directly":
+        yield database_url
+        return
+    request.getfixturevalue("table")
+    nats: PrivateNats = request.getfixturevalue("nats")
+    folder = str(tmp_path / "relay")
+    with RelayProcess(database_url, f"nats://{nats.address}", fleet, "--state-dir", folder):
+        yield nats.url(fleet)
 
 
 @pytest.fixture

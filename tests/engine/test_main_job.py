@@ -20,23 +20,24 @@ def container(api: docker.APIClient, name: str, image: str = "busybox", **how: A
 
 
 @pytest.mark.parametrize(
-    ("engine", "database_url"),
+    ("engine", "database_url", "asked"),
     [
-        ("docker", "sqlite"),
-        ("docker", "postgresql"),
-        ("docker", "mariadb"),
-        ("podman", "sqlite"),
+        ("docker", "sqlite", "directly"),
+        ("docker", "postgresql", "directly"),
+        ("docker", "mariadb", "directly"),
+        ("docker", "postgresql", "by a relay"),
+        ("podman", "sqlite", "directly"),
     ],
     indirect=True,
 )
 def test_everything_of_a_deleted_topology_goes_and_nothing_else(
-    api: docker.APIClient, table: Rows, database_url: str, run: Run
+    api: docker.APIClient, table: Rows, asked: str, run: Run
 ) -> None:
-    """Over SQLite, PostgreSQL and MariaDB, by the push that each of them has."""
+    """Over SQLite, PostgreSQL, MariaDB and a relay, by the push that each of them has."""
     doomed, live, torn_down = new_id("ab" + new_id()[:6]), new_id(), new_id()
     table.insert(doomed, live)
     table.insert(torn_down, status="torn_down")
-    listener = run(url=database_url)
+    listener = run(url=asked)
     listener.start()
     orphan = deploy(api, doomed, decky_numbers=(1, 2))
     staying = [
@@ -70,7 +71,7 @@ def test_everything_of_a_deleted_topology_goes_and_nothing_else(
     gone(api, orphan)
 
     (line,) = listener.await_log("feed")
-    assert line["feed"] in ("wal", "notify", "binlog")
+    assert line["feed"] in ("wal", "notify", "binlog", "relay")
     for topology in staying:
         topology.assert_intact(api)
     assert exists(api, *bystanders)

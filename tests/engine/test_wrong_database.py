@@ -107,11 +107,22 @@ def held_for(
     return said()[-1]
 
 
+@pytest.mark.parametrize(
+    ("database_url", "asked"),
+    [
+        ("sqlite", "directly"),
+        ("postgresql", "directly"),
+        ("mariadb", "directly"),
+        ("mariadb", "by a relay"),
+    ],
+    indirect=True,
+)
 def test_what_a_restored_backup_does_not_know_is_held_until_its_token_confirms_it(
     api: docker.APIClient,
     engine: PrivateEngine,
     table: Rows,
     url: str,
+    asked: str,
     run: Run,
     tmp_path: Path,
 ) -> None:
@@ -121,7 +132,7 @@ def test_what_a_restored_backup_does_not_know_is_held_until_its_token_confirms_i
     backup = Backup(url, tmp_path)
     backup.save()
     younger = planted(api, table, 2)
-    listener = run(*NEVER)
+    listener = run(*NEVER, url=asked)
     listener.start()
     table.close()
     backup.restore()
@@ -138,7 +149,7 @@ def test_what_a_restored_backup_does_not_know_is_held_until_its_token_confirms_i
     assert exists(api, *known.values(), *younger.values())
     assert not listener.logged("removed")
 
-    options = ("--docker-host", engine.host, "--database-url", url)
+    options = ("--docker-host", engine.host, "--database-url", asked)
     released = call("sweep", "--confirm", again["token"], *options)
     assert released.returncode == 0, released.stderr
     removed(api, *younger.values())
