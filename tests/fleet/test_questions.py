@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import time
 from collections.abc import Callable
 from contextlib import closing
 from typing import Any
@@ -44,6 +45,17 @@ def test_an_answer_is_about_what_was_asked(relayed: NatsTopologies, relay: Scrip
     assert answer.prefixes == PREFIXES
     assert answer.live(ID)
     assert not answer.live(OTHER)
+
+
+def test_an_answer_is_as_old_as_its_question(relayed: NatsTopologies, relay: ScriptedRelay) -> None:
+    asked_by: list[float] = []
+
+    def late(answer: bytes) -> bytes:
+        asked_by.append(time.monotonic())
+        return answer
+
+    relay.lie = late
+    assert relayed.ask(PREFIXES).at <= asked_by[0]
 
 
 def test_more_prefixes_than_a_message_takes(relayed: NatsTopologies, relay: ScriptedRelay) -> None:

@@ -12,6 +12,7 @@ from listener.cli import COMMANDS, load
 for _module in (
     "encodings.idna",
     "listener.databases.mysql.table",
+    "listener.databases.nats.table",
     "listener.databases.postgres.table",
     "listener.runtime.relay.relay",
     "tests.support.rows",
