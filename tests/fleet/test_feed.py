@@ -126,6 +126,15 @@ def test_what_an_answer_reports_is_known_before_it_is_judged_and_once(
     assert follower.deleted == [ID]
 
 
+def test_to_try_it_takes_nothing_from_the_listener_of_this_host(
+    relayed: NatsTopologies, relay: ScriptedRelay
+) -> None:
+    relayed.push(look_every=1.0, check_every=1.0).connect()
+    tried = relay.interests.get(timeout=HEARD_WITHIN)
+    assert tried.prefixes == set()
+    assert tried.adds
+
+
 def test_a_host_that_no_relay_acknowledges_does_not_hear(
     feed: Feed, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -20,7 +20,7 @@ def ack(message: Interest, relay: str = "one", any_: int = 0) -> Acknowledged:
 @pytest.fixture
 def interests() -> Interests:
     """Those of a host that puts off what it may by half of the time."""
-    return Interests(lambda seconds: seconds / 2)
+    return Interests(part_of=lambda seconds: seconds / 2)
 
 
 def test_an_interest_is_said_when_it_changes_and_every_so_often(interests: Interests) -> None:

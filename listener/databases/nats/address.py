@@ -20,7 +20,7 @@ SCHEMES = ("nats", "tls")
 NAME = "decnet"
 """Of the relays, where a URL has no path."""
 PORT = 4222
-_EXAMPLE = "write for example tls://host-7:…@broker.example/decnet"
+_EXAMPLE = "write for example tls://broker.example/decnet?host=host-7"
 _SERVER = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::(\d{1,5}))?")
 _FILES = {"sslrootcert": "authority", "sslcert": "certificate", "sslkey": "key"}
 

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import random
 import ssl
 import threading
@@ -243,7 +244,7 @@ class Bus:
                 await self._client.connect(
                     f"nats://{servers.pop()}",
                     error_cb=self._error,
-                    closed_cb=self._closed,
+                    closed_cb=self._watch(self._client),
                     allow_reconnect=False,
                     connect_timeout=timeout,  # type: ignore[arg-type]  # of any kind
                     ping_interval=PING_EVERY,
@@ -265,14 +266,19 @@ class Bus:
         if "permissions violation" in str(error):
             self._end_waiting(_meaning(error))
 
-    async def _closed(self) -> None:
-        if self._is_connecting:
-            return
-        if not self._why:
-            error = self._client.last_error
-            self._why = _meaning(error) if error else "ended the connection"
-            self._lost(self._why)
-        self._end_waiting(self._why)
+    def _watch(self, client: Client) -> Callable[[], Coroutine[Any, Any, None]]:
+        """What is to be done when it is closed; of one that was given up that may be late."""
+
+        async def closed() -> None:
+            if self._is_connecting or client is not self._client:
+                return
+            if not self._why:
+                error = client.last_error
+                self._why = _meaning(error) if error else "ended the connection"
+                self._lost(self._why)
+            self._end_waiting(self._why)
+
+        return closed
 
     def _end_waiting(self, why: str) -> None:
         for ended in self._waiting:
@@ -396,4 +402,6 @@ def _meaning(error: Exception) -> str:
         return "takes no message of that size; set max_payload to 1MB"
     if isinstance(error, nats.errors.StaleConnectionError | nats.errors.ProtocolError):
         return f"was disconnected ({said})"
-    return f"cannot be reached: {getattr(error, 'strerror', None) or said}"
+    if isinstance(error, ConnectionError) and error.errno:  # asyncio has words of its own for it
+        said = os.strerror(error.errno)
+    return f"cannot be reached: {said}"

@@ -41,17 +41,18 @@ class NatsFeed(Feed):
 
     Args:
         line: to them.
-        interest: the prefixes that matter.
+        interest: the prefixes that matter; None to try only whether it hears.
     """
 
     name = "relay"
 
-    def __init__(self, line: Line, interest: Interest) -> None:
+    def __init__(self, line: Line, interest: Interest | None) -> None:
         self._line = line
-        self._interest = interest
+        self._interest = interest or frozenset
+        self._tries = interest is None
         self._events: SimpleQueue[_Event] = SimpleQueue()
         self._bus: Bus | None = None
-        self._interests = Interests()
+        self._interests = Interests(adds=self._tries)
         self._hint: Hint | None = None
         self._reported: dict[str, None] = {}
         self._since = self._heard_at = 0.0
@@ -68,7 +69,7 @@ class NatsFeed(Feed):
         bus = self._line.connected()
         if deaf := self._line.relays.deaf(time.monotonic()):
             raise self._line.no_answer(f"hears of no deletion itself: {deaf}")
-        self._events, self._interests = SimpleQueue(), Interests()
+        self._events, self._interests = SimpleQueue(), Interests(adds=self._tries)
         if bus is not self._bus:
             try:
                 bus.subscribe(self._line.subjects.host(self._line.host), self._take)

@@ -35,10 +35,12 @@ class Interests:
     """The interests of one connection.
 
     Args:
+        adds: to what the relays have of this host, whose listener may be another process.
         part_of: a part of so many seconds.
     """
 
-    def __init__(self, part_of: Callable[[float], float] = part_of) -> None:
+    def __init__(self, *, adds: bool = False, part_of: Callable[[float], float] = part_of) -> None:
+        self._adds = adds
         self._part_of = part_of
         self._wanted: frozenset[str] = frozenset()
         self._nonces: frozenset[str] = frozenset()
@@ -70,7 +72,7 @@ class Interests:
         self._say_at = now + REPEATED_AFTER
         self._taking = {}
         messages = [
-            Interest(secrets.token_hex(8), part, adds=number > 0)
+            Interest(secrets.token_hex(8), part, adds=self._adds or number > 0)
             for number, part in enumerate(in_messages(self._wanted))
         ]
         self._nonces = frozenset(message.nonce for message in messages)

@@ -103,7 +103,7 @@ class NatsTopologies(Topologies):
         interest: Interest | None = None,
     ) -> Feed:
         """The feed of what relays announce to this host."""
-        self._feed = NatsFeed(self._line, interest or frozenset)
+        self._feed = NatsFeed(self._line, interest)
         return self._feed
 
     def _ask(self, prefixes: Iterable[str]) -> Answer:
