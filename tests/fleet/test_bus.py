@@ -9,6 +9,7 @@ from contextlib import closing
 from queue import SimpleQueue
 
 import pytest
+from loguru import logger
 
 from listener.databases.nats.address import Broker
 from listener.databases.nats.bus import Bus, BusError, NobodyListens
@@ -55,6 +56,22 @@ def test_odd_bytes_do_not_deafen(nats: PrivateNats, line: Line, fleet: str, odd:
         while (heard := line.heard.get(timeout=HEARD_WITHIN))[0] != f"{fleet}.plain":
             pass
     assert heard == (f"{fleet}.plain", "", b"hi")
+
+
+def test_who_fails_at_one_message_hears_the_next(line: Line, fleet: str) -> None:
+    said: list[str] = []
+    sink = logger.add(lambda message: said.append(message.record["extra"]["event"]))
+
+    def fail_once(subject: str, reply: str, data: bytes) -> None:
+        if data == b"1":
+            raise ValueError(data)
+        line.hear(subject, reply, data)
+
+    line.bus.subscribe(fleet, fail_once)
+    line.bus.publish((fleet, b"1"), (fleet, b"2"))
+    assert line.heard.get(timeout=HEARD_WITHIN) == (fleet, "", b"2")
+    logger.remove(sink)
+    assert said == ["defect"]
 
 
 def test_nobody_listens(line: Line, fleet: str) -> None:

@@ -29,6 +29,7 @@ from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 import nats.errors
+from loguru import logger
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.protocol.parser import Parser
@@ -143,7 +144,12 @@ class Bus:
         """
 
         async def take(message: Msg) -> None:
-            heard(message.subject, message.reply, message.data)
+            try:
+                heard(message.subject, message.reply, message.data)
+            except Exception:
+                logger.bind(event="defect", loop="nats").exception(
+                    "a message could not be taken, by a defect of ours; the next one is"
+                )
 
         async def subscribe() -> None:
             await self._client.subscribe(subject, queue, cb=take)
@@ -206,7 +212,6 @@ class Bus:
     # On the loop's.
 
     def _run(self) -> None:
-        asyncio.set_event_loop(self._loop)
         try:
             self._loop.run_forever()
             self._loop.run_until_complete(self._end())
