@@ -93,7 +93,7 @@ class NatsTopologies(Topologies):
             NoAnswer: there is no answer that can be trusted.
         """
         answer = self.ask(())
-        return Inspected(answer.identity, answer.behind)
+        return Inspected(answer.identity, answer.behind.removeprefix(f"{self.name} "))
 
     def push(
         self,
@@ -119,7 +119,6 @@ class NatsTopologies(Topologies):
         self._expected = first.identity
         if self._feed is not None:
             self._feed.report(_all(reply.deleted for reply in replies))
-        behind = next((reply.behind for reply in replies if reply.behind), "")
         return Answer(
             prefixes=_all(reply.prefixes for reply in replies),
             ids=_all(reply.ids for reply in replies),
@@ -127,11 +126,16 @@ class NatsTopologies(Topologies):
             identity=f"{first.kind} {first.identity}",
             generation=self._changes + setbacks,
             position=first.position,
-            behind="" if self._allow_replica else behind,
+            behind="" if self._allow_replica else self._said(reply.behind for reply in replies),
             deployed=_all(reply.deployed for reply in replies),
             torn_down=_all(reply.torn_down for reply in replies),
-            no_status=next((reply.no_status for reply in replies if reply.no_status), ""),
+            no_status=self._said(reply.no_status for reply in replies),
         )
+
+    def _said(self, sentences: Iterable[str]) -> str:
+        """The first that is not empty, as one of the relay."""
+        said = next(filter(None, sentences), "")
+        return f"{self.name} says that {said}" if said else ""
 
     def _reply(self, prefixes: frozenset[str]) -> wire.Reply:
         """What a relay answers about these.
