@@ -6,7 +6,6 @@ They stand here literally, for a test must not learn them from the code that it 
 from __future__ import annotations
 
 import json
-import socket
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -29,7 +28,7 @@ class RawHost:
     """
 
     def __init__(self, nats: PrivateNats, fleet: str, name: str) -> None:
-        self._port, self._fleet, self._name = nats.port, fleet, name
+        self._fleet, self._name = fleet, name
         self._changed = threading.Condition()
         self.heard: list[Message] = []
         broker = Broker(servers=(nats.address,))
@@ -50,19 +49,6 @@ class RawHost:
         message = self._message("interest", prefixes, adds=False)
         self._bus.publish((f"{self._fleet}.ask.{self._name}", message))
         self.await_heard(lambda m: m["kind"] == "ack", "an acknowledgement")
-
-    def say(self, *replies: str, prefixes: tuple[str, ...] = ("aaaaaaaa",)) -> None:
-        """Ask questions that want their answers on these subjects, and do not wait."""
-        data = self._message("ask", prefixes, expect="")
-        subject = f"{self._fleet}.ask.{self._name}"
-        with socket.create_connection(("127.0.0.1", self._port)) as connection:
-            connection.sendall(b'CONNECT {"verbose":false,"pedantic":false}\r\n')
-            for reply in replies:
-                connection.sendall(f"PUB {subject} {reply} {len(data)}\r\n".encode() + data)
-                connection.sendall(b"\r\n")
-            connection.sendall(b"PING\r\n")
-            while b"PONG" not in connection.recv(65536):
-                pass
 
     def await_heard(self, condition: Callable[[Message], bool], what: str) -> Message:
         """The first message that meets the condition, once it has come."""

@@ -102,6 +102,10 @@ def test_one_host_may_send_so_much_and_no_more() -> None:
     assert [rates.allow("one", 0.0) for _ in range(101)] == [True] * 100 + [False]
     assert rates.allow("two", 0.0)
     assert [rates.allow("one", 0.5) for _ in range(26)] == [True] * 25 + [False]
+    assert rates.allow("two", 4.0)
+    rates.charge("two", ["aaaaaaaa"] * 15_000)
+    assert not rates.allow("two", 5.0), "it owes a hundred"
+    assert rates.allow("two", 6.0)
 
 
 # What hosts are told.
@@ -151,10 +155,12 @@ class Stage:
         stop = threading.Event()
         thread = threading.Thread(target=self.announcing.run, args=(stop,))
         thread.start()
-        yield
-        stop.set()
-        self.announcing.leave()
-        thread.join()
+        try:
+            yield
+        finally:
+            stop.set()
+            self.announcing.leave()
+            thread.join()
 
 
 @pytest.fixture
@@ -220,6 +226,7 @@ def test_hosts_are_not_told_to_ask_again_before_they_can_have_been_answered(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(announcing_module, "SPREAD", 600.0)
+    monkeypatch.setattr(announcing_module, "ANY_SPACING", 0.0)
     stage.says("one", kind="interest", prefixes=[])
     with stage.beating():
         stage.announcing.hinted(0, None)
@@ -311,7 +318,7 @@ class Asking:
 @pytest.fixture
 def asking(stage: Stage) -> Iterator[Asking]:
     asking = Asking(stage)
-    thread = threading.Thread(target=asking.answering.run)
+    thread = threading.Thread(target=asking.answering.run, daemon=True)
     thread.start()
     eventually(lambda: len(asking.questions) == 1, "it looks who the database is")
     yield asking
@@ -358,6 +365,14 @@ def test_a_refusal_goes_to_all_who_asked(asking: Asking) -> None:
         assert (message["kind"], message["nonce"]) == ("refusal", host)
         assert (message["refused"], message["aspect"]) == ("it is a replica", "replica")
     assert asking.stage.tally.refused["no-answer"] == 2
+
+
+def test_nobody_is_answered_while_another_relay_serves_another_database(asking: Asking) -> None:
+    asking.stage.beats("another", "another table")
+    asking.hears("one", "aaaaaaaa")
+    asking.may_answer.set()
+    eventually(lambda: bool(asking.answered("one")), "a refusal")
+    assert "two different databases" in asking.answered("one")[0]["refused"]
 
 
 def test_an_answer_goes_to_an_inbox_of_the_host_and_nowhere_else(asking: Asking) -> None:

@@ -9,8 +9,8 @@ What may have been lost is never repeated. Instead a number in the heartbeat gro
 that sees it asks about everything it has: when the feed of the database does not know what went,
 when it or this connection was lost, and when a conflict is over. Hosts spread these questions over
 seconds that grow with their number. So that they never take more than a part of the relay's time,
-the number does not grow again before ten times as long has passed: one of ten hosts that polls
-costs nothing, and ten thousand behind a database that is polled are told every twenty seconds.
+the number does not grow again before ten times as long has passed: of a database that is polled
+every second ten hosts are told as often, and ten thousand every twenty seconds.
 
 Our own heartbeats have to come back, else nobody hears us: what a user may not publish the broker
 drops. The heartbeats of the other relays of this name are heard as well. While one of them names
@@ -48,7 +48,8 @@ from listener.runtime.relay.tally import Tally
 from listener.runtime.relay.waiting import Rates
 
 SPREAD = 0.0002
-"""Seconds for each host over which all of them spread their questions."""
+"""Seconds for each host over which all of them spread their questions. Ten thousand with four
+prefixes each took a relay 0.9 s of a core and 13 questions to PostgreSQL."""
 ANY_SHARE = 10
 """How many times as long has to pass until they are told to ask again."""
 ANY_SPACING = 0.1
@@ -136,7 +137,7 @@ class Announcing:
         """Have :meth:`run` end, and say that we are in nobody's way any more; from any thread."""
         with self._changed:
             self._identity = ""
-            self._beat(time.monotonic())
+            self._send_beat()
             self._changed.notify()
 
     # What is heard.
@@ -150,6 +151,7 @@ class Announcing:
                 self._tally.refuse("often")
                 return
             message = wire.from_host(data)
+            self._rates.charge(host, message.prefixes)
             if isinstance(message, Question):
                 self._subjects.inbox_of(host, reply)
         except Malformed:
@@ -277,12 +279,15 @@ class Announcing:
         self._beat_at, self._beat_wanted = now, False
         self.interests.forget(now)
         self._judge(now)
-        self._send((self._subjects.heartbeats, wire.encode(self._heartbeat())))
+        self._send_beat()
         if now - self._echo_at > SILENCE:
             self._end(
                 "passes on nothing that this user publishes; give it the permissions of the user"
                 " who announces"
             )
+
+    def _send_beat(self) -> None:
+        self._send((self._subjects.heartbeats, wire.encode(self._heartbeat())))
 
     def _heartbeat(self) -> Heartbeat:
         reading = "" if self._hears else self._down() or "it does not hear its database yet"

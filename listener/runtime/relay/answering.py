@@ -94,6 +94,7 @@ class Answering:
             if not self._rates.allow(host, time.monotonic()):
                 return
             question = wire.from_host(data)
+            self._rates.charge(host, question.prefixes)
             if not isinstance(question, Question):
                 return
             inbox = self._subjects.inbox_of(host, reply)

@@ -8,7 +8,7 @@ when the connection is lost is lost with it.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from listener.databases.nats.address import Broker
@@ -38,7 +38,6 @@ class Connection:
         broker: where it is, and how to log in.
         name: what the broker calls the connection.
         subscriptions: what is heard.
-        connected: is told that what was sent before may be lost, and that all is heard from now on.
     """
 
     def __init__(
@@ -48,12 +47,11 @@ class Connection:
         broker: Broker,
         name: str,
         subscriptions: Sequence[Subscription],
-        connected: Callable[[], None] = lambda: None,
     ) -> None:
         self.broker = broker
         self._name = name
         self._who = f"{option}: the NATS broker at {', '.join(broker.servers)}"
-        self._subscriptions, self._connected = subscriptions, connected
+        self._subscriptions = subscriptions
         self._changed = threading.Condition()
         self._bus: Bus | None = None
         self._outbox: list[tuple[str, bytes]] = []
@@ -78,7 +76,7 @@ class Connection:
         """
         self._lost = ""
         try:
-            bus = Bus(self.broker, name=self._name, lost=self.end)
+            bus = Bus(self.broker, name=self._name, lost=self._lose)
         except BusError as error:
             raise self._no_answer(error) from error
         try:
@@ -89,7 +87,6 @@ class Connection:
             raise self._no_answer(error) from error
         with self._changed:
             self._bus, self._outbox = bus, []
-        self._connected()
 
     def follow(self, stop: threading.Event) -> None:
         """Publish what is to be, until ``stop`` is set and nothing waits any more.
@@ -122,11 +119,15 @@ class Connection:
             self._changed.notify_all()
 
     def end(self, why: str) -> None:
-        """End :meth:`follow`, by a NoAnswer that says why; from any thread.
+        """End the connection, if there is one, by a NoAnswer that says why; from any thread.
 
         Args:
             why: a predicate of the broker.
         """
+        if self._bus is not None:
+            self._lose(why)
+
+    def _lose(self, why: str) -> None:
         with self._changed:
             self._lost = why
             self._changed.notify_all()

@@ -18,11 +18,10 @@ from listener.core.resources import prefix_of
 
 FORGOTTEN = 600.0
 """Seconds after which a host that says nothing is forgotten; it repeats its interest every 180."""
-MOST_OF_A_HOST = 10_000
-"""Prefixes that one host may name; a host with a hundred topologies is a large one."""
-MOST = 1_000_000
-"""Prefixes that all of them may name together: 160 MB at the worst (measured), where none has
-named what another has."""
+MOST_OF_A_HOST = 5_000
+"""Prefixes that one host may name; one with a hundred topologies is large."""
+MOST = 500_000
+"""Prefixes that all of them may name together: 180 MB where no two are the same."""
 
 
 class Interests:

@@ -26,7 +26,7 @@ from listener.databases.nats.wire import Subjects
 from listener.errors import ConfigurationError, presentable
 from listener.runtime.build import hear_tables, open_tables
 from listener.runtime.feeds import SPREAD, FeedLoop
-from listener.runtime.health import Link
+from listener.runtime.health import Link, Pulse
 from listener.runtime.relay.announcing import Announcing
 from listener.runtime.relay.answering import Answering
 from listener.runtime.relay.connection import Connection, Subscription
@@ -107,7 +107,6 @@ class Relay:
                     self._subjects.questions, self._announces_link, self._announcing.hear_host
                 ),
             ],
-            connected=self._announcing.connected,
         )
         self._answers = Connection(
             option="--nats",
@@ -118,7 +117,6 @@ class Relay:
                     self._subjects.questions, self._answers_link, self._answering.hear, QUEUE
                 )
             ],
-            connected=self._answering.look,
         )
         self._state = StateDirectory(settings.state_path)
         self._status_socket = StatusSocket(self._state.path, self.status)
@@ -149,7 +147,7 @@ class Relay:
         supervisor.start("feed", feed.run)
         supervisor.start("questions", self._answering.run)
         supervisor.start("heartbeat", lambda: self._announcing.run(supervisor.stop))
-        supervisor.start("announces", self._keep(self._announces, self._announces_link))
+        supervisor.start("announces", self._keep_announcing)
         supervisor.start("answers", self._keep_answering)
         self._status_socket.open(ours=self._state.lock() is None)
         if self._endpoint is not None:
@@ -252,25 +250,31 @@ class Relay:
         told = text.removeprefix("--database-url: ").replace(
             self._table.name, "the relay's database"
         )
-        return _CAUSE.sub(" gave no answer; the relay's log says why", told)
+        return presentable(_CAUSE.sub(" gave no answer; the relay's log says why", told))
 
-    def _keep(self, connection: Connection, link: Link) -> Callable[[], None]:
-        pulse = self._supervisor.pulse("announces" if link is self._announces_link else "answers")
-
-        def connect() -> None:
-            connection.connect()
-            link.connections += 1
-            link.succeeded()
-
-        def follow() -> None:
-            connection.follow(self._supervisor.stop)
-
-        return lambda: self._supervisor.keep(link, connect, follow, pulse, spread=SPREAD)
+    def _keep_announcing(self) -> None:
+        pulse = self._supervisor.pulse("announces")
+        self._keep(self._announces, self._announces_link, pulse, self._announcing.connected)
 
     def _keep_answering(self) -> None:
         self._announcing.greeted.wait()
         self._supervisor.stop.wait(LISTEN)
-        self._keep(self._answers, self._answers_link)()
+        pulse = self._supervisor.pulse("answers")
+        self._keep(self._answers, self._answers_link, pulse, self._answering.look)
+
+    def _keep(
+        self, connection: Connection, link: Link, pulse: Pulse, connected: Callable[[], None]
+    ) -> None:
+        def connect() -> None:
+            connection.connect()
+            link.connections += 1
+            link.succeeded()
+            connected()
+
+        def follow() -> None:
+            connection.follow(self._supervisor.stop)
+
+        self._supervisor.keep(link, connect, follow, pulse, spread=SPREAD)
 
     def _subscription(self, subject: str, link: Link, take: Heard, queue: str = "") -> Subscription:
         def heard(subject: str, reply: str, data: bytes) -> None:

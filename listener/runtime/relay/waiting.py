@@ -10,6 +10,7 @@ The time is passed in, in seconds on a monotonic clock.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Collection
 from typing import NamedTuple
 
 from listener.databases.nats.wire import Question
@@ -21,29 +22,37 @@ MOST_IN_ONE = 4_000
 """Prefixes that are asked about at once, unless one question alone has more."""
 RATE, BURST = 50.0, 100.0
 """Messages a second of one host that are taken, and how many may come at once."""
+PREFIXES = 100
+"""So many count as one message more: a host that names 2,000 each time is taken twice a second, or
+it alone could keep the database busy, which takes 20 ms for each thousand."""
 
 
 class Rates:
-    """How often each of many may do something: RATE times a second, and BURST at once."""
+    """How much each host may send: RATE messages a second, and BURST at once."""
 
     def __init__(self) -> None:
         self._owed: dict[str, tuple[float, float]] = {}
-        """By who, what it had done more than its rate allows, and when it did the last of it."""
+        """By host, what it had sent more than its rate allows, and when it sent the last of it."""
         self._most = 1_000
 
-    def allow(self, who: str, now: float) -> bool:
-        """Whether it may do it once more now; if so, it has done it."""
-        owed = self._owes(who, now) + 1
+    def allow(self, host: str, now: float) -> bool:
+        """Whether it may send one more message now; if so, it has."""
+        owed = self._owes(host, now) + 1
         if owed > BURST:
             return False
-        self._owed[who] = owed, now
+        self._owed[host] = owed, now
         if len(self._owed) > self._most:  # who owes nothing is as good as new
-            self._owed = {w: owed for w, owed in self._owed.items() if self._owes(w, now)}
+            self._owed = {h: owed for h, owed in self._owed.items() if self._owes(h, now)}
             self._most = 2 * len(self._owed) + 1_000
         return True
 
-    def _owes(self, who: str, now: float) -> float:
-        owed, at = self._owed.get(who, (0.0, now))
+    def charge(self, host: str, prefixes: Collection[str]) -> None:
+        """The message that was allowed names these."""
+        owed, at = self._owed[host]
+        self._owed[host] = owed + len(prefixes) / PREFIXES, at
+
+    def _owes(self, host: str, now: float) -> float:
+        owed, at = self._owed.get(host, (0.0, now))
         return max(0.0, owed - (now - at) * RATE)
 
 
