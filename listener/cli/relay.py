@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
@@ -11,9 +10,6 @@ from listener.cli.options import Command, read_settings, with_settings
 from listener.cli.serving import serve
 from listener.errors import ConfigurationError
 from listener.telemetry import logs
-
-if TYPE_CHECKING:
-    from listener.runtime.relay.relay import Relay
 
 
 @click.command("relay", cls=Command)
@@ -37,14 +33,21 @@ def command(config: Path | None, **options: object) -> int:
     """  # noqa: D301
     settings = read_settings(config, options)
     logs.set_up(settings.log_level, settings.log_format)
-    serve(_relay()(settings))
+    see_that_nats_is_there()
+    from listener.runtime.relay.relay import Relay
+
+    serve(Relay(settings))
 
 
-def _relay() -> type[Relay]:
+def see_that_nats_is_there() -> None:
+    """See that the client of NATS is installed.
+
+    Raises:
+        ConfigurationError: it is not.
+    """
     try:
-        from listener.runtime.relay.relay import Relay
+        import nats  # noqa: F401
     except ImportError as error:
         raise ConfigurationError(
-            "relay: the client of NATS is not installed; pip install 'topology-reaper[fleet]'"
+            "--nats: the client of NATS is not installed; pip install 'topology-reaper[fleet]'"
         ) from error
-    return Relay

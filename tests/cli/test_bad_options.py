@@ -48,6 +48,22 @@ def test_a_value_is_refused_by_the_name_of_its_place(command: Command, which: st
     )
 
 
+def test_a_relay_without_one_database_and_one_broker(command: Command) -> None:
+    broker = ("--nats", "nats://decnet:s3cret@broker.example")
+    command.refuse(
+        2,
+        call("relay", *broker, names=["--database-url: "]),
+        call("relay", *DATABASE, "--database-url", "sqlite:////b", *broker, names=["one database"]),
+        call("relay", "--database-url", broker[1], *broker, names=["--database-url: "]),
+        call("relay", *DATABASE, names=["--nats: "]),
+        call("relay", *DATABASE, "--nats", "http://decnet:s3cret@broker", names=["--nats: "]),
+        call("relay", *DATABASE, "--nats", "nats://broker:0", names=["--nats: "]),
+        call("relay", *DATABASE, "--nats", "nats://broker/lab", names=["--nats: ", "--name"]),
+        call("relay", *DATABASE, *broker, "--nats-announce", "x", names=["--nats-announce: "]),
+        call("relay", *DATABASE, *broker, "--name", "a.b", names=["--name: "]),
+    )
+
+
 @pytest.mark.parametrize("which", ["sweep", "run"])
 def test_a_database_is_never_guessed_and_none_is_given_twice(command: Command, which: str) -> None:
     calls = [

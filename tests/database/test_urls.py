@@ -176,22 +176,21 @@ def test_a_database_has_a_short_label_and_where_two_have_one_its_place_as_well(
 
 
 @pytest.mark.parametrize(
-    ("scheme", "module", "extra"),
+    ("option", "scheme", "module", "extra"),
     [
-        ("postgresql", "psycopg", "postgres"),
-        ("mariadb", "pymysqlreplication", "mysql"),
-        ("tls", "nats", "fleet"),
+        ("sweep --database-url", "postgresql", "psycopg", "postgres"),
+        ("sweep --database-url", "mariadb", "pymysqlreplication", "mysql"),
+        ("sweep --database-url", "tls", "nats", "fleet"),
+        ("relay --nats", "tls", "nats", "fleet"),
     ],
 )
 def test_a_missing_driver_is_one_sentence_that_names_the_extra(
-    scheme: str, module: str, extra: str
+    option: str, scheme: str, module: str, extra: str
 ) -> None:
     code = f"import sys; sys.modules[{module!r}] = None; from listener.cli import main; main()"
-    command = [sys.executable, "-c", code, "sweep"]
     url = f"{scheme}://alice:s3cret@db.internal/decnet"
-    result = subprocess.run(
-        [*command, "--database-url", url], capture_output=True, text=True, timeout=60
-    )
+    command = [sys.executable, "-c", code, *option.split(), url]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert result.returncode == 2
     (line,) = result.stderr.splitlines()
     assert f"is not installed; pip install 'topology-reaper[{extra}]'" in line

@@ -21,6 +21,7 @@ import click
 
 from listener.cli.doctor import database, decnet, engine, host
 from listener.cli.options import Command, read_settings, with_settings
+from listener.cli.relay import see_that_nats_is_there
 from listener.core.evidence import UNSEEN, Evidence
 from listener.core.findings import Finding, Status, failed, ok, warning
 from listener.core.judge import Judge
@@ -153,9 +154,10 @@ def _databases(
 
 
 def _broker(settings: Settings) -> Section:
-    from listener.cli.doctor import relay  # which takes a package of its own
-
     try:
+        see_that_nats_is_there()
+        from listener.cli.doctor import relay
+
         return "the broker", list(relay.examine(settings))
     except ConfigurationError as error:
         return "the broker", [_misgiven("broker", error)]
