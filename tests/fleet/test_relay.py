@@ -242,6 +242,18 @@ def page(address: str, path: str) -> str:
     return text
 
 
+USERS = """
+    authorization {
+      users: [
+        {user: answers, password: s3cret, permissions: {
+          publish: "_INBOX.>", subscribe: "*.ask.* relays"}}
+        {user: announces, password: s3cret, permissions: {
+          publish: ["*.host.*", "*.all"], subscribe: ["*.ask.*", "*.all"]}}
+      ]
+    }
+"""
+
+
 @on_postgres
 def test_doctor_sees_what_a_relay_needs(
     nats: PrivateNats, fleet: str, database_url: str, table: Rows
@@ -251,6 +263,7 @@ def test_doctor_sees_what_a_relay_needs(
     def found(broker: str, *options: str) -> tuple[int, dict[str, str]]:
         given = ("--database-url", database_url, "--nats", broker, "--name", fleet, *options)
         done = call("doctor", "--json", "--timeout", "0", *given)
+        assert "s3cret" not in done.stdout + done.stderr
         checks = json.loads(done.stdout)["checks"]
         return done.returncode, {check["id"]: check["status"] for check in checks}
 
@@ -258,7 +271,13 @@ def test_doctor_sees_what_a_relay_needs(
     assert (status, checks["database.table"], checks["feed.push"]) == (0, "ok", "ok")
     assert (checks["relay.answers"], checks["relay.users"]) == ("ok", "warning")
     assert not [id_ for id_ in checks if id_.startswith(("docker", "state"))]
-    announces = f"nats://somebody:else@{nats.address}"
-    assert found(f"nats://{nats.address}", "--nats-announce", announces)[1]["relay.users"] == "ok"
     assert found("nats://127.0.0.1:1")[0] == 3
     assert found("http://127.0.0.1")[0] == 2
+    with PrivateNats(USERS) as guarded:
+        answers, announces = (
+            f"nats://{user}:s3cret@{guarded.address}" for user in ("answers", "announces")
+        )
+        status, checks = found(answers, "--nats-announce", announces)
+        assert (status, checks["relay.announces"], checks["relay.users"]) == (0, "ok", "ok")
+        status, checks = found(announces, "--nats-announce", answers)
+        assert (status, checks["relay.answers"], checks["relay.announces"]) == (3, *["fault"] * 2)

@@ -1873,7 +1873,7 @@ MUTANTS = (
         "not missing its own heartbeat",
         "a relay that nobody can hear says so",
         "runtime/relay/announcing.py",
-        "        if now - self._echo_at > SILENCE:\n",
+        "        if now - self._silent_since > SILENCE:\n",
         "        if False:\n",
         "unit/test_relay.py::test_a_broker_that_passes_nothing_on_is_left",
     ),
@@ -1900,5 +1900,13 @@ MUTANTS = (
         '_CAUSE.sub(" gave no answer; the relay\'s log says why", told)',
         "told",
         "fleet/test_relay.py::test_a_refusal_comes_with_its_sentence_and_without_an_address[postgresql]",
+    ),
+    Mutant(
+        "not trying whether a user may write",
+        "a relay that cannot answer is not ready",
+        "runtime/relay/connection.py",
+        '            bus.publish((self._writes, b""), until_taken=True)\n',
+        "            pass\n",
+        "fleet/test_relay.py::test_doctor_sees_what_a_relay_needs[postgresql]",
     ),
 )

@@ -1,4 +1,4 @@
-"""A relay's connections to its broker: whether each user is let in, and may hear what it has to."""
+"""A relay's connections to its broker: whether each user is let in, and may do what it has to."""
 
 from __future__ import annotations
 
@@ -6,10 +6,8 @@ import threading
 from collections.abc import Iterator
 
 from listener.core.findings import Finding, failed, ok, warning
-from listener.databases.nats.wire import Subjects
 from listener.errors import NoAnswer
-from listener.runtime.relay.connection import Connection, Subscription
-from listener.runtime.relay.relay import QUEUE, brokers
+from listener.runtime.relay.relay import connections
 from listener.runtime.sweep import reach
 from listener.settings import Settings
 
@@ -22,30 +20,20 @@ def examine(settings: Settings) -> Iterator[Finding]:
     Raises:
         ConfigurationError: there is no broker, or its URL cannot be used.
     """
-    subjects, (answers, announces) = Subjects(settings.name), brokers(settings)
-    questions, heartbeats = subjects.questions, subjects.heartbeats
-    for id_, option, broker, heard in (
-        ("relay.answers", "--nats", answers, [Subscription(questions, _pass_over, QUEUE)]),
-        (
-            "relay.announces",
-            "--nats-announce" if settings.nats_announce else "--nats",
-            announces,
-            [Subscription(questions, _pass_over), Subscription(heartbeats, _pass_over)],
-        ),
-    ):
-        connection = Connection(
-            option=option, broker=broker, name="topology-reaper doctor", subscriptions=heard
-        )
+    answers, announces = connections(
+        settings, hear_question=_pass_over, hear_host=_pass_over, hear_relay=_pass_over
+    )
+    stopped = threading.Event()
+    stopped.set()
+    for id_, connection in {"relay.answers": answers, "relay.announces": announces}.items():
         try:
             reach(connection.connect, settings.timeout)
+            connection.follow(stopped)
         except NoAnswer as error:
             yield failed(id_, error, _SEE)
-            continue
-        stopped = threading.Event()
-        stopped.set()
-        connection.follow(stopped)
-        yield ok(id_, f"it hears hosts of relays named {settings.name}")
-    if answers == announces:
+        else:
+            yield ok(id_, f"it hears the hosts of relays named {settings.name}, and may write")
+    if answers.broker == announces.broker:
         yield warning(
             "relay.users",
             "one user both answers and announces, so what writes answers could announce as well",

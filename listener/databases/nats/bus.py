@@ -118,16 +118,23 @@ class Bus:
         """Whether it was neither lost nor closed."""
         return not self._is_connecting and not self._why
 
-    def publish(self, *messages: tuple[str, bytes]) -> None:
+    def publish(self, *messages: tuple[str, bytes], until_taken: bool = False) -> None:
         """Send messages, each with the subject before it, in this order.
 
+        Args:
+            messages: to be sent.
+            until_taken: wait until the broker has taken them.
+
         Raises:
-            BusError: the connection is lost, or a message is larger than the broker takes.
+            BusError: the connection is lost, a message is larger than the broker takes, or, where
+                that is waited for, this user may not.
         """
 
         async def publish() -> None:
             for subject, data in messages:
                 await self._client.publish(subject, data)
+            if until_taken:
+                await self._client.flush(int(CONNECT_TIMEOUT))
 
         self._call(publish(), CONNECT_TIMEOUT)
 

@@ -103,7 +103,7 @@ class Announcing:
         self._hears = False
         self._any, self._any_at, self._any_wanted = 0, -math.inf, False
         self._beat_at, self._beat_wanted = -math.inf, False
-        self._echo_at = math.inf
+        self._silent_since = math.inf
 
     @property
     def conflict(self) -> str:
@@ -114,7 +114,7 @@ class Announcing:
         """The connection was made, for the first time or anew: what was announced may be lost."""
         with self._changed:
             self._any += 1
-            self._echo_at = time.monotonic()
+            self._silent_since = math.inf
             self._want_beat()
         self.greeted.set()
 
@@ -136,7 +136,7 @@ class Announcing:
     def leave(self) -> None:
         """Have :meth:`run` end, and say that we are in nobody's way any more; from any thread."""
         with self._changed:
-            self._identity = ""
+            self._identity, self._hears = "", False
             self._send_beat()
             self._changed.notify()
 
@@ -173,7 +173,7 @@ class Announcing:
             self._tally.refuse("malformed")
             return
         if heard.relay == self.relay:
-            self._echo_at = time.monotonic()
+            self._silent_since = math.inf
             return
         with self._changed:
             now = time.monotonic()
@@ -280,7 +280,8 @@ class Announcing:
         self.interests.forget(now)
         self._judge(now)
         self._send_beat()
-        if now - self._echo_at > SILENCE:
+        self._silent_since = min(self._silent_since, now)
+        if now - self._silent_since > SILENCE:
             self._end(
                 "passes on nothing that this user publishes; give it the permissions of the user"
                 " who announces"
@@ -290,5 +291,5 @@ class Announcing:
         self._send((self._subjects.heartbeats, wire.encode(self._heartbeat())))
 
     def _heartbeat(self) -> Heartbeat:
-        reading = "" if self._hears else self._down() or "it does not hear its database yet"
+        reading = "" if self._hears else self._down() or "it does not hear its database"
         return Heartbeat(self.relay, self._kind, self._identity, self._any, self._within(), reading)

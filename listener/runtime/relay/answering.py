@@ -21,14 +21,7 @@ from listener.core.evidence import Answer
 from listener.core.judge import Ask
 from listener.core.resources import prefix_of
 from listener.databases.nats import wire
-from listener.databases.nats.wire import (
-    LONGEST_TEXT,
-    Malformed,
-    Question,
-    Refusal,
-    Reply,
-    Subjects,
-)
+from listener.databases.nats.wire import Malformed, Question, Refusal, Reply, Subjects
 from listener.errors import NoAnswer
 from listener.runtime.health import Pulse
 from listener.runtime.relay.announcing import Announcing
@@ -182,6 +175,6 @@ class Answering:
 
     def _refusal(self, asked: Asked, why: str, aspect: str) -> tuple[str, bytes]:
         self._tally.refuse("no-answer")
-        said = self._presentable(why)[:LONGEST_TEXT]
-        refusal = Refusal(asked.question.nonce, self._announcing.relay, said, aspect)
+        said, relay = self._presentable(why), self._announcing.relay
+        refusal = Refusal(asked.question.nonce, relay, said, aspect)
         return asked.reply, wire.encode(refusal)

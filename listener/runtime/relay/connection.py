@@ -38,6 +38,8 @@ class Connection:
         broker: where it is, and how to log in.
         name: what the broker calls the connection.
         subscriptions: what is heard.
+        writes: a subject of the kind that this user has to write to, which nobody hears. Of what a
+            user may not write the broker only says so, some moments later.
     """
 
     def __init__(
@@ -47,11 +49,12 @@ class Connection:
         broker: Broker,
         name: str,
         subscriptions: Sequence[Subscription],
+        writes: str,
     ) -> None:
         self.broker = broker
         self._name = name
         self._who = f"{option}: the NATS broker at {', '.join(broker.servers)}"
-        self._subscriptions = subscriptions
+        self._subscriptions, self._writes = subscriptions, writes
         self._changed = threading.Condition()
         self._bus: Bus | None = None
         self._outbox: list[tuple[str, bytes]] = []
@@ -68,7 +71,7 @@ class Connection:
                 self._changed.notify()
 
     def connect(self) -> None:
-        """Connect, and subscribe.
+        """Connect, see that we may write, and subscribe.
 
         Raises:
             NoAnswer: the broker cannot be reached, or does not allow it; or a file with
@@ -80,6 +83,7 @@ class Connection:
         except BusError as error:
             raise self._no_answer(error) from error
         try:
+            bus.publish((self._writes, b""), until_taken=True)
             for subject, heard, queue in self._subscriptions:
                 bus.subscribe(subject, heard, queue=queue)
         except BusError as error:

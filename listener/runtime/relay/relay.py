@@ -10,6 +10,7 @@ answers, and one sends heartbeats.
 from __future__ import annotations
 
 import re
+import secrets
 import socket
 import threading
 import time
@@ -22,7 +23,7 @@ from listener.core.status import RelayStatus
 from listener.databases.base import SqlTopologies
 from listener.databases.nats.address import NAME, Broker, is_address, parse
 from listener.databases.nats.bus import Heard
-from listener.databases.nats.wire import Subjects
+from listener.databases.nats.wire import LONGEST_TEXT, Subjects, inbox
 from listener.errors import ConfigurationError, presentable
 from listener.runtime.build import hear_tables, open_tables
 from listener.runtime.feeds import SPREAD, FeedLoop
@@ -94,29 +95,11 @@ class Relay:
             stop=self._supervisor.stop,
         )
         self._announces_link, self._answers_link = Link("NATS to announce"), Link("NATS to answer")
-        answers, announces = brokers(settings)
-        self._announces = Connection(
-            option="--nats-announce" if settings.nats_announce else "--nats",
-            broker=announces,
-            name=f"topology-reaper relay {settings.name} announces",
-            subscriptions=[
-                self._subscription(
-                    self._subjects.heartbeats, self._announces_link, self._announcing.hear_relay
-                ),
-                self._subscription(
-                    self._subjects.questions, self._announces_link, self._announcing.hear_host
-                ),
-            ],
-        )
-        self._answers = Connection(
-            option="--nats",
-            broker=answers,
-            name=f"topology-reaper relay {settings.name} answers",
-            subscriptions=[
-                self._subscription(
-                    self._subjects.questions, self._answers_link, self._answering.hear, QUEUE
-                )
-            ],
+        self._answers, self._announces = connections(
+            settings,
+            hear_question=_hearing(self._answers_link, self._answering.hear),
+            hear_host=_hearing(self._announces_link, self._announcing.hear_host),
+            hear_relay=_hearing(self._announces_link, self._announcing.hear_relay),
         )
         self._state = StateDirectory(settings.state_path)
         self._status_socket = StatusSocket(self._state.path, self.status)
@@ -250,7 +233,8 @@ class Relay:
         told = text.removeprefix("--database-url: ").replace(
             self._table.name, "the relay's database"
         )
-        return presentable(_CAUSE.sub(" gave no answer; the relay's log says why", told))
+        said = _CAUSE.sub(" gave no answer; the relay's log says why", told)
+        return presentable(said)[:LONGEST_TEXT]
 
     def _keep_announcing(self) -> None:
         pulse = self._supervisor.pulse("announces")
@@ -276,13 +260,6 @@ class Relay:
 
         self._supervisor.keep(link, connect, follow, pulse, spread=SPREAD)
 
-    def _subscription(self, subject: str, link: Link, take: Heard, queue: str = "") -> Subscription:
-        def heard(subject: str, reply: str, data: bytes) -> None:
-            link.proved()
-            take(subject, reply, data)
-
-        return Subscription(subject, heard, queue)
-
 
 def table(settings: Settings) -> SqlTopologies:
     """The one table that a relay asks.
@@ -302,18 +279,53 @@ def table(settings: Settings) -> SqlTopologies:
     return tables[0]
 
 
-def brokers(settings: Settings) -> tuple[Broker, Broker]:
-    """The broker, as the user who answers and as the one who announces.
+def connections(
+    settings: Settings, *, hear_question: Heard, hear_host: Heard, hear_relay: Heard
+) -> tuple[Connection, Connection]:
+    """The connection that answers, and the one that announces; neither is made yet.
+
+    Args:
+        settings: where the broker is, and as whom.
+        hear_question: takes what one relay is to answer.
+        hear_host: takes all that hosts say.
+        hear_relay: takes the heartbeats.
 
     Raises:
-        ConfigurationError: there is none, or its URL cannot be used.
+        ConfigurationError: there is no broker, or its URL cannot be used.
     """
     if not settings.nats:
         raise ConfigurationError("--nats: it is not given; write for example nats://broker.example")
-    answers = _broker("--nats", settings.nats, settings.name)
-    if not settings.nats_announce:
-        return answers, answers
-    return answers, _broker("--nats-announce", settings.nats_announce, settings.name)
+    subjects, nobody = Subjects(settings.name), secrets.token_hex(8)
+    name = f"topology-reaper relay {settings.name}"
+    answers = Connection(
+        option="--nats",
+        broker=_broker("--nats", settings.nats, settings.name),
+        name=f"{name} answers",
+        subscriptions=[Subscription(subjects.questions, hear_question, QUEUE)],
+        writes=f"{inbox(nobody)}.nobody",
+    )
+    option = "--nats-announce" if settings.nats_announce else "--nats"
+    announces = Connection(
+        option=option,
+        broker=_broker(option, settings.nats_announce or settings.nats, settings.name),
+        name=f"{name} announces",
+        subscriptions=[
+            Subscription(subjects.heartbeats, hear_relay),
+            Subscription(subjects.questions, hear_host),
+        ],
+        writes=subjects.host(nobody),
+    )
+    return answers, announces
+
+
+def _hearing(link: Link, take: Heard) -> Heard:
+    """Takes messages, each of which proves that the link is there."""
+
+    def heard(subject: str, reply: str, data: bytes) -> None:
+        link.proved()
+        take(subject, reply, data)
+
+    return heard
 
 
 def _broker(option: str, url: str, name: str) -> Broker:

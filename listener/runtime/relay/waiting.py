@@ -86,15 +86,15 @@ class WaitingRoom:
     def gather(self) -> tuple[list[Asked], frozenset[str]]:
         """The next ones to be asked together, which wait no longer, and all of their prefixes."""
         gathered: list[Asked] = []
-        prefixes: frozenset[str] = frozenset()
+        prefixes: set[str] = set()
         while self._hosts:
             host, queue = next(iter(self._hosts.items()))
-            together = prefixes | frozenset(queue[0].question.prefixes)
-            if gathered and len(together) > MOST_IN_ONE:
+            more = queue[0].question.prefixes - prefixes
+            if gathered and len(prefixes) + len(more) > MOST_IN_ONE:
                 break
-            prefixes = together
+            prefixes |= more
             gathered.append(queue.popleft())
             del self._hosts[host]
             if queue:
                 self._hosts[host] = queue  # behind all others
-        return gathered, prefixes
+        return gathered, frozenset(prefixes)
