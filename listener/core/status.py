@@ -72,12 +72,14 @@ class DatabaseSide(Side):
         feed: ``wal``, ``notify``, ``binlog``, ``relay`` or ``poll``; null: not connected yet.
         answer_age_s: since the last answer that could be trusted; null: there was none yet.
         unheard: missed deletions, which push should have told of and only a sweep found.
+        refused: messages of a relay that were none to be believed.
     """
 
     label: str
     feed: str | None
     answer_age_s: float | None
     unheard: int
+    refused: int
 
 
 class RelayStatus(TypedDict):

@@ -163,6 +163,11 @@ class Topologies(ABC):
         self._reaching = threading.Lock()
         self._reached, self._reached_at, self._setbacks = 0, 0.0, 0
 
+    @property
+    def refused(self) -> int:
+        """How much of what it was heard to say was refused, where others may have said it."""
+        return 0
+
     def upgraded(self, identity: str) -> str:
         """An identity that the release before wrote down, in the form of this one."""
         return identity

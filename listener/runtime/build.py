@@ -84,6 +84,7 @@ class Heard:
             "feed": self.feed.name if self.link.connections else None,
             "answer_age_s": self.link.answer_age,
             "unheard": missed,
+            "refused": self.topologies.refused,
         }
 
 

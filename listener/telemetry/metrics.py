@@ -193,6 +193,12 @@ class _Standing(_FromStatus):
             ("database",),
             {(d["label"],): d["unheard"] for d in status["databases"]},
         )
+        yield _counters(
+            "refused_messages",
+            "Messages of relays that were none to be believed.",
+            ("database",),
+            {(d["label"],): d["refused"] for d in status["databases"]},
+        )
         yield _gauge("workqueue_depth", "Topologies that wait to be looked at.", queue["depth"])
         yield _gauge(
             "workqueue_oldest_age_seconds",

@@ -84,6 +84,7 @@ def test_what_is_no_answer(
 ) -> None:
     relay.lie = changed(**lie)
     assert "is refused" in str(refusal(relayed))
+    assert relayed.refused == 1
     relay.lie = lambda answer: answer
     assert relayed.ask(PREFIXES).ids == set()
 

@@ -85,7 +85,7 @@ def side(name: str, **changes: object) -> Json:
 
 def database(name: str, **changes: object) -> Json:
     """A database, up."""
-    return side(name, **{"feed": "wal", "answer_age_s": 3.4, "unheard": 0, **changes})
+    return side(name, **{"feed": "wal", "answer_age_s": 3.4, "unheard": 0, "refused": 0, **changes})
 
 
 def status(topologies: Sequence[Json] = (), **changes: object) -> Json:

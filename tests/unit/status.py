@@ -44,6 +44,7 @@ STATUS: Mapping[str, Any] = {
             "connections": 1,
             "answer_age_s": 1.0,
             "unheard": 0,
+            "refused": 0,
         }
     ],
     "topologies": [

@@ -289,7 +289,13 @@ def happened(samples: dict[tuple[str, ...], float]) -> dict[tuple[str, ...], flo
 
 def document(board: StatusStore, host: Host) -> dict[str, Any]:
     """A status as the listener tells it."""
-    database = {**STATUS["databases"][0], "label": 'the "db"\n', "up": False, "unheard": 2}
+    database = {
+        **STATUS["databases"][0],
+        "label": 'the "db"\n',
+        "up": False,
+        "unheard": 2,
+        "refused": 3,
+    }
     return {
         **STATUS,
         "databases": [database | {"answer_age_s": None, "proof_age_s": None}],
@@ -366,6 +372,7 @@ def test_gauges_say_what_the_status_says() -> None:
     assert "topology_reaper_database_last_answer_timestamp_seconds" not in found
     assert found["topology_reaper_connections_total"][("docker",)] == 1
     assert found["topology_reaper_unheard_deletions_total"] == {('the "db"\n',): 2}
+    assert found["topology_reaper_refused_messages_total"] == {('the "db"\n',): 3}
     assert found["topology_reaper_workqueue_retries_total"] == {(): 4}
     assert found["topology_reaper_build_info"] == {("1.2.3",): 1}
 

@@ -33,6 +33,7 @@ class Line:
         host: we are to them.
         subjects: of what is said.
         relays: that are heard.
+        refused: how many messages were none to be believed.
         heard: is told of each heartbeat, on the connection's own thread.
         lost: is told why when the connection is lost, likewise.
     """
@@ -42,6 +43,7 @@ class Line:
         self.name = f"the relay {address.name!r} at {self.place}"
         self.host, self.subjects = address.host, wire.Subjects(address.name)
         self.relays = Relays(address.name)
+        self.refused = 0
         self.heard: Callable[[wire.Heartbeat], None] = lambda _: None
         self.lost: Callable[[NoAnswer], None] = lambda _: None
         self._address = address
@@ -49,7 +51,7 @@ class Line:
         self._clock = clock
         self._connecting = threading.Lock()
         self._bus: Bus | None = None
-        self._refused = Once()
+        self._refusing, self._said = threading.Lock(), Once()
 
     def connected(self) -> Bus:
         """The connection, made anew if it was lost.
@@ -96,7 +98,10 @@ class Line:
 
     def refuse(self, why: wire.Malformed) -> NoAnswer:
         """The error that says that a message is not to be believed; said in the log as well."""
-        if self._refused.is_new(str(why)):
+        with self._refusing:
+            self.refused += 1
+            is_new = self._said.is_new(str(why))
+        if is_new:
             logger.bind(event="refused", error=str(why)).warning(
                 "refused a message from {}, which is {}; see that both are of one release, and who"
                 " else may publish there",

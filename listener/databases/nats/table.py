@@ -69,6 +69,11 @@ class NatsTopologies(Topologies):
         self._generations: dict[str, int] = {}
         self._changes = 0
 
+    @property
+    def refused(self) -> int:
+        """How many messages of relays were none to be believed."""
+        return self._line.refused
+
     def same_table(self, before: str, now: str, watched: bool) -> bool:
         """As that kind of database tells its tables apart which the answers are from."""
         (kind, _, old), (kind_now, _, new) = before.partition(" "), now.partition(" ")
