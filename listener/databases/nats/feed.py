@@ -65,11 +65,11 @@ class NatsFeed(Feed):
         Raises:
             NoAnswer: the broker cannot be reached, or no relay that hears deletions itself.
         """
+        self._events, self._interests = SimpleQueue(), Interests(adds=self._tries)
         self._line.heard = self._line.lost = self._put
         bus = self._line.connected()
         if deaf := self._line.relays.deaf(time.monotonic()):
             raise self._line.no_answer(f"hears of no deletion itself: {deaf}")
-        self._events, self._interests = SimpleQueue(), Interests(adds=self._tries)
         if bus is not self._bus:
             try:
                 bus.subscribe(self._line.subjects.host(self._line.host), self._take)
