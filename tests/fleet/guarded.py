@@ -16,6 +16,7 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
 from typing import ClassVar, NamedTuple
+from urllib.parse import urlsplit
 
 from debian_packages import system_environment
 
@@ -24,7 +25,7 @@ from tests.support.process import PATIENCE, eventually
 from tests.support.servers import PrivateNats
 
 NAME = "decnet"
-RELAY = ("relay-answering", "relay-announcing")
+RELAY = ("relay-answers", "relay-announces")
 FOLDER = TREE / "contrib" / "nats"
 KEY = "-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -noenc -days 2"
 
@@ -103,27 +104,26 @@ class Speaker(AbstractContextManager["Speaker"]):
     """A connection to a broker.
 
     Args:
-        broker: which.
-        user: as whom.
-        password: instead of the right one.
+        url: of the user, as contrib/nats/users prints it.
+        source: the address that it is made from.
 
     Raises:
         Refused: it is not let in.
     """
 
-    def __init__(self, broker: GuardedNats, user: str, password: str | None = None) -> None:
+    def __init__(self, url: str, source: str = "127.0.0.1") -> None:
         self.errors: list[str] = []
         self.heard: list[Heard] = []
         self._subscriptions = 0
-        self._socket = socket.create_connection(("127.0.0.1", broker.port), PATIENCE)
+        at = urlsplit(url)
+        where = str(at.hostname), at.port or 4222
+        self._socket = socket.create_connection(where, PATIENCE, (source, 0))
         while not self._socket.recv(1).endswith(b"\n"):  # the rest of that line is encrypted
             pass
-        context = ssl.create_default_context(cafile=broker.authority)
-        self._socket = context.wrap_socket(self._socket, server_hostname="127.0.0.1")
+        context = ssl.create_default_context(cafile=at.query.removeprefix("sslrootcert="))
+        self._socket = context.wrap_socket(self._socket, server_hostname=where[0])
         self._lines = self._socket.makefile("rb")
-        if password is None:
-            password = broker.urls[user].partition("@")[0].rpartition(":")[2]
-        known = {"user": user, "pass": password, "headers": True, "no_responders": True}
+        known = {"user": at.username, "pass": at.password, "headers": True, "no_responders": True}
         self.say(f"CONNECT {json.dumps({**known, 'verbose': False, 'pedantic': False})}")
         try:
             self.fence()
@@ -164,6 +164,8 @@ class Speaker(AbstractContextManager["Speaker"]):
                     raise Refused(self.errors)
                 case ["PONG"]:
                     return
+                case ["PING"]:
+                    self.say("PONG")
                 case ["-ERR", *words]:
                     self.errors.append(" ".join(words).strip("'"))
                 case ["MSG" | "HMSG", subject, *_, size]:

@@ -108,7 +108,7 @@ def relay(broker: GuardedNats, tmp_path_factory: pytest.TempPathFactory) -> Iter
 @pytest.fixture
 def victim(relay: Relay) -> Iterator[Speaker]:
     """Another host, which has named its interest."""
-    with Speaker(relay.broker, "victim") as victim:
+    with Speaker(relay.broker.urls["victim"]) as victim:
         victim.subscribe(f"{NAME}.host.victim", f"{NAME}.all", "_INBOX.victim.>")
         victim.publish(f"{NAME}.ask.victim", json.dumps(INTEREST).encode())
         eventually(lambda: "ack" in kinds(victim), "an acknowledgement")
@@ -137,7 +137,7 @@ def decoded(heard: tuple[str, bytes]) -> dict[str, Any]:
 
 def test_a_relay_writes_nowhere_for_a_host_but_to_its_inbox(relay: Relay, victim: Speaker) -> None:
     before = relay.refused()
-    with Speaker(relay.broker, "twisted") as twisted:
+    with Speaker(relay.broker.urls["twisted"]) as twisted:
         twisted.subscribe(f"{NAME}.host.twisted", "_INBOX.twisted.>")
         for reply in ELSEWHERE:
             twisted.publish(f"{NAME}.ask.twisted", but(), reply)
@@ -154,7 +154,7 @@ def test_whatever_a_host_says_is_counted_and_asks_the_database_nothing(
     relay: Relay, victim: Speaker
 ) -> None:
     before = relay.refused()
-    with Speaker(relay.broker, "odd") as odd:
+    with Speaker(relay.broker.urls["odd"]) as odd:
         odd.subscribe("_INBOX.odd.>")
         for data in MALFORMED.values():
             odd.publish(f"{NAME}.ask.odd", data, "_INBOX.odd.1")
@@ -171,7 +171,7 @@ def test_a_host_that_asks_too_much_waits_for_itself_and_for_nobody_else(
     relay: Relay, victim: Speaker
 ) -> None:
     before = relay.refused()
-    with Speaker(relay.broker, "loud") as loud:
+    with Speaker(relay.broker.urls["loud"]) as loud:
         many = but(prefixes=[f"{number:08x}" for number in range(20)])
         for _ in range(500):
             loud.publish(f"{NAME}.ask.loud", many, "_INBOX.loud.1")

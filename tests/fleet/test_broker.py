@@ -15,7 +15,7 @@ TO_ALL = f"{NAME}.all"
 FORGED = (
     *(f"{NAME}.host.victim", f"{NAME}.host.intruder", TO_ALL, f"{NAME}.ask.victim"),
     *(f"{NAME}.ask.intruder.more", f"{NAME}.ask", f"{NAME}.ask.*", f"{NAME}.host.*", f"{NAME}.>"),
-    *("_INBOX.victim.1", "_INBOX.intruder.1", "_INBOX.1", "_INBOX.relay-answering.1"),
+    *("_INBOX.victim.1", "_INBOX.intruder.1", "_INBOX.1", "_INBOX.relay-answers.1"),
     *("$SYS.REQ.SERVER.PING", "$SYS.REQ.USER.INFO", "$JS.API.INFO", "_R_.1", "$GR.1"),
 )
 """Where a host may not say anything."""
@@ -40,7 +40,7 @@ class Fleet:
 
     def __init__(self, broker: GuardedNats, stack: ExitStack) -> None:
         users = ("intruder", "victim", *RELAY)
-        self.of = {user: stack.enter_context(Speaker(broker, user)) for user in users}
+        self.of = {user: stack.enter_context(Speaker(broker.urls[user])) for user in users}
         for host in ("intruder", "victim"):
             self.of[host].subscribe(f"{NAME}.host.{host}", TO_ALL, f"_INBOX.{host}.>")
         self.of[ANSWERING].subscribe(f"{NAME}.ask.*", queue="relays")
@@ -114,13 +114,13 @@ def test_of_the_relays_connections_one_answers_and_the_other_announces(
 def test_whose_password_is_revoked_or_replaced_is_put_out_at_once(
     broker: GuardedNats, change: str
 ) -> None:
-    old = broker.urls["goes"].partition("@")[0].rpartition(":")[2]
-    with Speaker(broker, "goes") as goes, Speaker(broker, "stays") as stays:
+    old = broker.urls["goes"]
+    with Speaker(broker.urls["goes"]) as goes, Speaker(broker.urls["stays"]) as stays:
         broker.users(change, "goes")
         broker.take_users()
         goes.await_end()
         with pytest.raises(Refused, match="Authorization Violation"):
-            Speaker(broker, "goes", old)
+            Speaker(old)
         stays.fence()
     broker.users("add", "goes")
     broker.take_users()
@@ -129,7 +129,7 @@ def test_whose_password_is_revoked_or_replaced_is_put_out_at_once(
 
 def lets_in(broker: GuardedNats, user: str) -> bool:
     try:
-        with Speaker(broker, user):
+        with Speaker(broker.urls[user]):
             return True
     except Refused:
         return False
@@ -138,14 +138,14 @@ def lets_in(broker: GuardedNats, user: str) -> bool:
 @pytest.mark.parametrize("user", ["", "nobody", "victim", ANNOUNCING])
 def test_nobody_is_let_in_without_a_password_of_its_own(broker: GuardedNats, user: str) -> None:
     with pytest.raises(Refused, match="Authorization Violation"):
-        Speaker(broker, user, broker.urls["intruder"].partition("@")[0].rpartition(":")[2])
+        Speaker(broker.urls["intruder"].replace("intruder", user))
 
 
 def test_who_wants_too_much_does_not_get_it(broker: GuardedNats) -> None:
-    with Speaker(broker, "intruder") as greedy:
+    with Speaker(broker.urls["intruder"]) as greedy:
         greedy.subscribe(*(f"_INBOX.intruder.{number}" for number in range(100)))
         greedy.fence()
         assert greedy.errors == ["maximum subscriptions exceeded"] * 92
-    with Speaker(broker, "intruder") as loud:
+    with Speaker(broker.urls["intruder"]) as loud:
         loud.say(f"PUB {NAME}.ask.intruder {2**20 + 1}")
         assert "Maximum Payload Violation" in loud.await_end()
