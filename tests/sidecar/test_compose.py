@@ -6,6 +6,7 @@ import os
 import secrets
 import subprocess
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import docker as sdk
@@ -15,6 +16,7 @@ from private_engine import PrivateEngine
 
 from tests.conftest import make_table
 from tests.engine.conftest import gone
+from tests.fleet.raw import RawHost
 from tests.sidecar import stand_ins
 from tests.sidecar.conftest import GROUP, OWNER, Wire
 from tests.sidecar.haproxy import COMPOSE
@@ -23,6 +25,7 @@ from tests.sidecar.test_decnet import move
 from tests.support.decnet import deploy, new_id
 from tests.support.process import environment, eventually
 from tests.support.rows import Rows
+from tests.support.servers import PrivateNats
 
 PROGRAM = "/usr/bin/docker-compose"
 PATIENCE = 120.0
@@ -190,6 +193,26 @@ def test_with_a_database_beside_it_that_is_safe_even_in_a_topologys_network(
     assert password not in docker(engine, "inspect", project.container())
     assert password not in project.log()
     assert project.stop() == 0
+
+
+def test_a_relay_that_a_host_asks(
+    up: Up, data: Path, rows: Rows, nats: PrivateNats, wire: Wire, fleet: str, tmp_path: Path
+) -> None:
+    live = new_id()
+    rows.insert(live)
+    variables = tmp_path / "relay"
+    with wire.reach(nats.port) as port, closing(RawHost(nats, fleet, "decoy")) as host:
+        variables.write_text(f"REAPER_NAME={fleet}\nREAPER_NATS=nats://{wire.here}:{port}\n")
+        project = up(
+            *("relay.yaml", "sqlite.yaml"),
+            REAPER_USER=f"{OWNER}:{OWNER}",
+            DECNET_DATA=str(data),
+            RELAY_VARIABLES=str(variables),
+            FLEET_CA=str(variables),
+        )
+        project.await_ready()
+        assert [row[0] for row in host.ask(live[:8])["ids"]] == [live]
+        assert project.stop() == 0
 
 
 def test_decnets_file_in_a_folder_of_its_own_while_decnet_runs_and_while_it_is_stopped(
