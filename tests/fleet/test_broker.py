@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import ExitStack
+from subprocess import CalledProcessError
 
 import pytest
 
 from tests.fleet.guarded import NAME, RELAY, GuardedNats, Refused, Speaker
 from tests.support.process import eventually
 
-ANSWERING, ANNOUNCING = RELAY
+ANSWERS, ANNOUNCES = RELAY
 TO_ALL = f"{NAME}.all"
 FORGED = (
     *(f"{NAME}.host.victim", f"{NAME}.host.intruder", TO_ALL, f"{NAME}.ask.victim"),
@@ -43,8 +44,8 @@ class Fleet:
         self.of = {user: stack.enter_context(Speaker(broker.urls[user])) for user in users}
         for host in ("intruder", "victim"):
             self.of[host].subscribe(f"{NAME}.host.{host}", TO_ALL, f"_INBOX.{host}.>")
-        self.of[ANSWERING].subscribe(f"{NAME}.ask.*", queue="relays")
-        self.of[ANNOUNCING].subscribe(f"{NAME}.ask.*", TO_ALL)
+        self.of[ANSWERS].subscribe(f"{NAME}.ask.*", queue="relays")
+        self.of[ANNOUNCES].subscribe(f"{NAME}.ask.*", TO_ALL)
         self.heard()
 
     def heard(self) -> dict[str, list[str]]:
@@ -83,31 +84,40 @@ def test_a_host_hears_what_is_for_it_and_nothing_else(fleet: Fleet, queue: str) 
     intruder = fleet.of["intruder"]
     intruder.subscribe(*SECRET, queue=queue)
     fleet.of["victim"].publish(f"{NAME}.ask.victim")
-    fleet.of[ANSWERING].publish("_INBOX.victim.1")
-    fleet.of[ANNOUNCING].publish(f"{NAME}.host.victim")
+    fleet.of[ANSWERS].publish("_INBOX.victim.1")
+    fleet.of[ANNOUNCES].publish(f"{NAME}.host.victim")
     assert "intruder" not in fleet.heard()
     assert len(intruder.errors) == len(SECRET)
-    fleet.of[ANSWERING].publish("_INBOX.intruder.1")
-    fleet.of[ANNOUNCING].publish(f"{NAME}.host.intruder")
-    fleet.of[ANNOUNCING].publish(TO_ALL)
+    fleet.of[ANSWERS].publish("_INBOX.intruder.1")
+    fleet.of[ANNOUNCES].publish(f"{NAME}.host.intruder")
+    fleet.of[ANNOUNCES].publish(TO_ALL)
     own = [f"{NAME}.host.intruder", TO_ALL, "_INBOX.intruder.1"]
     assert sorted(fleet.heard()["intruder"]) == sorted(own)
 
 
 @pytest.mark.parametrize(
-    ("user", "subjects"),
+    ("user", "says", "hears"),
     [
-        (ANSWERING, (f"{NAME}.host.victim", TO_ALL, f"{NAME}.ask.victim")),
-        (ANNOUNCING, ("_INBOX.victim.1", f"{NAME}.ask.victim")),
+        (
+            ANSWERS,
+            (f"{NAME}.host.victim", TO_ALL, f"{NAME}.ask.victim"),
+            (f"{NAME}.ask.*", f"{NAME}.host.*", TO_ALL),
+        ),
+        (
+            ANNOUNCES,
+            ("_INBOX.victim.1", f"{NAME}.ask.victim"),
+            (f"{NAME}.host.*", "_INBOX.>"),
+        ),
     ],
 )
 def test_of_the_relays_connections_one_answers_and_the_other_announces(
-    fleet: Fleet, user: str, subjects: tuple[str, ...]
+    fleet: Fleet, user: str, says: tuple[str, ...], hears: tuple[str, ...]
 ) -> None:
-    for subject in subjects:
+    for subject in says:
         fleet.of[user].publish(subject)
+    fleet.of[user].subscribe(*hears)
     assert fleet.heard() == {}
-    assert len(fleet.of[user].errors) == len(subjects)
+    assert len(fleet.of[user].errors) == len(says) + len(hears)
 
 
 @pytest.mark.parametrize("change", ["revoke", "add"])
@@ -135,7 +145,20 @@ def lets_in(broker: GuardedNats, user: str) -> bool:
         return False
 
 
-@pytest.mark.parametrize("user", ["", "nobody", "victim", ANNOUNCING])
+@pytest.mark.parametrize(
+    "name", ["", "a.b", "a b", "*", ">", "a'", "a\nb", "\u00e9", "x" * 65, ANSWERS, ANNOUNCES]
+)
+def test_no_user_is_made_whose_name_would_be_more_than_a_hosts(
+    broker: GuardedNats, name: str
+) -> None:
+    file = broker.directory / "users.conf"
+    before = file.read_bytes()
+    with pytest.raises(CalledProcessError):
+        broker.users("add", name)
+    assert file.read_bytes() == before
+
+
+@pytest.mark.parametrize("user", ["", "nobody", "victim", ANNOUNCES])
 def test_nobody_is_let_in_without_a_password_of_its_own(broker: GuardedNats, user: str) -> None:
     with pytest.raises(Refused, match="Authorization Violation"):
         Speaker(broker.urls["intruder"].replace("intruder", user))
