@@ -28,8 +28,9 @@ WATCH_EVERY = 1.0
 def command(config: Path | None, as_json: bool, watch: bool, **options: object) -> int:
     """Show what a running listener knows.
 
-    It asks the listener with the same state folder, on this host, and shows what it did lately too.
-    Exit status: 0 it is ready; 1 it is not, or holds something; 3 none answers.
+    It asks the listener with the same state folder, on this host, and shows what it did lately too;
+    or the relay that has that folder. Exit status: 0 it is ready; 1 it is not, or holds something;
+    3 none answers.
 
     \b
     Examples:
