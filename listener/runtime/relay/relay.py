@@ -201,7 +201,7 @@ class Relay:
             "problems": problems,
             "name": self._settings.name,
             "relay": self._announcing.relay,
-            "databases": [self._database.status(unheard=0)],
+            "databases": [self._database.status(missed=0)],
             "broker": ", ".join(self._answers.broker.servers),
             "answers": self._answers_link.status(),
             "announces": self._announces_link.status(),
