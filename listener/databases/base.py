@@ -218,7 +218,12 @@ class Topologies(ABC):
 
     @abstractmethod
     def push(
-        self, *, look_every: float, check_every: float, interest: Interest | None = None
+        self,
+        *,
+        look_every: float,
+        check_every: float,
+        interest: Interest | None = None,
+        precise: bool = False,
     ) -> Feed:
         """The feed by which the database tells of changes by itself.
 
@@ -226,6 +231,7 @@ class Topologies(ABC):
             look_every: seconds between two looks for what nobody told.
             check_every: seconds between two checks of whether it would still tell.
             interest: the prefixes that matter, for who would be told of every commit; None: all.
+            precise: say which rows wherever that can be told, for who has many hosts ask otherwise.
         """
 
     def committed_at(self) -> float | None:

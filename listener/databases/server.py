@@ -193,6 +193,7 @@ class ServerTopologies(SqlTopologies):
         look_every: float,  # noqa: ARG002
         check_every: float,
         interest: Interest | None = None,  # noqa: ARG002
+        precise: bool = False,  # noqa: ARG002
     ) -> Feed:
         """The feed by which the server tells of changes by itself."""
         feed: Feed = self._FEED(self, check_every)

@@ -173,7 +173,7 @@ def hear(
 
 
 def hear_tables(
-    settings: Settings, tables: Sequence[Topologies], interest: Interest
+    settings: Settings, tables: Sequence[Topologies], interest: Interest, *, precise: bool = False
 ) -> list[Heard]:
     """Tables with how deletions are heard of from each; nothing is connected yet.
 
@@ -181,12 +181,13 @@ def hear_tables(
         settings: how they are heard.
         tables: as they were opened.
         interest: the prefixes that matter; of a change that concerns no other nobody is told.
+        precise: see :meth:`Topologies.push`.
     """
     return [
         Heard(
             table,
             label,
-            _feed(settings, table, interest),
+            _feed(settings, table, interest, precise),
             Link("the database" if len(tables) == 1 else table.name),
         )
         for table, label in zip(tables, _labels(tables), strict=True)
@@ -306,7 +307,7 @@ def _tls(place: Place, folder: Path) -> docker.tls.TLSConfig:
     return docker.tls.TLSConfig(client_cert=pair, ca_cert=authority, verify=place.verify)
 
 
-def _feed(settings: Settings, topologies: Topologies, interest: Interest) -> Feed:
+def _feed(settings: Settings, topologies: Topologies, interest: Interest, precise: bool) -> Feed:
     """The feed that the settings ask for; which one it is in the end the database decides."""
     if settings.feed == "poll":
         return PollFeed(settings.poll_interval)
@@ -314,6 +315,7 @@ def _feed(settings: Settings, topologies: Topologies, interest: Interest) -> Fee
         look_every=settings.poll_interval,
         check_every=settings.sweep_interval,
         interest=interest,
+        precise=precise,
     )
     if not topologies.may_refuse_push:
         return push

@@ -148,6 +148,37 @@ def test_deleted_rows_of_any_host_are_reported_and_only_those(
     assert [heard.ids for heard in follower.heard[2:]] == [[OURS], None]
 
 
+def test_for_many_hosts_it_says_which_rows_wherever_it_can(
+    database: Looked, rows: Rows, follow: Follow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torn_down, fresh, late = new_id(), new_id(), new_id()
+    rows.insert(OURS, torn_down)
+    named = {OURS[:8], torn_down[:8]}
+    follower = follow(SqliteFeed(database.file, SOON, lambda: named, precise=True))
+    rows.insert(fresh, late)
+    named.add(fresh[:8])
+    rows.delete(OURS)
+    follower.await_deleted(OURS)
+    rows.execute("UPDATE topologies SET status = 'torn_down' WHERE id = ?", torn_down)
+    rows.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    rows.delete(fresh)
+    follower.await_deleted(fresh)
+    named.add(late[:8])
+    rows.delete(late)
+    follower.await_deleted(late)
+    assert [heard.ids for heard in follower.heard] == [None, [OURS], [fresh], [late]]
+    assert follower.torn_down == [torn_down]
+    rows.insert(OURS)  # a row for what has been named without one
+    follower.await_hints(5)
+    named.add("0123abcd")  # without one
+    rows.noise(1)
+    follower.await_hints(6)
+    monkeypatch.setattr("listener.databases.sqlite.changes.MOST_COMPARED", 0)
+    rows.delete(OURS)
+    follower.await_hints(7)
+    assert [heard.ids for heard in follower.heard[4:]] == [None, None, None]
+
+
 def make_again(rows: Rows) -> None:
     rows.execute("DROP TABLE attacks")
     rows.execute("DROP TABLE topologies")

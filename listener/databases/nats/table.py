@@ -106,6 +106,7 @@ class NatsTopologies(Topologies):
         look_every: float,  # noqa: ARG002
         check_every: float,  # noqa: ARG002
         interest: Interest | None = None,
+        precise: bool = False,  # noqa: ARG002
     ) -> Feed:
         """The feed of what relays announce to this host."""
         self._feed = NatsFeed(self._line, interest)

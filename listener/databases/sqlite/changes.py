@@ -11,9 +11,10 @@ import functools
 import math
 import sqlite3
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
 
+from listener.core.resources import prefix_of
 from listener.databases.base import BATCH, TABLE, TORN_DOWN, upper_bound
 from listener.databases.feed import Interest
 from listener.databases.sqlite.file import DatabaseFile
@@ -24,6 +25,18 @@ MOST_COMPARED = 2000
 REST, REST_FROM_ALL = 100.0, 300.0
 """How many times the processor time of a look the next one waits, if nothing else makes it wait
 longer: a look at this host's rows, and one at all of them."""
+
+
+class _Fingerprint(NamedTuple):
+    """What an answer about these prefixes is made of."""
+
+    prefixes: frozenset[str]
+    rows: Mapping[object, object]
+    """By id, whether it is torn down."""
+    table: tuple[int, int]
+    """Its incarnation."""
+    changes: int
+    """How far the database has come."""
 
 
 def fingerprint(
@@ -42,14 +55,51 @@ def fingerprint(
     if interest is None:
         return object()
     prefixes = frozenset(interest())
-    rows: set[tuple[object, object]] = set()
+    rows: dict[object, object] = {}
     try:
         for ranges, bounds in _ranges(prefixes):
             rows.update(_rows(connection, ranges, bounds))
         (schema,) = connection.execute("PRAGMA schema_version").fetchone()
     except sqlite3.Error:
         return object()
-    return prefixes, rows, schema, file.generation, file.header().changes
+    return _Fingerprint(prefixes, rows, (schema, file.generation), file.header().changes)
+
+
+def became_torn_down(before: object, after: object, deleted: Collection[str]) -> list[str] | None:
+    """The ids that became torn down, if with the deleted ones they are all that there is to tell.
+
+    Nobody need be told how far the database has come, or of a row whose prefix was not named
+    before: who names that asks about it afterwards.
+
+    Args:
+        before: an earlier fingerprint.
+        after: the one of now.
+        deleted: the ids that were told since the former was taken.
+
+    Returns:
+        None: it may be more than that.
+    """
+    if not isinstance(before, _Fingerprint) or not isinstance(after, _Fingerprint):
+        return None
+    if before.table != after.table or after.changes < before.changes:
+        return None  # another table, or an older state of it
+    named = before.prefixes & after.prefixes
+    gone = {id_ for id_ in before.rows if id_ not in after.rows and _prefix(id_) in named}
+    if not {str(id_).lower() for id_ in gone} <= {*deleted}:
+        return None
+    if not after.prefixes - before.prefixes <= {_prefix(id_) for id_ in (*after.rows, *deleted)}:
+        return None  # a row may have come and gone unseen
+    changed = {
+        id_: torn_down
+        for id_, torn_down in after.rows.items()
+        if _prefix(id_) in named and (id_ not in before.rows or before.rows[id_] != torn_down)
+    }
+    came = changed.keys() - before.rows.keys()
+    return None if came or not all(changed.values()) else sorted(map(str, changed))
+
+
+def _prefix(id_: object) -> str:
+    return prefix_of(str(id_))
 
 
 def _rows(

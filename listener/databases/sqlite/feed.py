@@ -32,7 +32,7 @@ from loguru import logger
 
 from listener.core.numbers import plain
 from listener.databases.feed import Feed, Hint, Interest
-from listener.databases.sqlite.changes import REST, Deletions, fingerprint
+from listener.databases.sqlite.changes import REST, Deletions, became_torn_down, fingerprint
 from listener.databases.sqlite.file import DatabaseFile
 
 GATHER = 0.01
@@ -61,16 +61,23 @@ class SqliteFeed(Feed):
         file: is heard.
         interval: seconds between two looks while nothing wakes us.
         interest: the prefixes whose rows matter; None: every commit is a hint.
+        precise: hint "any" only where it cannot be told which rows went or became torn down.
     """
 
     name = "wal"
 
     def __init__(
-        self, file: DatabaseFile, interval: float, interest: Interest | None = None
+        self,
+        file: DatabaseFile,
+        interval: float,
+        interest: Interest | None = None,
+        *,
+        precise: bool = False,
     ) -> None:
         self._file = file
         self._interval = min(interval, LONGEST_SLEEP)
         self._interest = interest
+        self._precise = precise
         self._connection: sqlite3.Connection | None = None
 
     def connect(self) -> None:
@@ -103,6 +110,7 @@ class SqliteFeed(Feed):
             checked = time.monotonic()
             known = fingerprint(self._file, connection, self._interest)
             deletions = Deletions(self._file, connection)
+            told: list[str] = []
             hint()
             pause: float | None = None
             due = time.monotonic() + self._interval
@@ -113,6 +121,7 @@ class SqliteFeed(Feed):
                 now = time.monotonic()
                 if now >= deletions.due and (gone := deletions.look()):
                     hint(gone)
+                    told += gone
                 if not woken and now < due:
                     continue  # something else was written in that folder
                 if moved or now - checked >= self._interval:
@@ -125,10 +134,18 @@ class SqliteFeed(Feed):
                     found = fingerprint(self._file, connection, self._interest)
                     deletions.committed()
                     if found != known:
-                        known = found
                         if gone := deletions.look():
                             hint(gone)  # first, for the look that follows is about these as well
-                        hint()
+                            told += gone
+                        torn_down = None
+                        if self._precise:
+                            torn_down = became_torn_down(known, found, told)
+                        if torn_down is None:
+                            hint()
+                        else:
+                            hint(torn_down, torn_down=True)
+                        known = found
+                    told.clear()
                     rest = REST * (time.thread_time() - began)
                     time.sleep(min(max(GATHER, rest), LONGEST_SLEEP))
                 elif woken:

@@ -158,9 +158,10 @@ class SqliteTopologies(SqlTopologies):
         look_every: float,
         check_every: float,  # noqa: ARG002
         interest: Interest | None = None,
+        precise: bool = False,
     ) -> Feed:
         """The feed of commits to the file."""
-        return SqliteFeed(self.file, look_every, interest)
+        return SqliteFeed(self.file, look_every, interest, precise=precise)
 
     def remedy(self, said: str) -> str:
         """What SQLite's words mean, as a predicate."""

@@ -218,7 +218,7 @@ class Announcing:
                 self._changed.notify()
             else:
                 self._announce([*filter(ID.fullmatch, deleted)], torn_down)
-        if deleted is None:
+        if not deleted:
             self._look()
 
     def feed_lost(self, database: int, *, broken: bool) -> None:  # noqa: ARG002

@@ -68,7 +68,10 @@ class Relay:
         self._ready = threading.Event()
         self._started = time.time()
         (self._database,) = hear_tables(
-            settings, [self._table], lambda: self._announcing.interests.prefixes()
+            settings,
+            [self._table],
+            lambda: self._announcing.interests.prefixes(),
+            precise=True,
         )
         self._announcing = Announcing(
             subjects=self._subjects,
