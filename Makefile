@@ -22,13 +22,16 @@ IMAGE ?= topology-reaper:dev
 build/wheels package $(VENV)/ready $(VENV)/ready-to-bench: export PIP_CONSTRAINT := $(CONSTRAINTS)
 build/wheels package $(VENV)/ready $(VENV)/ready-to-bench: export PIP_BUILD_CONSTRAINT := $(CONSTRAINTS)
 
-.PHONY: demo test suite check steady lint types unit deep mutants soak bench bench-quick pythons lowest docs dist package image sbom wheels clean help
+.PHONY: demo demo-fleet test suite check steady lint types unit deep mutants soak bench bench-quick pythons lowest docs dist package image sbom wheels clean help
 
 help:  ## what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 demo: $(VENV)/ready  ## deploy two topologies on a private engine, delete one row, see what goes
 	@$(RUN) contrib/scripts/private_engine.py -- $(BIN)/topology-reaper demo
+
+demo-fleet: $(VENV)/ready  ## a relay and three hosts: delete the row of a topology on two of them, see who is told
+	@$(RUN) contrib/scripts/demo_fleet.py
 
 test: $(VENV)/ready  ## what protects the promises: lint, types, and tests on real engines and servers
 	@$(MAKE) --no-print-directory -j3 lint types suite

@@ -31,7 +31,6 @@ from listener.core import ownership
 from listener.core.numbers import plain
 from listener.core.resources import prefix_of
 from listener.databases.sqlite import table as sqlite
-from listener.engine.client import Engine
 from listener.engine.events import EVENT_FILTERS, GONE
 from listener.errors import EngineError, ReaperError
 from listener.runtime.build import open_engine
@@ -100,11 +99,11 @@ def run(settings: Settings, image: str, say: Callable[[str], None]) -> None:
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="topology-reaper-"))
         database = Path(folder, "decnet.db")
         sqlite.create(database)
-        doomed, staying = (stack.enter_context(_deployed(engine, database, image)) for _ in "12")
+        doomed, staying = Topology(), Topology()
         for topology, fate in ((doomed, "its row will be deleted"), (staying, "its row stays")):
-            parts = (topology.networks, topology.bases, topology.services)
-            counts = "{} networks, {} base and {} service containers".format(*map(len, parts))
-            say(f"deployed topology {topology.prefix}: {counts} ({fate})")
+            insert_row(database, topology)
+            stack.enter_context(_deployed(engine.api, topology, image))
+            say(f"deployed topology {topology.prefix}: {topology.counts} ({fate})")
         listener = Listener(
             replace(
                 settings,
@@ -121,25 +120,26 @@ def run(settings: Settings, image: str, say: Callable[[str], None]) -> None:
             if not listener.wait_ready(PATIENCE):
                 raise ReaperError("demo: the listener did not become ready")
             say("the listener runs and knows both\n")
-            committed = _delete_row(database, doomed)
+            committed = delete_row(database, doomed)
             say(f"another process has deleted the row of {doomed.prefix} and committed\n")
-            took = _tell_removals(engine, doomed, committed, say)
-        left = _present(engine.api, staying)
+            say("   after  what the engine removed")
+            took = tell_removals(engine.api, doomed, committed, say)
+        left = present(engine.api, staying)
         say(f"\nstayed: {len(left)} of {len(staying.names)} resources of {staying.prefix}")
         if len(left) != len(staying.names):
             raise ReaperError("demo: a topology whose row exists lost something")
-        floor = _floor(engine.api, staying)
+        alone = _remove(engine.api, staying)
         say(f"everything of {doomed.prefix} was gone {took * 1000:.0f} ms after the commit.")
-        added = (took / floor - 1) * 100
+        added = (took / alone - 1) * 100
         say(
-            f"The engine alone, told every id beforehand, took {floor * 1000:.0f} ms for the same"
+            f"The engine alone, told every id beforehand, took {alone * 1000:.0f} ms for the same"
             f" removals; with the listener it was {abs(added):.0f} %"
             f" {'more' if added > 0 else 'less'}."
         )
 
 
 @dataclass
-class _Topology:
+class Topology:
     """One deployed topology: by name, the ids of what Docker runs for it."""
 
     id: str = field(default_factory=lambda: str(uuid.uuid4()))
@@ -149,6 +149,7 @@ class _Topology:
 
     @property
     def prefix(self) -> str:
+        """Of its id."""
         return prefix_of(self.id)
 
     @property
@@ -157,21 +158,30 @@ class _Topology:
         parts = (self.bases, self.services, self.networks)
         return {id_: name for part in parts for name, id_ in part.items()}
 
+    @property
+    def counts(self) -> str:
+        """How much that is, in words."""
+        parts = (self.networks, self.bases, self.services)
+        return "{} networks, {} base and {} service containers".format(*map(len, parts))
 
-@contextmanager
-def _deployed(engine: Engine, database: Path, image: str) -> Iterator[_Topology]:
-    """A topology as DECNET deploys it: the row first, then networks, bases and services."""
-    topology = _Topology()
+
+def insert_row(database: Path, topology: Topology) -> None:
+    """Give it a row, which DECNET does before it deploys anything of it."""
     with contextlib.closing(sqlite3.connect(database)) as rows, rows:
         rows.execute("INSERT INTO topologies (id, name) VALUES (?, 'demo')", (topology.id,))
+
+
+@contextmanager
+def _deployed(api: docker.APIClient, topology: Topology, image: str) -> Iterator[None]:
     try:
-        _deploy(engine.api, topology, image)
-        yield topology
+        deploy(api, topology, image)
+        yield
     finally:
-        _floor(engine.api, topology)
+        _remove(api, topology)
 
 
-def _deploy(api: docker.APIClient, topology: _Topology, image: str) -> None:
+def deploy(api: docker.APIClient, topology: Topology, image: str) -> None:
+    """Deploy a topology as DECNET does: networks, bases and services."""
     lans = [ownership.network_name(topology.prefix, lan) for lan in ("lan1", "lan2")]
     for name in lans:
         topology.networks[name] = api.create_network(name, driver="bridge")["Id"]
@@ -204,7 +214,7 @@ def _deploy(api: docker.APIClient, topology: _Topology, image: str) -> None:
     api.connect_container_to_network(next(iter(topology.bases.values())), lans[1])
 
 
-def _delete_row(database: Path, topology: _Topology) -> float:
+def delete_row(database: Path, topology: Topology) -> float:
     """Delete its row in another process; returns when, in seconds since the epoch."""
     child = subprocess.run(  # noqa: S603 - our own interpreter, our own words
         [sys.executable, "-c", _DELETE, str(database), topology.id],
@@ -214,19 +224,18 @@ def _delete_row(database: Path, topology: _Topology) -> float:
     return float(child.stdout)
 
 
-def _tell_removals(
-    engine: Engine, topology: _Topology, committed: float, say: Callable[[str], None]
+def tell_removals(
+    api: docker.APIClient, topology: Topology, committed: float, say: Callable[[str], None]
 ) -> float:
     """Say what goes and when, by the engine's events; returns after how many seconds all had."""
     waiting = topology.names
     after = 0.0
-    events = engine.api.events(
+    events = api.events(
         since=int(committed) - 1,
         until=int(committed + PATIENCE),
         filters=EVENT_FILTERS,
         decode=True,
     )
-    say("   after  what the engine removed")
     with contextlib.closing(events):
         for event in events:
             name = waiting.get(event["Actor"]["ID"])
@@ -239,12 +248,13 @@ def _tell_removals(
     raise ReaperError(f"demo: {', '.join(waiting.values())} was not removed in {plain(PATIENCE)} s")
 
 
-def _present(api: docker.APIClient, topology: _Topology) -> set[str]:
+def present(api: docker.APIClient, topology: Topology) -> set[str]:
+    """The ids of what is there of it; of its containers, those that run."""
     listed = [*api.containers(), *api.networks()]
     return {found["Id"] for found in listed} & set(topology.names)
 
 
-def _floor(api: docker.APIClient, topology: _Topology) -> float:
+def _remove(api: docker.APIClient, topology: Topology) -> float:
     """Remove a topology by bare calls in the best order; returns how many seconds it took."""
 
     def container(id_: str) -> None:

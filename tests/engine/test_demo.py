@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
+import tempfile
 from pathlib import Path
 
+import demo_fleet
 import docker
 from private_engine import PrivateEngine
 
 from tests.engine.conftest import on_podman
-from tests.support.process import call
+from tests.support.process import call, environment
 
 
 def left(api: docker.APIClient) -> list[str]:
@@ -43,6 +47,24 @@ def test_a_demo_that_cannot_be_leaves_nothing_either(
     assert result.stderr.startswith("topology-reaper: demo: ")
     assert result.stderr.count("\n") == 1
     assert left(api) == []
+
+
+def test_the_demo_of_a_fleet_shows_who_was_told_and_leaves_nothing() -> None:
+    with tempfile.TemporaryDirectory() as folder:  # a short path, for the engines' sockets
+        script = Path(demo_fleet.__file__)
+        result = subprocess.run(
+            [sys.executable, str(script)],
+            env={**environment(), "TMPDIR": folder},
+            capture_output=True,
+            text=True,
+        )
+        assert result.returncode == 0, result.stdout + result.stderr
+        assert not list(Path(folder).iterdir())
+    gone = [line for line in result.stdout.splitlines() if " ms  " in line]
+    assert sorted(line.split()[0] for line in gone) == ["host-1"] * 8 + ["host-2"] * 8
+    assert "the relay has announced it to 2 of 3 hosts" in result.stdout
+    assert "host-3 was not woken" in result.stdout
+    assert "host-3 has 8 of 8 resources" in result.stdout
 
 
 @on_podman
