@@ -44,7 +44,7 @@ def fleet(stage: Stage) -> Mapping[str, Measured]:
         listening = 0
         for count in stage.size.listeners:
             stage.say(f"  {count} listeners")
-            processes += stack.enter_context(_followers(url, count - listening))
+            processes += stack.enter_context(followers(url, count - listening))
             listening = count
             commits[count], slowest = [], []
             for _ in range(stage.size.rounds):
@@ -52,7 +52,7 @@ def fleet(stage: Stage) -> Mapping[str, Measured]:
                 rows.insert(id_)
                 began = time.monotonic_ns()
                 committed = rows.delete(id_)
-                heard = _heard(processes, id_)
+                heard = heard_by(processes, id_)
                 assert len(heard) == count, "every one hears"
                 commits[count].append((committed - began) / 1e6)
                 slowest.append((max(heard) - committed) / 1e9)
@@ -65,7 +65,7 @@ def fleet(stage: Stage) -> Mapping[str, Measured]:
 
 
 @contextmanager
-def _followers(url: str, count: int) -> Iterator[list[Process]]:
+def followers(url: str, count: int) -> Iterator[list[Process]]:
     """So many more listeners, all of which listen."""
     sizes = [A_PROCESS] * (count // A_PROCESS) + [count % A_PROCESS] * (count % A_PROCESS > 0)
     processes = [
@@ -89,7 +89,7 @@ def _followers(url: str, count: int) -> Iterator[list[Process]]:
             process.communicate()
 
 
-def _heard(processes: Sequence[Process], id_: str) -> list[int]:
+def heard_by(processes: Sequence[Process], id_: str) -> list[int]:
     """When each listener heard of this deletion."""
     for process in processes:
         assert process.stdin is not None

@@ -8,45 +8,62 @@ from contextlib import ExitStack
 
 from tests.benchmarks.figures import Figure, Measured, Row
 from tests.benchmarks.processes import cpu_seconds, resident
-from tests.benchmarks.stage import FEEDS, Stage
+from tests.benchmarks.stage import FEEDS, RELAYED, Relay, Stage
 
+ITSELF = "relaying"
+IDLE = {**FEEDS, RELAYED: "a relay's host", ITSELF: "a relay"}
+"""Who idles, and what that is called."""
+CONNECTIONS = """
+    SELECT count(*) FROM pg_stat_activity
+    WHERE datname = %s AND application_name = 'topology-reaper'
+"""
 SETTLED = 10.0
 """Seconds that a listener is given after its start."""
 
 
 def idling(stage: Stage) -> Mapping[str, Measured]:
     """Wait, and look at the kernel's accounts before and after."""
-    shares: dict[str, list[float]] = {feed: [] for feed in FEEDS}
-    growth: dict[str, list[float]] = {feed: [] for feed in FEEDS}
+    shares: dict[str, list[float]] = {who: [] for who in IDLE}
+    growth: dict[str, list[float]] = {who: [] for who in IDLE}
     with ExitStack() as stack:
-        pids = {}
-        for feed in FEEDS:
+        pids: dict[str, int] = {}
+        relay: Relay | None = None
+        for feed in (*FEEDS, RELAYED):
             source = stack.enter_context(stage.source(feed))
             pids[feed] = stack.enter_context(stage.listener(source)).pid
+            relay = source.relay or relay
+        assert relay is not None
+        pids[ITSELF] = relay.pid
         time.sleep(SETTLED)
         for _ in range(stage.size.long_rounds):
             began = time.monotonic()
-            before = {feed: (cpu_seconds(pid), resident(pid)) for feed, pid in pids.items()}
+            before = {who: (cpu_seconds(pid), resident(pid)) for who, pid in pids.items()}
             time.sleep(stage.size.idle)
             passed = time.monotonic() - began
-            for feed, pid in pids.items():
-                cpu, memory = before[feed]
-                shares[feed].append(100 * (cpu_seconds(pid) - cpu) / passed)
-                growth[feed].append(100 * (resident(pid) / memory - 1))
-    return {f"idle.{feed}.cpu": Measured.of(shares[feed]) for feed in FEEDS} | {
-        f"idle.{feed}.growth": Measured.of(growth[feed]) for feed in FEEDS
+            for who, pid in pids.items():
+                cpu, memory = before[who]
+                shares[who].append(100 * (cpu_seconds(pid) - cpu) / passed)
+                growth[who].append(100 * (resident(pid) / memory - 1))
+        ((connections,),) = stage.postgres.execute(CONNECTIONS, relay.name)
+    return {
+        "idle.connections": Measured(connections),
+        **{f"idle.{who}.cpu": Measured.of(shares[who]) for who in IDLE},
+        **{f"idle.{who}.growth": Measured.of(growth[who]) for who in IDLE},
     }
 
 
 ROW = Row(
     "idling",
     [
-        figure
-        for feed, kind in FEEDS.items()
-        for figure in (
-            Figure(f"idle.{feed}.cpu", f"{kind}: idle", 0.1, "% of a core", minutes=True),
-            Figure(f"idle.{feed}.growth", f"{kind}: growth while idle", 0.1, "%", minutes=True),
-        )
+        *(
+            figure
+            for feed, kind in IDLE.items()
+            for figure in (
+                Figure(f"idle.{feed}.cpu", f"{kind}: idle", 0.1, "% of a core", minutes=True),
+                Figure(f"idle.{feed}.growth", f"{kind}: growth while idle", 0.1, "%", minutes=True),
+            )
+        ),
+        Figure("idle.connections", "a relay: its connections to PostgreSQL", 1, minutes=True),
     ],
     idling,
 )

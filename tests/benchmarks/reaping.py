@@ -142,7 +142,7 @@ def _clear(api: docker.APIClient, topologies: Sequence[Topology]) -> None:
                 api.remove_network(id_)
 
 
-def _compared(name: str, listener: Entrant, floor: Entrant) -> dict[str, Measured]:
+def compared(name: str, listener: Entrant, floor: Entrant) -> dict[str, Measured]:
     """How the listener compares with the floor of the same turns."""
     excess = percentile90(listener.took) / percentile90(floor.took)
     return {
@@ -164,7 +164,7 @@ def alone(stage: Stage) -> Mapping[str, Measured]:
                 others = {"docker-cli": racing.docker_cli(), "reference": racing.reference()}
             racing.run([*entrants, *others.values()], stage.size.rounds)
             stage.floors += racing.floor.took
-            measured |= _compared(f"alone.{feed}", racing.listener, racing.floor)
+            measured |= compared(f"alone.{feed}", racing.listener, racing.floor)
             measured |= {f"alone.{name}": entrant.measured for name, entrant in others.items()}
             if others and not stage.quick:
                 measured["alone.reference.timer"] = _on_a_timer(
@@ -204,7 +204,7 @@ def crowded(stage: Stage) -> Mapping[str, Measured]:
         others = {"docker-cli": racing.docker_cli(), "reference": racing.reference()}
         racing.run([racing.floor, racing.listener, *others.values()], stage.size.rounds)
         return {
-            **_compared("crowded", racing.listener, racing.floor),
+            **compared("crowded", racing.listener, racing.floor),
             **{f"crowded.{name}": entrant.measured for name, entrant in others.items()},
             "crowded.floor": racing.floor.measured,
         }
@@ -223,7 +223,8 @@ def many(stage: Stage) -> Mapping[str, Measured]:
         }
 
 
-def _figures(name: str, what: str, *, minutes: bool = False) -> list[Figure]:
+def figures_of(name: str, what: str, *, minutes: bool = False) -> list[Figure]:
+    """What is measured of a race, called so."""
     return [
         Figure(f"{name}.gone", f"{what}: commit → all gone", MOST, "× floor", minutes=minutes),
         Figure(f"{name}.gone.p90", f"{what}: its p90", MOST, "× floor's", minutes=minutes),
@@ -238,7 +239,9 @@ ALONE = Row(
         *(
             figure
             for feed, kind in FEEDS.items()
-            for figure in _figures(f"alone.{feed}", f"one topology, {kind}", minutes=feed != FIRST)
+            for figure in figures_of(
+                f"alone.{feed}", f"one topology, {kind}", minutes=feed != FIRST
+            )
         ),
         Figure("alone.floor", "one topology, the floor: seconds", unit="s"),
         Figure("alone.docker-cli", "one topology, Docker CLI: seconds", unit="s"),
@@ -255,7 +258,7 @@ ALONE = Row(
 CROWDED = Row(
     "crowded",
     [
-        *_figures("crowded", "one topology in a crowd"),
+        *figures_of("crowded", "one topology in a crowd"),
         Figure("crowded.floor", "one topology in a crowd, the floor: seconds", unit="s"),
         Figure("crowded.docker-cli", "one topology in a crowd, Docker CLI: seconds", unit="s"),
         Figure("crowded.reference", "one topology in a crowd, reference: seconds", unit="s"),

@@ -11,6 +11,7 @@ from tests.benchmarks import (
     indexing,
     noticing,
     reaping,
+    relaying,
     starting,
     sweeping,
 )
@@ -27,6 +28,7 @@ ROWS: tuple[Row[Stage], ...] = (
     asking.ROW,
     reaping.MANY,
     fleet.ROW,
+    relaying.ROW,
     distance.ROW,
     # From here on a crowd is on the host.
     reaping.CROWDED,

@@ -25,14 +25,16 @@ from listener.telemetry.healthcheck import read_status
 from tests.benchmarks.observer import Observer
 from tests.conftest import make_table
 from tests.support.decnet import Topology, deploy, new_id
-from tests.support.process import ListenerProcess, eventually
+from tests.support.process import ListenerProcess, RelayProcess, eventually
 from tests.support.rows import Rows
-from tests.support.servers import PrivateMariaDB, PrivatePostgres
+from tests.support.servers import PrivateMariaDB, PrivateNats, PrivatePostgres
 
 Part = TypeVar("Part", bound=AbstractContextManager[object])
 
 FEEDS = {"wal": "SQLite", "notify": "PostgreSQL", "binlog": "MariaDB"}
 """Every push feed, and whose it is."""
+RELAYED = "relay"
+"""The feed of a host behind a relay, whose database is PostgreSQL."""
 FIRST = "wal"
 """The feed where one is enough."""
 DECKIES = 4
@@ -58,6 +60,7 @@ class Size:
         resources: in the small index and in the large one.
         rows: in the small table and in the large one.
         listeners: on one server, step by step.
+        hosts: behind a relay, step by step.
     """
 
     rounds: int = 10
@@ -72,6 +75,7 @@ class Size:
     resources: tuple[int, int] = (1_000, 100_000)
     rows: tuple[int, int] = (1_000, 1_000_000)
     listeners: tuple[int, ...] = (1, 100, 1_000)
+    hosts: tuple[int, int] = (1_000, 10_000)
 
 
 QUICK = Size(
@@ -83,7 +87,27 @@ QUICK = Size(
     storm=10_000,
     resources=(1_000, 20_000),
     rows=(1_000, 20_000),
+    hosts=(100, 300),
 )
+
+
+@dataclass(frozen=True)
+class Relay:
+    """A relay that runs.
+
+    Attributes:
+        pid: of its process.
+        state: its state directory.
+        name: of the relays, and of the database that is asked.
+    """
+
+    pid: int
+    state: Path
+    name: str
+
+    def status(self) -> dict[str, Any]:
+        """What it tells of itself."""
+        return read_status(self.state)
 
 
 @dataclass(frozen=True)
@@ -94,11 +118,13 @@ class Source:
         feed: what is heard of it by.
         url: the database.
         rows: its writer.
+        relay: that is asked instead, if any.
     """
 
     feed: str
     url: str
     rows: Rows
+    relay: Relay | None = None
 
 
 @dataclass(frozen=True)
@@ -217,20 +243,40 @@ class Stage(AbstractContextManager["Stage"]):
         with ThreadPoolExecutor(at_once) as pool:
             return list(pool.map(one, ids, numbers))
 
+    @cached_property
+    def nats(self) -> PrivateNats:
+        """The broker between relays and hosts."""
+        return self._enter(PrivateNats())
+
     @contextmanager
     def source(self, feed: str) -> Iterator[Source]:
         """A fresh database that is heard of by this feed, with a row for each of the crowd."""
+        name = ""
         with ExitStack() as stack:
             if feed == FIRST:
                 url = f"sqlite:///{self.directory / f'{next(self._serials)}.db'}"
             else:
-                server = self.postgres if feed == "notify" else self.mariadb
-                url = server.url(database=stack.enter_context(server.fresh_database()))
+                server = self.mariadb if feed == "binlog" else self.postgres
+                name = stack.enter_context(server.fresh_database())
+                url = server.url(database=name)
             rows = stack.enter_context(Rows(url))
             make_table(rows, url)
             if "crowd" in vars(self):  # it is on the host already
                 rows.insert(*self.crowd)
-            yield Source(feed, url, rows)
+            relay = None
+            if feed == RELAYED:
+                relay = stack.enter_context(self._relay(url, name))
+                url = self.nats.url(name, host="host")
+            yield Source(feed, url, rows, relay)
+
+    @contextmanager
+    def _relay(self, url: str, name: str) -> Iterator[Relay]:
+        state = self.directory / f"state-{next(self._serials)}"
+        options = ("--log-level", "INFO", "--feed", "push", "--state-dir", str(state))
+        nats = f"nats://{self.nats.address}"
+        with RelayProcess(url, nats, name, *options, within=("env",)) as process:
+            assert process.process is not None
+            yield Relay(process.process.pid, state, name)
 
     @contextmanager
     def listener(self, source: Source, host: str | None = None) -> Iterator[Running]:

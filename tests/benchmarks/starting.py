@@ -17,7 +17,7 @@ from pathlib import Path
 from tests.benchmarks.figures import Figure, Measured, Row
 from tests.benchmarks.processes import resident
 from tests.benchmarks.samples import ratios
-from tests.benchmarks.stage import FIRST, Stage
+from tests.benchmarks.stage import FIRST, RELAYED, Stage
 from tests.support.process import environment
 
 IMPORTED = """
@@ -69,16 +69,19 @@ def remembering(stage: Stage) -> Mapping[str, Measured]:
     """By turns, on an empty host."""
     base = _script(stage, "memory.py", CARRYING)
     memory: list[float] = []
+    relayed: list[float] = []
     imported: list[float] = []
-    with stage.source(FIRST) as source:
+    with stage.source(FIRST) as source, stage.source(RELAYED) as behind:
         for _ in range(stage.size.rounds):
             with _process(base) as pid:
                 imported.append(resident(pid) / 2**20)
-            with stage.listener(source) as running:
+            with stage.listener(source) as one, stage.listener(behind) as other:
                 time.sleep(SETTLED)
-                memory.append(resident(running.pid) / 2**20)
+                memory.append(resident(one.pid) / 2**20)
+                relayed.append(resident(other.pid) / 2**20)
     return {
         "memory": Measured.of(ratios(memory, imported)),
+        "memory.relayed": Measured.of(ratios(relayed, imported)),
         "memory.listener": Measured.of(memory),
         "memory.imports": Measured.of(imported),
     }
@@ -126,6 +129,7 @@ MEMORY = Row(
     "memory",
     [
         Figure("memory", "memory, idle", 1.25, "× the imports of four libraries"),
+        Figure("memory.relayed", "memory, idle, behind a relay", 1.4, "× these imports"),
         Figure("memory.listener", "memory, idle: MiB", unit="MiB"),
         Figure("memory.imports", "memory of these imports: MiB", unit="MiB"),
     ],

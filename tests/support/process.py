@@ -193,7 +193,9 @@ class RelayProcess(LoggedProcess):
         nats: the broker.
         name: of the relay.
         options: more of the command line.
+        how: see :class:`LoggedProcess`.
     """
 
-    def __init__(self, url: str, nats: str, name: str, *options: str) -> None:
-        super().__init__("relay", "--database-url", url, "--nats", nats, "--name", name, *options)
+    def __init__(self, url: str, nats: str, name: str, *options: str, **how: Any) -> None:
+        sides = ("--database-url", url, "--nats", nats, "--name", name)
+        super().__init__("relay", *sides, *options, **how)
