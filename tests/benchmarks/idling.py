@@ -25,6 +25,7 @@ def idling(stage: Stage) -> Mapping[str, Measured]:
     """Wait, and look at the kernel's accounts before and after."""
     shares: dict[str, list[float]] = {who: [] for who in IDLE}
     growth: dict[str, list[float]] = {who: [] for who in IDLE}
+    connections: list[float] = []
     with ExitStack() as stack:
         pids: dict[str, int] = {}
         relay: Relay | None = None
@@ -44,9 +45,10 @@ def idling(stage: Stage) -> Mapping[str, Measured]:
                 cpu, memory = before[who]
                 shares[who].append(100 * (cpu_seconds(pid) - cpu) / passed)
                 growth[who].append(100 * (resident(pid) / memory - 1))
-        ((connections,),) = stage.postgres.execute(CONNECTIONS, relay.name)
+            ((count,),) = stage.postgres.execute(CONNECTIONS, relay.name)
+            connections.append(count)
     return {
-        "idle.connections": Measured(connections),
+        "idle.connections": Measured.of(connections),
         **{f"idle.{who}.cpu": Measured.of(shares[who]) for who in IDLE},
         **{f"idle.{who}.growth": Measured.of(growth[who]) for who in IDLE},
     }
@@ -63,7 +65,7 @@ ROW = Row(
                 Figure(f"idle.{feed}.growth", f"{kind}: growth while idle", 0.1, "%", minutes=True),
             )
         ),
-        Figure("idle.connections", "a relay: its connections to PostgreSQL", 1, minutes=True),
+        Figure("idle.connections", "a relay: idle: connections it has", 1, minutes=True),
     ],
     idling,
 )
