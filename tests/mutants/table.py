@@ -1706,6 +1706,14 @@ MUTANTS = (
         "fleet/test_questions.py::test_relays_of_two_databases_are_no_answer_until_one_is_gone",
     ),
     Mutant(
+        "taking two servers made of one image for one",
+        "while relays disagree there is no answer",
+        "databases/nats/relays.py",
+        "watched=False",
+        "watched=True",
+        "unit/test_interests.py::test_servers_made_of_one_image_are_two_databases",
+    ),
+    Mutant(
         "passing over what a relay had not taken",
         "a deletion before an interest was acknowledged is looked for",
         "databases/nats/interests.py",

@@ -108,6 +108,14 @@ def test_relays_of_two_databases_are_named_while_both_are_there() -> None:
     assert relays.conflict(SILENCE + 1.0) == ""
 
 
+def test_servers_made_of_one_image_are_two_databases() -> None:
+    relays = Relays("decnet")
+    for relay, created in ("one", 1), ("two", 2):
+        table = f"decnet server 1 table of {created} number 20 of 1700000000"
+        relays.heard(Heartbeat(relay, "mysql", table, 0, 0.0), 0.0)
+    assert relays.conflict(0.0) != ""
+
+
 def test_relays_are_deaf_when_all_that_are_there_are() -> None:
     relays = Relays("decnet")
     assert relays.deaf(0.0) == ""
