@@ -74,7 +74,7 @@ class Observer:
         """The first sweep is done."""
 
     def reaping(self, doomed: Collection[Resource], prefix: str, evidence: str) -> None:
-        """These are going to be removed, of which the first was looked at and may be.
+        """These are going to be removed: the first was looked at and may be, or is still there.
 
         Args:
             doomed: the resources, but for those that were seen to be somebody else's.

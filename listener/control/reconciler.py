@@ -276,6 +276,8 @@ class Reconciler:
                     mistaken.add(id_)
                 verdicts[id_] = now[id_]  # what later questions say of it changes nothing any more
                 removals.append(self._told(prefix, removal, verdicts, permitted))
+            if not begun and any(r.result in (Result.PENDING, Result.FAILED) for r in removals):
+                begin()  # it is said to be still there, as by what is on a network
         finally:
             for resources in begun:
                 self._observer.reaped(resources)

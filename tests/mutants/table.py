@@ -69,6 +69,14 @@ MUTANTS = (
         "unit/test_reconciler.py::test_what_is_seen_to_be_foreign_is_not_said_to_begin",
     ),
     Mutant(
+        "saying that something is still there, and not why it is to go",
+        "every removal that was tried is said to begin, with its evidence",
+        "control/reconciler.py",
+        "            if not begun and any(r.result",
+        "            if False and any(r.result",
+        "unit/test_reconciler.py::test_what_is_still_there_before_it_was_permitted_is_said_to_begin",
+    ),
+    Mutant(
         "skipping the list after a reconnect",
         "what happened while a stream was cut is found",
         "engine/watch.py",

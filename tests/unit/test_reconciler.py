@@ -336,6 +336,18 @@ def test_what_may_not_go_any_more_is_not_said_to_begin(world: World) -> None:
     assert told.begun == []
 
 
+def test_what_is_still_there_before_it_was_permitted_is_said_to_begin(world: World) -> None:
+    world.deploy(network())
+    world.database.rows.clear()
+    told = Told(world)
+
+    def is_in_use(doomed: Collection[Resource], _permit: Permit) -> Iterable[Removal]:
+        return [Removal(resource, Result.FAILED, "tcpdump is on it") for resource in doomed]
+
+    world.reconciler_with(is_in_use, observer=told).reconcile(P)
+    assert told.begun == [f"{P} 1 witnessed: its row was seen before and is gone"]
+
+
 def test_what_went_is_told_though_the_listener_is_killed_before_the_rest_has(world: World) -> None:
     class Killed(BaseException):
         pass
