@@ -111,7 +111,7 @@ class StatusStore(Observer):
         self._held: Collection[str] = ()
         self._own: Mapping[str, Hold] | None = None
         self._token = ""
-        self._reaping: list[Collection[Resource]] = []
+        self._reaping: list[tuple[Collection[Resource], str]] = []
         self._reaps: deque[Reap] = deque(maxlen=REAPS)
         self._sweeps = 0
         self._last_sweep: LastSweep | None = None
@@ -176,12 +176,12 @@ class StatusStore(Observer):
     def reaping(self, doomed: Collection[Resource], prefix: str, evidence: str) -> None:  # noqa: ARG002
         """These are being removed from now on."""
         with self._lock:
-            self._reaping.append(doomed)
+            self._reaping.append((doomed, evidence))
 
     def reaped(self, doomed: Collection[Resource]) -> None:
         """They are not any more."""
         with self._lock:
-            self._reaping.remove(doomed)
+            self._reaping.pop([each for each, _ in self._reaping].index(doomed))
 
     def topologies(self, index: PrefixIndex, subnets: Collection[Subnet]) -> list[Topology]:
         """Where each topology on this host stands, as JSON can hold it."""
@@ -190,12 +190,12 @@ class StatusStore(Observer):
             addresses.setdefault(subnet.network, []).append(subnet.address)
         with self._lock:
             verdicts, waits = self._verdicts.copy(), self._waits.copy()
-            reaping = [resource for doomed in self._reaping for resource in doomed]
+            reaping = [(each, why) for doomed, why in self._reaping for each in doomed]
         now = self._clock()
-        going: dict[str, set[str]] = {}
-        for resource in reaping:
+        going: dict[str, dict[str, str]] = {}
+        for resource, why in reaping:
             for prefix in resource.prefixes:
-                going.setdefault(prefix, set()).add(resource.id)
+                going.setdefault(prefix, {})[resource.id] = why
         told: list[Topology] = []
         for prefix in sorted(index.prefixes()):
             resources = index.resources(prefix)
@@ -212,7 +212,8 @@ class StatusStore(Observer):
                 ends = [until for at, until in said if now - at <= OUTAGE]
                 wait = max(0.0, round(max(ends) - now, 1)) if ends else None
             if doomed := going.get(prefix):
-                state, wait = "reaping", None
+                # The verdicts are of before: that its row exists, if a report was first.
+                state, reason, wait = "reaping", "; ".join(sorted(set(doomed.values()))), None
                 left = sum(r.id in doomed for r in resources)
                 removing = {"begun": len(doomed), "left": left}
             owners = {owner for r in resources for owner in r.owners if owner.startswith(prefix)}

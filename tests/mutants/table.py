@@ -1650,6 +1650,14 @@ MUTANTS = (
         "unit/test_status.py::test_what_is_being_removed_goes_one_by_one",
     ),
     Mutant(
+        "saying that the row exists of what is removed",
+        "what is removed is shown with the evidence of its removal",
+        "telemetry/status.py",
+        'state, reason, wait = "reaping", "; ".join(sorted(set(doomed.values()))), None',
+        'state, wait = "reaping", None',
+        "unit/test_status.py::test_what_is_being_removed_is_reaping_and_then_gone",
+    ),
+    Mutant(
         "passing over the networks that appear",
         "the addresses in use follow the events",
         "engine/mirror.py",

@@ -160,12 +160,12 @@ def test_what_is_being_removed_is_reaping_and_then_gone() -> None:
     board = StatusStore()
     host = known(board)
     things = host.index.resources(P)
-    board.reaping(things, P, "")
-    board.reaping(things, P, "")
+    board.reaping(things, P, "its row is gone")
+    board.reaping(things, P, "its row is gone")
     board.reaped(things)
-    assert shown(board, host)[P][0] == "reaping"
+    assert shown(board, host)[P] == ("reaping", "its row is gone")
     board.reaped(things)
-    assert shown(board, host)[P][0] == "alive"
+    assert shown(board, host)[P] == ("alive", "its row exists")
     host.database.rows.clear()
     host.controller.hinted(0, [TOPOLOGY])
     host.step()
