@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import time
 from functools import partial
 from pathlib import Path
@@ -67,7 +68,10 @@ def command(config: Path | None, as_json: bool, watch: bool, **options: object) 
                         live.update(show(_told(folder)))
                     except NoListener as error:
                         live.update(str(error))
-        console.print(terminal.status(told), crop=False)
+        with console.capture() as screen:
+            console.print(terminal.status(told), crop=False)
+        # Rich fills each line of a table up to the width of the longest.
+        click.echo(re.sub(" +$", "", screen.get(), flags=re.MULTILINE), nl=False)
     return 0 if told["state"] == "ready" else 1
 
 

@@ -154,7 +154,9 @@ RELEASE = "topology-reaper sweep --config /etc/topology-reaper/reaper.toml --con
 def test_in_a_pipe_a_topology_is_a_line(call: Call, told: dict[str, Any]) -> None:
     told["topologies"] = [WAITING, REAPING]
     told["held"] = {"prefixes": ["aaaaaaaa"], "token": "012345678901", "command": RELEASE}
-    lines = [" ".join(line.split()) for line in call("status").output.splitlines()]
+    said = call("status").output.splitlines()
+    assert said == [line.rstrip() for line in said]
+    lines = [" ".join(line.split()) for line in said]
     assert f"aaaaaaaa waiting 18 s 3 {WAITING['reason']}" in lines
     assert f"aaaaaaaa reaping 3 of 8 {WAITING['reason']}" in lines
     assert RELEASE in lines
