@@ -271,7 +271,7 @@ class Listener:
             self._engine.address,
             " and ".join(databases),
             settings.feed,
-            state or "none, so what was seen is forgotten at the end",
+            state or "none, so what was seen is forgotten when it stops",
             " dry run: nothing is removed;" if settings.dry_run else "",
             settings.policy,
             f": {UNSEEN}" if settings.policy == "absent" else "",

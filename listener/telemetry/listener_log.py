@@ -77,7 +77,7 @@ class ListenerLog(Observer):
             logger.bind(
                 event="held", prefix=" ".join(sorted(screening.held)), token=screening.token
             ).error(
-                "held and not removed: {}; if all of these are to go, run {} --confirm {}",
+                "held and not removed: {}; if all of it is to go, run {} --confirm {}",
                 _by_reason(screening.held),
                 self._sweep_command,
                 screening.token,

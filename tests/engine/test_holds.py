@@ -34,7 +34,7 @@ def paste(command: str, *variables: str) -> str:
 
 def command_in(message: str) -> str:
     """The command that releases what is held, as the log has it."""
-    return message.partition("if all of these are to go, run ")[2]
+    return message.partition("if all of it is to go, run ")[2]
 
 
 @pytest.fixture

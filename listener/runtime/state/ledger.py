@@ -102,8 +102,8 @@ class Ledger:
             if self._failure.is_new(str(error)):
                 why = error.strerror or str(error)
                 logger.bind(event="state", error=why).warning(
-                    "--state-dir: what is known about {} cannot be written to {}, and is lost at"
-                    " the end: {}",
+                    "--state-dir: what is known about {} cannot be written to {}, and is lost when"
+                    " this process ends: {}",
                     self._database,
                     self._path.parent,
                     why,
