@@ -100,7 +100,7 @@ class Listener:
         self._holds_socket = HoldsSocket(self._state.path, store.own_holds)
         self._others = OtherListeners(lambda: self._watch.listing.mark, self._holds_socket.is_ours)
         self._at_once = TOPOLOGIES * settings.workers
-        # Twice as many as topologies: each has room for half of what it may take, whoever hangs.
+        # One topology that hangs takes a quarter of them, so the others go on.
         self._removals = ThreadPoolExecutor(2 * self._at_once, "remove")
         self._reaper = Reaper(self._engine, self._removals, settings.workers, time.monotonic)
         reconciler = Reconciler(
