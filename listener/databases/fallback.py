@@ -91,7 +91,7 @@ class PushOrPoll(Feed):
             if self._poll_next:
                 return
             if self._hears_another:
-                raise NoAnswer("another table answers now than the one that was heard") from error
+                raise NoAnswer("another table replaced the one whose deletions it told") from error
             raise
 
     def answered(self, identity: str) -> None:
