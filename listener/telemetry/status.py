@@ -177,6 +177,8 @@ class StatusStore(Observer):
         """These are being removed from now on."""
         with self._lock:
             self._reaping.append((doomed, evidence))
+            # Until the work on the prefix is over, which takes a while where the engine hangs.
+            self._verdicts |= {r.id: Verdict(State.ORPHAN, evidence) for r in doomed}
 
     def reaped(self, doomed: Collection[Resource]) -> None:
         """They are not any more."""

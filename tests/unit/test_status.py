@@ -165,7 +165,7 @@ def test_what_is_being_removed_is_reaping_and_then_gone() -> None:
     board.reaped(things)
     assert shown(board, host)[P] == ("reaping", "its row is gone")
     board.reaped(things)
-    assert shown(board, host)[P] == ("alive", "its row exists")
+    assert shown(board, host)[P] == ("orphan", "its row is gone")
     host.database.rows.clear()
     host.controller.hinted(0, [TOPOLOGY])
     host.step()
