@@ -10,9 +10,12 @@ test at a time.
 from __future__ import annotations
 
 import os
+import platform
 import secrets
-from collections.abc import Iterator
+import sqlite3
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +24,15 @@ from xdist.scheduler import LoadFileScheduling
 
 from listener.databases.urls import open_topologies
 from tests.support.rows import Rows
-from tests.support.servers import FOREIGN, PrivateMariaDB, PrivateNats, PrivatePostgres
-from tests.support.shared import Owner, ready_database, shared_server
+from tests.support.servers import (
+    FOREIGN,
+    PrivateMariaDB,
+    PrivateMySQL,
+    PrivateNats,
+    PrivatePostgres,
+    PrivateServer,
+)
+from tests.support.shared import KINDS, Owner, ready_database, shared_server
 
 LONGEST_FIRST = (
     *("sidecar", "engine", "servers", "fleet", "page", "cli", "package", "property", "database"),
@@ -36,10 +46,36 @@ WITH_IMAGE = tuple(
 """The files whose tests load it."""
 
 
+SERVERS: Mapping[str, type[PrivateServer]] = {
+    "postgres": PrivatePostgres,
+    "mariadb": PrivateMariaDB,
+    "mysql": PrivateMySQL,
+}
+"""Those that a run may take from another system, by the words of its options."""
+
+LIBRARIES = ("docker", "sqlalchemy", "psycopg", "pymysql", "mysql-replication")
+"""Those of Python's that speak with engines and servers."""
+Says = Callable[[str, str], None]
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """What else the tests may run on; ``make matrix`` chooses."""
+    group = parser.getgroup("what to run on", "other systems, such as debian_root.py makes")
+    for name in ("docker", "podman", "postgres", "mariadb"):
+        group.addoption(f"--{name}-root", type=Path, help=f"the system whose {name} the tests use")
+    group.addoption("--mysql-root", type=Path, help="one whose MySQL takes MariaDB's place")
+    for name in ("docker", "podman"):
+        group.addoption(f"--{name}-option", action="append", default=[], help="of its daemon")
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """Own the servers, in the first process of a run; no variable leads anybody to another one."""
     for name in [name for name in os.environ if name.startswith(FOREIGN)]:
         del os.environ[name]
+    for name, kind in SERVERS.items():
+        if root := config.getoption(f"{name}_root"):
+            kind.root = root
+            KINDS[kind.scheme] = kind
     if not hasattr(config, "workerinput"):
         config.add_cleanup(Owner().close)
 
@@ -58,10 +94,24 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ImageInOnePl
     return ImageInOnePlace(config, log)
 
 
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Let ``-k`` choose by what a test starts as well."""
+    item.extra_keyword_matches.update(getattr(item, "fixturenames", ()))
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with the long ones, so that none ends alone."""
     here = Path(__file__).parent
     items.sort(key=lambda item: LONGEST_FIRST.index(item.path.relative_to(here).parts[0]))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _versions(record_testsuite_property: Says) -> None:
+    """A report tells what the tests ran on, as that says it itself."""
+    record_testsuite_property("Python", platform.python_version())
+    record_testsuite_property("SQLite", sqlite3.sqlite_version)
+    for name in LIBRARIES:
+        record_testsuite_property(name, metadata.version(name))
 
 
 @pytest.fixture(autouse=True)
@@ -71,16 +121,18 @@ def _state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="session")
-def postgres() -> PrivatePostgres:
+def postgres(record_testsuite_property: Says) -> PrivatePostgres:
     """The PostgreSQL that all tests share."""
     server: PrivatePostgres = shared_server(PrivatePostgres.scheme)
+    record_testsuite_property("PostgreSQL", server.version)
     return server
 
 
 @pytest.fixture(scope="session")
-def mariadb() -> PrivateMariaDB:
-    """The MariaDB that all tests share."""
+def mariadb(record_testsuite_property: Says) -> PrivateMariaDB:
+    """The MariaDB that all tests share, or MySQL in its place."""
     server: PrivateMariaDB = shared_server(PrivateMariaDB.scheme)
+    record_testsuite_property("MariaDB or MySQL", server.version)
     return server
 
 
@@ -107,7 +159,9 @@ def own_postgres() -> Iterator[PrivatePostgres]:
 @pytest.fixture(scope="session")
 def own_mariadb() -> Iterator[PrivateMariaDB]:
     """A MariaDB to be stopped, killed or changed, with nothing of others in its binary log."""
-    with PrivateMariaDB() as server:
+    kind = KINDS[PrivateMariaDB.scheme]
+    assert issubclass(kind, PrivateMariaDB)
+    with kind() as server:
         yield server
 
 

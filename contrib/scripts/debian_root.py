@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from debian_packages import ensure
-from local_base import CACHE, mirror, run
+from local_base import CACHE, NEEDLESS, mirror, run
 
 
 def debian_root(release: str, packages: Sequence[str]) -> Path:
@@ -35,7 +35,9 @@ def debian_root(release: str, packages: Sequence[str]) -> Path:
             unfinished = root.with_name(f"{root.name}.part")
             shutil.rmtree(unfinished, ignore_errors=True)
             include = f"--include={','.join(packages)}"
-            run("debootstrap", "--variant=minbase", include, release, unfinished, mirror())
-            run("find", unfinished / "var/cache/apt", "-mindepth", "1", "-delete")
+            make = ("debootstrap", "--variant=minbase", include, release, unfinished, mirror())
+            run("unshare", "--mount", *make)  # what it mounts goes with it, also when it fails
+            for path in NEEDLESS:
+                run("find", unfinished / path, "-mindepth", "1", "-delete")
             unfinished.rename(root)
     return root

@@ -86,7 +86,7 @@ class PrivateEngine(AbstractContextManager["PrivateEngine"]):
 
     Args:
         directory: where to make the engine's own directory; the system's temporary one if None.
-        dockerd_options: added to dockerd's command line; they win over the defaults here.
+        dockerd_options: added to the daemon's command line; they win over the defaults here.
         root: the system whose dockerd it is, such as `debian_root.py` makes; this one if None.
     """
 

@@ -52,4 +52,5 @@ class PrivatePodman(PrivateEngine):
         yield "--network-config-dir=/etc/cni/net.d"
         yield "--cgroup-manager=cgroupfs"  # no systemd in there to ask
         yield "--events-backend=file"
+        yield from self._options
         yield from ("system", "service", "--time=0", self.host)

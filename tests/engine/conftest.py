@@ -10,6 +10,7 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, suppress
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import docker
@@ -17,6 +18,7 @@ import pytest
 from private_engine import PrivateEngine
 from private_podman import PrivatePodman
 
+from tests.conftest import Says
 from tests.support.decnet import Topology
 from tests.support.process import ListenerProcess, RelayProcess, eventually
 from tests.support.proxy import FaultProxy
@@ -29,16 +31,22 @@ on_both = pytest.mark.parametrize("engine", ["docker", "podman"], indirect=True)
 
 
 @pytest.fixture(scope="session")
-def shared_engine() -> Iterator[PrivateEngine]:
+def shared_engine(
+    request: pytest.FixtureRequest, record_testsuite_property: Says
+) -> Iterator[PrivateEngine]:
     """A private engine."""
-    with PrivateEngine() as engine:
+    with PrivateEngine(**chosen(request.config, "docker")) as engine:
+        record_testsuite_property("Docker Engine", version_of(engine))
         yield engine
 
 
 @pytest.fixture(scope="session")
-def shared_podman() -> Iterator[PrivateEngine]:
+def shared_podman(
+    request: pytest.FixtureRequest, record_testsuite_property: Says
+) -> Iterator[PrivateEngine]:
     """A private Podman."""
-    with PrivatePodman() as engine:
+    with PrivatePodman(**chosen(request.config, "podman")) as engine:
+        record_testsuite_property("Podman", version_of(engine))
         yield engine
 
 
@@ -122,6 +130,18 @@ def run(engine: PrivateEngine, url: str) -> Iterator[Run]:
 def connect(engine: PrivateEngine) -> docker.APIClient:
     """A client of an engine."""
     return docker.APIClient(engine.host, version="auto")
+
+
+def chosen(config: pytest.Config, engine: str) -> dict[str, Any]:
+    """What the run has chosen of an engine: the system that it comes from, and its options."""
+    root, options = (config.getoption(f"{engine}_{what}") for what in ("root", "option"))
+    return {"root": root, "dockerd_options": options}
+
+
+def version_of(engine: PrivateEngine) -> str:
+    """The version, as the engine says it."""
+    with closing(connect(engine)) as api:
+        return str(api.version()["Version"])
 
 
 def empty(engine: PrivateEngine) -> None:

@@ -32,7 +32,8 @@ Build = Callable[..., str]
 
 @pytest.fixture
 def build(api: docker.APIClient) -> Iterator[Build]:
-    """Makes images as compose does, and takes all that are left away after the test."""
+    """Makes images as compose does, where there are none; none is left after the test."""
+    clear(api)
 
     def make(prefix: str, service: str, name: str | None = None, **labels: str) -> str:
         tar = io.BytesIO()
@@ -46,6 +47,11 @@ def build(api: docker.APIClient) -> Iterator[Build]:
         return str(json.loads(said.splitlines()[-1])["status"])
 
     yield make
+    clear(api)
+
+
+def clear(api: docker.APIClient) -> None:
+    """Remove all that are as if compose had built them, which other tests leave."""
     while left := images(api):
         for image in left:
             with suppress(docker.errors.APIError):  # what was made of it has to go first

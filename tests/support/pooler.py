@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import ClassVar
 
 from tests.support.servers import PrivatePostgres
@@ -19,6 +20,7 @@ class PrivatePgBouncer(PrivatePostgres):
     """
 
     programs: ClassVar[Mapping[str, str]] = {"pgbouncer": "pgbouncer"}
+    root = Path("/")  # also where the server comes from another system
 
     def __init__(self, server: PrivatePostgres, mode: str, users: Mapping[str, str]) -> None:
         super().__init__()

@@ -41,7 +41,9 @@ FOREIGN = ("PG", "MYSQL", "MARIADB")
 
 HOLDER = """
 import os, select, shutil, signal, subprocess, sys
-directory, user, *argv = sys.argv[1:]
+root, directory, user, *argv = sys.argv[1:]
+if root != "/":  # its programs and what they load; the users, and the data, are ours
+    subprocess.run(["mount", "--bind", root + "/usr", "/usr"], check=True)
 server = subprocess.Popen(
     argv, cwd=directory, stdin=subprocess.DEVNULL, user=user, group=user, extra_groups=[]
 )
@@ -71,6 +73,8 @@ class PrivateProgram(ABC):
 
     programs: ClassVar[Mapping[str, str]]
     """What it takes, and Debian's package of each."""
+    root: ClassVar[Path] = Path("/")
+    """The system whose server it is, such as `debian_root.py` makes; this one by default."""
     system_user: ClassVar[str]
     scheme: ClassVar[str]
     quick_stop: ClassVar[signal.Signals]
@@ -185,14 +189,15 @@ class PrivateProgram(ABC):
 
     def _hold(self, argv: Sequence[str]) -> None:
         self._release()
-        holder = [sys.executable, "-I", "-S", "-c", HOLDER, str(self.directory), self.system_user]
+        into = ["--fork", "--kill-child", "--pid", "--ipc", "--mount", "--"]
+        holder = [sys.executable, "-I", "-S", "-c", HOLDER, str(self.root)]
         # MariaDB names its temporary files by its process, and each server is in a namespace of its
         # own where the numbers are the same: in one folder they would take each other's.
         own = dict.fromkeys(("HOME", "TMPDIR"), str(self.directory))
         environment = {**system_environment(*FOREIGN), **own, "LC_ALL": "C.UTF-8"}
         with self.log.open("ab") as log:
             self._holder = subprocess.Popen(
-                ["unshare", "--fork", "--kill-child", "--pid", "--ipc", "--", *holder, *argv],
+                ["unshare", *into, *holder, str(self.directory), self.system_user, *argv],
                 bufsize=0,
                 env=environment,
                 stdin=subprocess.PIPE,
@@ -256,6 +261,11 @@ class PrivateServer(PrivateProgram):
         with engine.connect() as connection:
             result = connection.exec_driver_sql(sql, parameters)
             return list(result) if result.returns_rows else []
+
+    @property
+    def version(self) -> str:
+        """The version, as the server says it."""
+        return str(self.execute("SELECT version()")[0][0])
 
     @contextmanager
     def fresh_database(self, options: str = "") -> Iterator[str]:
@@ -330,14 +340,15 @@ class PrivatePostgres(PrivateServer):
     def _initialise(self) -> Sequence[str]:
         if self._primary is not None:
             return (
-                *(_program("pg_basebackup"), "--pgdata", str(self.data), "--write-recovery-conf"),
+                *(self._program("pg_basebackup"), "--pgdata", str(self.data)),
+                "--write-recovery-conf",
                 *("--dbname", self._primary.url(), "--checkpoint=fast", "--no-sync"),
             )
         secret = self.directory / "password"
         secret.write_text(self.password)
         shutil.chown(secret, self.system_user)
         return (
-            *(_program("initdb"), "--pgdata", str(self.data), "--encoding=UTF8"),
+            *(self._program("initdb"), "--pgdata", str(self.data), "--encoding=UTF8"),
             *("--username", self.administrator, "--pwfile", str(secret)),
             *("--locale=C.UTF-8", "--auth=scram-sha-256", "--no-sync"),
         )
@@ -353,10 +364,14 @@ class PrivatePostgres(PrivateServer):
             "max_connections": 300,
         }
         options = (option for item in settings.items() for option in ("-c", "{}={}".format(*item)))
-        return (_program("postgres"), "-D", str(self.data), *options)
+        return (self._program("postgres"), "-D", str(self.data), *options)
 
     def drop_database(self, name: str) -> None:
         self.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+    def _program(self, name: str) -> str:
+        found = which(str(self.root / f"usr/lib/postgresql/*/bin/{name}"))
+        return f"/{Path(found).relative_to(self.root)}" if found else name
 
 
 class PrivateMariaDB(PrivateServer):
@@ -372,6 +387,16 @@ class PrivateMariaDB(PrivateServer):
     connect_args = AT_ONCE
     home = ""
     quick_stop = signal.SIGTERM
+    idle: ClassVar[str] = "time_ms"
+    """In its list of processes, the milliseconds for which one has done nothing."""
+
+    def follow(self, primary: PrivateMariaDB, name: str = "") -> None:
+        """Give it a source, by a connection of this name; it does not start to replicate."""
+        self.execute(
+            f"CHANGE MASTER '{name}' TO MASTER_HOST = '127.0.0.1', MASTER_PORT = {primary.port},"
+            f" MASTER_USER = '{primary.administrator}', MASTER_PASSWORD = '{primary.password}',"
+            " MASTER_USE_GTID = slave_pos"
+        )
 
     def _initialise(self) -> Sequence[str]:
         (self.directory / "init.sql").write_text(
@@ -399,6 +424,27 @@ class PrivateMariaDB(PrivateServer):
 
     def drop_database(self, name: str) -> None:
         self.execute(f"DROP DATABASE {name}")
+
+
+class PrivateMySQL(PrivateMariaDB):
+    """MySQL in MariaDB's place, from another system: this one has none."""
+
+    idle = "time * 1000"
+
+    def follow(self, primary: PrivateMariaDB, name: str = "") -> None:
+        self.execute(
+            f"CHANGE REPLICATION SOURCE TO SOURCE_HOST = '127.0.0.1', SOURCE_PORT = {primary.port},"
+            f" SOURCE_USER = '{primary.administrator}', SOURCE_PASSWORD = '{primary.password}',"
+            f" GET_SOURCE_PUBLIC_KEY = 1 FOR CHANNEL '{name}'"
+        )
+
+    def _initialise(self) -> Sequence[str]:
+        super()._initialise()
+        return ("mysqld", "--no-defaults", f"--datadir={self.data}", "--initialize-insecure")
+
+    def _serve(self) -> Sequence[str]:
+        _, *options = super()._serve()
+        return ("mysqld", *options, "--mysqlx=OFF", "--secure-file-priv=NULL")
 
 
 class PrivateGalera(PrivateMariaDB):
@@ -494,10 +540,6 @@ class PrivateNats(PrivateProgram):
         with suppress(OSError), socket.create_connection(("127.0.0.1", self.port), 1.0) as tried:
             return tried.recv(4) == b"INFO"
         return False
-
-
-def _program(name: str) -> str:
-    return which(f"/usr/lib/postgresql/*/bin/{name}") or name
 
 
 def free_port() -> int:

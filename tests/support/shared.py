@@ -26,7 +26,10 @@ from tests.support.servers import (
 
 VARIABLE = "SHARED_SERVERS"
 """Names the socket of the process that owns them."""
-KINDS: tuple[type[PrivateProgram], ...] = (PrivatePostgres, PrivateMariaDB, PrivateNats)
+KINDS: dict[str, type[PrivateProgram]] = {
+    kind.scheme: kind for kind in (PrivatePostgres, PrivateMariaDB, PrivateNats)
+}
+"""By their schemes; a run may choose other ones."""
 READY = 8
 """So many databases are made ahead."""
 
@@ -69,7 +72,7 @@ class Owner:
             self._make_ready()
             return self._ready.popleft()
         if asked not in self._servers:
-            server = next(kind for kind in KINDS if kind.scheme == asked)()
+            server = KINDS[asked]()
             server.start()
             self._servers[asked] = server
         return self._servers[asked]
