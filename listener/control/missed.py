@@ -1,10 +1,11 @@
 """Deletions that a sweep found, and of which the feed should have told.
 
 Push can be deaf in ways that nobody can look up beforehand: rows that a foreign key's cascade took
-in MySQL, a session that switched its log or its triggers off. The sweep finds those, and then says
-that it had to. What it finds is suspect only if the row was there when we last asked, and the feed
-was up all the time and has said nothing; and since a hint may be on its way while the sweep asks,
-it is counted only when the topology is removed and there has still been none.
+in MariaDB, and in MySQL before 9.6, a session that switched its log or its triggers off. The sweep
+finds those, and then says that it had to. What it finds is suspect only if the row was there when
+we last asked, and the feed was up all the time and has said nothing; and since a hint may be on its
+way while the sweep asks, it is counted only when the topology is removed and there has still been
+none.
 
 There is no clock in here; times are seconds on a monotonic one.
 """

@@ -55,14 +55,11 @@ class Copy:
 
 
 def replica(stack: ExitStack, primary: PrivateMariaDB) -> Copy:
-    """A MariaDB replica that does not say read_only."""
-    other = stack.enter_context(PrivateMariaDB())
-    other.execute(
-        f"CHANGE MASTER TO MASTER_HOST = '127.0.0.1', MASTER_PORT = {primary.port},"
-        f" MASTER_USER = '{primary.administrator}', MASTER_PASSWORD = '{primary.password}',"
-        " MASTER_USE_GTID = slave_pos"
-    )
-    other.execute("START SLAVE")
+    """A replica of MariaDB, or MySQL, that does not say read_only."""
+    other = type(primary)()
+    stack.enter_context(other)
+    other.follow(primary)
+    other.execute("START REPLICA")
     name = stack.enter_context(primary.fresh_database())
     origin = stack.enter_context(Rows(primary.url(database=name)))
     origin.create_table()
@@ -70,8 +67,8 @@ def replica(stack: ExitStack, primary: PrivateMariaDB) -> Copy:
     return Copy(
         other.url(database=name),
         origin,
-        lambda: other.execute("STOP SLAVE SQL_THREAD"),
-        lambda: other.execute("START SLAVE SQL_THREAD"),
+        lambda: other.execute("STOP REPLICA SQL_THREAD"),
+        lambda: other.execute("START REPLICA SQL_THREAD"),
     )
 
 
@@ -220,9 +217,9 @@ def moment(line: dict[str, str]) -> datetime:
 
 
 ACCOUNTS = {
-    "postgres": HEARING[PrivatePostgres],
-    "mariadb": HEARING[PrivateMariaDB],
-    "mariadb, to poll": READING[PrivateMariaDB],
+    "postgres": HEARING,
+    "mariadb": HEARING,
+    "mariadb, to poll": READING,
 }
 
 
@@ -233,7 +230,7 @@ def reader(request: pytest.FixtureRequest) -> Iterator[tuple[str, Rows]]:
         yield request.getfixturevalue("url"), request.getfixturevalue("rows")
         return
     with fresh_side(request, request.param.partition(",")[0]) as side:
-        yield side.reader(*ACCOUNTS[request.param]), side.rows
+        yield side.reader(*ACCOUNTS[request.param][type(side.server)]), side.rows
 
 
 def test_an_orphan_from_before_the_start_goes_where_the_database_is_the_origin(

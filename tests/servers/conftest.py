@@ -26,7 +26,12 @@ from tests.support import rows
 from tests.support.decnet import new_id
 from tests.support.follower import Followed, Follower
 from tests.support.rows import Rows
-from tests.support.servers import PrivateMariaDB, PrivatePostgres, PrivateServer
+from tests.support.servers import (
+    PrivateMariaDB,
+    PrivateMySQL,
+    PrivatePostgres,
+    PrivateServer,
+)
 from tests.support.shared import ready_database
 
 SECRET = "s3cret/w:th@s1gns%?#ü"
@@ -37,6 +42,10 @@ READING = {
         "GRANT SELECT ON topologies TO {}",
     ),
     PrivateMariaDB: ("GRANT SELECT ON {database}.topologies TO {}",),
+    PrivateMySQL: (
+        "GRANT REPLICATION CLIENT ON *.* TO {}",
+        "GRANT SELECT ON {database}.topologies TO {}",
+    ),
 }
 """What a reader needs, and all that it needs; the table's grant comes last."""
 HEARING = {
@@ -46,8 +55,14 @@ HEARING = {
         "GRANT SLAVE MONITOR ON *.* TO {}",
         "GRANT REPLICATION SLAVE, REPLICATION CLIENT ON *.* TO {}",
     ),
+    PrivateMySQL: (
+        READING[PrivateMySQL][-1],
+        "GRANT REPLICATION SLAVE, REPLICATION CLIENT ON *.* TO {}",
+    ),
 }
 """What a listener needs to be told of deletions on any server, and all that it needs."""
+mariadb_alone = pytest.mark.mariadb_alone
+"""Of a test that needs what MySQL has not."""
 NEVER = 600
 """Seconds after which no test still waits."""
 
@@ -98,7 +113,8 @@ class Side:
 
     def listener(self) -> str:
         """The URL of a new role that may be told of deletions and nothing else."""
-        return self.reader(*HEARING[PrivatePostgres if self.on_postgres else PrivateMariaDB])
+        kinds = type(self.server).__mro__  # a test may have one of its own
+        return self.reader(*next(HEARING[kind] for kind in kinds if kind in HEARING))
 
     @contextmanager
     def connected(self) -> Iterator[sa.Connection]:

@@ -8,7 +8,15 @@ import pytest
 import sqlalchemy as sa
 
 from listener.databases.base import rows_with
-from tests.servers.conftest import READING, Ear, Open, Side, refusal, unavailable
+from tests.servers.conftest import (
+    READING,
+    Ear,
+    Open,
+    Side,
+    mariadb_alone,
+    refusal,
+    unavailable,
+)
 from tests.support.decnet import new_id
 from tests.support.rows import OLD_ENOUGH, Rows
 from tests.support.servers import PrivateMariaDB, PrivatePostgres
@@ -128,6 +136,7 @@ def comment(side: Side) -> None:
     side.execute("ALTER TABLE topologies COMMENT 'of DECNET'")
 
 
+@mariadb_alone
 @pytest.mark.parametrize("change", [change_mode, comment])
 def test_a_mariadb_that_shows_the_tables_number_has_the_same_table_after_all_but_a_new_one(
     mariadb_side: Side, opened: Open, change: Callable[[Side], None]

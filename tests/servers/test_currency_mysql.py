@@ -86,15 +86,6 @@ def grant_for(user: str) -> str:
     return f"; run GRANT SLAVE MONITOR ON *.* TO '{user}'@'%'"
 
 
-def follow(server: PrivateMariaDB, primary: PrivateMariaDB, name: str = "") -> None:
-    """Give it a source; it does not start to replicate."""
-    server.execute(
-        f"CHANGE MASTER '{name}' TO MASTER_HOST = '127.0.0.1', MASTER_PORT = {primary.port},"
-        f" MASTER_USER = '{primary.administrator}', MASTER_PASSWORD = '{primary.password}',"
-        " MASTER_USE_GTID = slave_pos"
-    )
-
-
 def test_a_server_that_never_was_a_replica_is_current_until_it_is_given_a_source(
     primary: PrivateMariaDB, opened: Open
 ) -> None:
@@ -103,7 +94,7 @@ def test_a_server_that_never_was_a_replica_is_current_until_it_is_given_a_source
         answer = topologies.ask(["aaaaaaaa"])
         assert answer.ids == {ROW}
         assert answer.behind == ""
-    follow(primary, primary)  # which replicates nothing: the account sees no position
+    primary.follow(primary)  # which replicates nothing: the account sees no position
     try:
         assert grant_for("plain") in plain.ask([]).behind
         assert f"is a replica of 127.0.0.1:{primary.port}" in seeing.ask([]).behind
@@ -117,7 +108,7 @@ def test_a_replica_that_may_be_written_to_may_be_behind_until_it_is_promoted(
     primary: PrivateMariaDB, opened: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with PrivateMariaDB() as replica:
-        follow(replica, primary, "named")
+        replica.follow(primary, "named")
         replica.execute("START SLAVE 'named'")
         plain, seeing = (opened(account(replica, user)) for user in ("plain", "seeing"))
         eventually(lambda: shows(seeing, "aaaaaaaa"), "the replica has the row")
@@ -154,7 +145,7 @@ def test_a_replica_is_polled_unless_it_logs_what_it_applies(
         if grant != SEES:
             primary.execute(grant.format("hearing", database=DATABASE))
     url, blind = primary.url(database=DATABASE), account(primary, "hearing")
-    follow(primary, primary)
+    primary.follow(primary)
     try:
         for options in ({}, {"allow_replica": True}):
             said = unavailable(ear.feed(url, **options))
@@ -169,7 +160,7 @@ def test_a_replica_is_polled_unless_it_logs_what_it_applies(
     with Rows(primary.url(database=DATABASE)) as rows:
         hears(ear.follow(ear.feed(url)), rows)
         with PrivateMariaDB(options=["--log-slave-updates"]) as replica:
-            follow(replica, primary)
+            replica.follow(primary)
             replica.execute("START SLAVE")
             copy = opened(replica.url(database=DATABASE))
             eventually(lambda: shows(copy, "aaaaaaaa"), "the replica has the row")

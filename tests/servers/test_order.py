@@ -14,27 +14,36 @@ from listener.databases.order import orders_ids
 from listener.databases.server import ServerTopologies
 from listener.errors import NoAnswer
 from tests.servers.conftest import Open, Side
+from tests.support.servers import PrivateMariaDB, PrivateMySQL, PrivatePostgres, PrivateServer
 
 REST = "-7ab2-4c11-9d52-33aa1f04ddee"
 PREFIXES = [f"7f3d21{pair:02x}" for pair in range(256)] + ["00000000", "ffffffff"]
-HIDING = {
-    "postgresql": {"da-x-icu", "da-DK-x-icu", "nb-NO-x-icu", "nn-x-icu", "cy-GB-x-icu"},
-    "mysql": {"utf8mb4_danish_ci", "utf8mb4_uca1400_danish_ai_ci"},
+HIDING: dict[type[PrivateServer], set[str]] = {
+    PrivatePostgres: {"da-x-icu", "da-DK-x-icu", "nb-NO-x-icu", "nn-x-icu", "cy-GB-x-icu"},
+    PrivateMariaDB: {"utf8mb4_danish_ci", "utf8mb4_uca1400_danish_ai_ci"},
+    PrivateMySQL: {"utf8mb4_danish_ci", "utf8mb4_da_0900_ai_ci"},
 }
 """Some that are known to hide rows."""
-COLLATIONS = {
-    "postgresql": "SELECT DISTINCT collname::text FROM pg_collation WHERE collprovider = 'i'",
-    # The other encodings of Unicode have the same collations as utf8mb4.
-    "mysql": "SELECT full_collation_name FROM information_schema"
-    ".collation_character_set_applicability WHERE character_set_name NOT IN"
-    " ('binary', 'utf8mb3', 'ucs2', 'utf16', 'utf16le', 'utf32')",
+# The other encodings of Unicode have the same collations as utf8mb4.
+OTHERS = "('binary', 'utf8mb3', 'ucs2', 'utf16', 'utf16le', 'utf32')"
+COLLATIONS: dict[type[PrivateServer], str] = {
+    PrivatePostgres: "SELECT DISTINCT collname::text FROM pg_collation WHERE collprovider = 'i'",
+    PrivateMariaDB: "SELECT full_collation_name FROM information_schema"
+    f".collation_character_set_applicability WHERE character_set_name NOT IN {OTHERS}",
+    PrivateMySQL: "SELECT collation_name FROM information_schema.collations"
+    f" WHERE character_set_name NOT IN {OTHERS}",
 }
 
-NO_TEXT = {
-    "postgresql": ("bytea", "integer", "jsonb", "text[]", "key", "kind"),
-    "mysql": ("BINARY(16)", "BLOB", "BIGINT", "DATETIME", "ENUM('a')", "UUID", "BIT(64)"),
+NO_TEXT: dict[type[PrivateServer], tuple[str, ...]] = {
+    PrivatePostgres: ("bytea", "integer", "jsonb", "text[]", "key", "kind"),
+    PrivateMariaDB: ("BINARY(16)", "BLOB", "BIGINT", "DATETIME", "ENUM('a')", "UUID", "BIT(64)"),
+    PrivateMySQL: ("BINARY(16)", "BLOB", "BIGINT", "DATETIME", "ENUM('a')", "BIT(64)"),
 }
-TEXT = {"postgresql": ("text", "name", "char(36)"), "mysql": ("TEXT", "CHAR(36)")}
+TEXT: dict[type[PrivateServer], tuple[str, ...]] = {
+    PrivatePostgres: ("text", "name", "char(36)"),
+    PrivateMariaDB: ("TEXT", "CHAR(36)"),
+    PrivateMySQL: ("TEXT", "CHAR(36)"),
+}
 
 HIDDEN = "SELECT id FROM ids WHERE id < low OR id >= high"
 
@@ -50,7 +59,7 @@ def refused(topologies: ServerTopologies, asked: sa.TableClause, connection: sa.
 def test_every_collation_hides_no_row_or_is_refused(side: Side, opened: Open) -> None:
     topologies = opened(side.url)
     assert isinstance(topologies, ServerTopologies)
-    scheme = side.server.scheme
+    kind = type(side.server)
     ids = sa.table("ids", sa.column("id", sa.String))
     engine = "" if side.on_postgres else "ENGINE = MEMORY"
     text = "VARCHAR(36) NOT NULL"
@@ -60,7 +69,7 @@ def test_every_collation_hides_no_row_or_is_refused(side: Side, opened: Open) ->
         bounds = [{"id": p + REST, "low": p, "high": upper_bound(p)} for p in PREFIXES]
         connection.execute(sa.text("INSERT INTO ids VALUES (:id, :low, :high)"), bounds)
         connection.commit()
-        collations = connection.scalars(sa.text(COLLATIONS[scheme])).all()
+        collations = connection.scalars(sa.text(COLLATIONS[kind])).all()
         for collation in collations:
             if side.on_postgres:
                 changed = f'ALTER id TYPE VARCHAR(36) COLLATE "{collation}"'
@@ -73,7 +82,7 @@ def test_every_collation_hides_no_row_or_is_refused(side: Side, opened: Open) ->
                 hiding.add(collation)
             else:
                 assert not hidden, collation
-    assert hiding >= HIDING[scheme]
+    assert hiding >= HIDING[kind]
     assert len(hiding) < len(collations) / 10
 
 
@@ -82,11 +91,11 @@ def test_a_column_that_is_no_text_is_no_answer(side: Side, opened: Open) -> None
     if side.on_postgres:
         side.execute("CREATE DOMAIN key AS uuid")
         side.execute("CREATE TYPE kind AS ENUM ('a')")
-    scheme = side.server.scheme
-    for type_ in (*NO_TEXT[scheme], *TEXT[scheme]):
+    kind = type(side.server)
+    for type_ in (*NO_TEXT[kind], *TEXT[kind]):
         side.execute("DROP TABLE topologies")
         side.execute(f"CREATE TABLE topologies (id {type_})")
-        if type_ in TEXT[scheme]:
+        if type_ in TEXT[kind]:
             assert opened(side.url).ask(["aaaaaaaa"]).ids == set()
             continue
         with pytest.raises(NoAnswer, match="give the column id a text type") as caught:

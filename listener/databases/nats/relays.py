@@ -2,7 +2,8 @@
 
 They have to serve one database: of two that differ at least one is wrong, and nobody can tell
 which. In MySQL and MariaDB they differ by the time of the table's creation: machines made of one
-image number their tables alike. The time is passed in, in seconds on a monotonic clock. Safe to use from several threads.
+image number their tables alike. The time is passed in, in seconds on a monotonic clock. Safe to use
+from several threads.
 """
 
 from __future__ import annotations

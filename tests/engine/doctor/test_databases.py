@@ -31,7 +31,7 @@ from tests.engine.doctor.conftest import (
     only,
     socket_group,
 )
-from tests.servers.conftest import HEARING, READING, Side, fresh_side
+from tests.servers.conftest import HEARING, READING, Side, fresh_side, mariadb_alone
 from tests.support.rows import Rows
 from tests.support.servers import PrivateMariaDB, PrivatePostgres
 
@@ -211,15 +211,15 @@ def test_a_server_that_does_not_let_us_in(look: Look, side: Side) -> None:
         found = look(database_url=with_(url, **{part: value}))
         assert_fault(found, 3, "database.reachable", "gave no answer: ", FITS)
     if not side.on_postgres:
-        side.execute(f"ALTER USER {sa.make_url(url).username} REQUIRE SSL")
+        side.execute(f"ALTER USER {sa.make_url(url).username} REQUIRE X509")
         assert_fault(look(database_url=url), 3, "database.reachable", "gave no answer: ", FITS)
 
 
 def test_a_database_without_the_table_or_with_a_view_in_its_place(look: Look, side: Side) -> None:
-    side.execute("ALTER TABLE topologies RENAME TO stored")
+    side.execute("ALTER TABLE topologies RENAME TO kept")
     found = look(database_url=side.url)
     assert_fault(found, 3, "database.table", "has no table 'topologies'", GIVE_DECNETS)
-    side.execute("CREATE VIEW topologies AS SELECT * FROM stored")
+    side.execute("CREATE VIEW topologies AS SELECT * FROM kept")
     found = look(database_url=side.url)
     assert_fault(found, 3, "database.table", "has a view", "name the table itself")
 
@@ -236,6 +236,7 @@ def test_row_level_security(look: Look, postgres_side: Side) -> None:
     assert_fault(found, 1, "database.row-security", "hides rows", "give a role with BYPASSRLS")
 
 
+@mariadb_alone
 def test_a_column_that_orders_ids_otherwise(look: Look, mariadb_side: Side) -> None:
     mariadb_side.execute("ALTER TABLE topologies MODIFY id UUID")
     found = look(database_url=mariadb_side.url)
@@ -254,6 +255,7 @@ def test_a_replica(look: Look, mariadb_side: Side) -> None:
     assert allowed.exit_status == 0
 
 
+@mariadb_alone
 def test_a_server_that_replicates_and_may_be_written_to(look: Look, mariadb_side: Side) -> None:
     url = mariadb_side.listener()
     mariadb_side.execute("CHANGE MASTER 'another' TO MASTER_HOST = 'db.invalid'")
@@ -320,7 +322,7 @@ def test_without_triggers(look: Look, postgres_side: Side) -> None:
 def test_without_a_binary_log_that_we_may_read_and_that_tells(
     look: Look, mariadb_side: Side
 ) -> None:
-    url = mariadb_side.reader(*READING[PrivateMariaDB])
+    url = mariadb_side.reader(*READING[type(mariadb_side.server)])
     role = sa.make_url(url).username
     remedy = f"run GRANT REPLICATION SLAVE, REPLICATION CLIENT ON *.* TO '{role}'@'%'"
     assert_polled(look, url, "does not let this account read its binary log", remedy)

@@ -57,7 +57,7 @@ def server(request: pytest.FixtureRequest, kind: str) -> Iterator[Healthy]:
         if side.on_postgres:
             asked += ["SELECT proname::text FROM pg_proc", "SELECT tgname::text FROM pg_trigger"]
         else:
-            asked += ["SHOW MASTER STATUS"]  # nothing was written
+            asked += ["SHOW BINARY LOGS"]  # nothing was written
         yield side.listener(), lambda: [sorted(map(str, side.execute(sql))) for sql in asked]
 
 

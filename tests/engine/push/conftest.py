@@ -135,8 +135,9 @@ def await_quiet(server: PrivateServer, database: str) -> None:
             " FROM pg_stat_activity WHERE application_name = 'topology-reaper' AND datname = %s"
         )
     else:  # which repeats the first question after two seconds
+        assert isinstance(server, PrivateMariaDB)
         sql = (
-            "SELECT min(IF(command = 'Sleep', time_ms, 0)) > 2200"
+            f"SELECT min(IF(command = 'Sleep', {server.idle}, 0)) > 2200"
             " FROM information_schema.processlist"
             " WHERE command <> 'Binlog Dump' AND db = %s"
         )

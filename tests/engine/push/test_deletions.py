@@ -12,6 +12,7 @@ import pytest
 
 from tests.engine.conftest import exists
 from tests.engine.push.conftest import Start, plant, planted, removed
+from tests.servers.conftest import mariadb_alone
 from tests.support.decnet import new_id
 from tests.support.rows import Rows
 from tests.support.servers import PrivateServer
@@ -78,6 +79,7 @@ def test_a_table_that_is_truncated_loses_all(
     removed(api, *here.values())
 
 
+@mariadb_alone
 @pytest.mark.parametrize("kind", ["mariadb"])
 @pytest.mark.usefixtures("live")
 def test_the_sweep_finds_what_a_foreign_key_took_and_says_so(
@@ -127,6 +129,7 @@ def test_what_appears_after_its_deletion_was_reported_goes_at_once(
     assert exists(api, never), "of which nobody reported anything"
 
 
+@mariadb_alone
 @pytest.mark.parametrize("kind", ["mariadb"])
 @pytest.mark.usefixtures("live")
 def test_a_deletion_that_is_logged_before_it_is_visible_is_asked_about_again(
