@@ -14,6 +14,7 @@ PYTHONS ?= 3.11 3.12 3.13
 CONSTRAINTS ?= constraints.txt
 EXTRA ?= dev
 N ?= 3
+ROWS ?=
 DOCKER ?= docker
 IMAGE ?= topology-reaper:dev
 
@@ -22,7 +23,7 @@ IMAGE ?= topology-reaper:dev
 build/wheels package $(VENV)/ready $(VENV)/ready-to-bench: export PIP_CONSTRAINT := $(CONSTRAINTS)
 build/wheels package $(VENV)/ready $(VENV)/ready-to-bench: export PIP_BUILD_CONSTRAINT := $(CONSTRAINTS)
 
-.PHONY: demo demo-fleet test suite check steady lint types unit deep mutants soak bench bench-quick pythons lowest docs dist package image sbom wheels clean help
+.PHONY: demo demo-fleet test suite check steady lint types unit deep mutants soak bench bench-quick matrix pythons lowest docs dist package image sbom wheels clean help
 
 help:  ## what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -76,6 +77,10 @@ bench: $(VENV)/ready-to-bench  ## every figure beside its target; 45 minutes on 
 
 bench-quick: $(VENV)/ready-to-bench  ## the same on a small scale, without what takes minutes
 	PYTHONPATH=contrib/scripts $(RUN) -m tests.benchmarks --quick
+
+comma := ,
+matrix: $(VENV)/ready  ## what it runs on, tried: docs/compatibility.md; ROWS=docker-28,mysql-9 for some of its rows
+	PYTHONPATH=contrib/scripts $(RUN) -m tests.matrix $(subst $(comma), ,$(ROWS))
 
 docs: $(VENV)/ready  ## docs/options.md and the JSON schemas, from the options, commands and types as they are
 	$(RUN) contrib/scripts/options_reference.py docs/options.md

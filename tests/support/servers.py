@@ -476,6 +476,8 @@ class PrivateGalera(PrivateMariaDB):
             *(*super()._serve(), "--wsrep-on=ON", "--innodb-autoinc-lock-mode=2"),
             *("--wsrep-provider=/usr/lib/galera/libgalera_smm.so", *self._join()),
             *("--wsrep-node-address=127.0.0.1", f"--wsrep-provider-options={provider}"),
+            # Newer ones have a plug-in, with a variable for each of these instead of one for all.
+            "--loose-plugin-wsrep-provider=OFF",
         )
 
     def _join(self) -> Sequence[str]:

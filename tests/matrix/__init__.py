@@ -1,0 +1,1 @@
+"""What this runs on, tried: the table in docs/compatibility.md, written by `make matrix`."""
