@@ -55,8 +55,9 @@ COVERED = ("/run", "/etc/docker", "/opt/containerd")
 
 # As pid 1 it inherits every orphan in there; with SIGCHLD ignored the kernel reaps them.
 HOLDER = """
-import os, signal, subprocess, sys
+import ctypes, os, signal, subprocess, sys
 busybox, root, own, *covered = sys.argv[1:]
+libc = ctypes.CDLL(None)
 def mount(*how):
     subprocess.run([busybox, "mount", *how], check=True)
 if root:
@@ -66,7 +67,10 @@ if root:
 for path in covered:
     mount("-t", "tmpfs", "-o", "mode=755", "tmpfs", root + path)
 subprocess.run([busybox, "ip", "link", "set", "lo", "up"], check=True)
-os.chroot(root or "/")
+if root:  # not by chroot, from which no user namespace can be made
+    os.chdir(root)
+    assert libc.pivot_root(b".", b".") == 0  # the old root is on top now, and goes
+    assert libc.umount2(b".", 2) == 0  # MNT_DETACH
 os.chdir("/")
 signal.signal(signal.SIGCHLD, signal.SIG_IGN)
 print("ready", flush=True)

@@ -93,7 +93,8 @@ def test_the_engine_is_named_with_the_context_that_it_is_from(
     subjects = [subject for subject, _ in found.sections]
     assert f"Docker at {engine.host} (context rootless)" in subjects
     name, version = socket.gethostname(), api.version()["Version"]
-    said = f"it is Docker Engine {version} on {name}, not rootless, with the classic image store"
+    store = "containerd" if "snapshotter" in str(api.info()["DriverStatus"]) else "classic"
+    said = f"it is Docker Engine {version} on {name}, not rootless, with the {store} image store"
     assert said in [f.message for f in found.findings if f.id == "docker.engine"]
     assert found.exit_status == 0
 
