@@ -15,7 +15,15 @@ from .pages import PAGES, TREE, Page
 
 PAGE = TREE / "docs" / "options.md"
 COMMANDS = dict(leaves())
-FOREIGN = {"--live-restore", "--mode", "--user", "--group-add", "--volume", "--env"}
+FOREIGN = {
+    "--live-restore",
+    "--userns-remap",
+    "--mode",
+    "--user",
+    "--group-add",
+    "--volume",
+    "--env",
+}
 """Options of other programs that a text mentions."""
 OF_COMPOSE = {"REAPER_IMAGE", "REAPER_USER"}
 OWN = "Options"

@@ -73,13 +73,9 @@ def result_of(row: Row, report: Path, status: int) -> Result:
     errors = [node.get("message", "") for tag in ("error", "failure") for node in suite.iter(tag)]
     if len(versions) < len(found):
         return Result(not_tried=": ".join(["it did not say its version", *errors[:1]]))
-    version = ", ".join(
-        [
-            versions[0],
-            *(f"{name} {it}" for name, it in zip(row.says[1:], versions[1:], strict=True)),
-        ]
-    )
-    if not version.startswith(row.version):
+    named = (f"{name} {version}" for name, version in zip(row.says, versions, strict=True))
+    version = versions[0] if len(versions) == 1 else ", ".join(named)
+    if not versions[0].startswith(row.version):
         return Result(version, not_tried="this is another version")
     failed, passed = [], 0
     for case in suite.iter("testcase"):
