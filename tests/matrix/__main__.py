@@ -22,7 +22,7 @@ from debian_packages import PackageError
 from debian_root import debian_root
 from local_base import run
 
-from .report import LONGEST, Result, line, result_of, updated
+from .report import Result, line, result_of, updated
 from .rows import ROWS, Row
 
 TREE = Path(__file__).parents[2]
@@ -64,7 +64,8 @@ def attempt(row: Row) -> Result:
     try:
         pytest = command(row)
     except PackageError as error:
-        return Result(not_tried=str(error)[-LONGEST:])
+        *_, reason = (said for said in str(error).splitlines() if not said.startswith("make"))
+        return Result(not_tried=reason)
     with (OUTPUT / f"{row.name}.log").open("w") as log:
         status = subprocess.run(
             [*pytest, "-p", "no:cacheprovider", f"--junit-xml={report}", *row.tests],
