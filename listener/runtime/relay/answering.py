@@ -1,10 +1,10 @@
 """Answering the questions of hosts: those that wait together are one question to the database.
 
-The first that comes is kept waiting for a few milliseconds, in which others come. Then the database
-is asked once about all of their prefixes, so after each of them has arrived, and whatever comes
-meanwhile waits for the next time. Each host is answered by itself, about what it asked, and only at
-an inbox of its own: NATS lets a host name any subject for its answer, and the relay may write where
-the host may not.
+The first that comes is kept waiting for a few milliseconds, in which others come, and for a few
+more if the database was asked just before. Then that is asked once about all of their prefixes, so
+after each of them has arrived, and whatever comes meanwhile waits for the next time. Each host is
+answered by itself, about what it asked, and only at an inbox of its own: NATS lets a host name any
+subject for its answer, and the relay may write where the host may not.
 
 What the database refuses, and why, is told to all who asked. The connections that are kept for
 questions are closed when nobody has asked for a while.
@@ -30,6 +30,11 @@ from listener.runtime.relay.waiting import Asked, Rates, WaitingRoom
 
 GATHER = 0.003
 """Seconds for which the first question waits for others."""
+APART = 0.05
+"""Seconds at least from one question to the database to the next, whoever asks. A host whose engine
+is quiet asks once a minute, for its sweep: ten thousand of them are 167 questions a second. Without
+this PostgreSQL was asked 67 times a second, which took 25 % of a core and the relay 14 %; with it
+18 times, 13 % and 9 %."""
 IDLE = 30.0
 """Seconds without a question after which the connections for them are closed."""
 
@@ -114,6 +119,7 @@ class Answering:
     def run(self) -> None:
         """Answer until the end; blocks."""
         idle_after: float | None = IDLE
+        next_at = time.monotonic()
         while not self._stop.is_set():
             with self._changed:
                 wanted = self._changed.wait_for(self._is_wanted, idle_after)
@@ -121,7 +127,8 @@ class Answering:
                 self._close()
                 idle_after = None
                 continue
-            self._stop.wait(GATHER)
+            self._stop.wait(max(GATHER, next_at - time.monotonic()))
+            next_at = time.monotonic() + APART
             with self._changed:
                 self._looking = False
                 gathered, prefixes = self._room.gather()
