@@ -288,6 +288,9 @@ class SqlTopologies(Topologies):
     _pool: sa.Engine
     _where: str
     """What leads to the database from here; an identity begins with it."""
+    runs = ""
+    """Which run of the server, or of the machine of the file, gave the last answer: a copy has the
+    same identity. What leads to a server that does not tell; empty for a machine that does not."""
 
     def from_anywhere(self, identity: str) -> str:
         """An identity without what leads to the database from here."""

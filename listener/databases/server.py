@@ -79,6 +79,7 @@ class TableIdentity:
         replica: the server is one.
         uuid: the column is of the server's own type for ids, and not text.
         behind: whether it may be behind the origin of its rows.
+        runs: which run of the server this is; empty if it does not tell.
     """
 
     schema: str
@@ -88,6 +89,7 @@ class TableIdentity:
     replica: bool = field(default=False, compare=False)
     uuid: bool = False
     behind: Behind = field(default=CURRENT, compare=False)
+    runs: str = field(default="", compare=False)
 
     @property
     def table(self) -> sa.TableClause:
@@ -282,6 +284,7 @@ class ServerTopologies(SqlTopologies):
                 "is a replica, which may lag behind; give the primary's URL, or --allow-replica",
                 "replica",
             )
+        self.runs = identity.runs or self._where
         return identity
 
     def _reading(self, connection: sa.Connection, identity: TableIdentity, at: float) -> Reading:

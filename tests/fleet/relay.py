@@ -68,7 +68,7 @@ class ScriptedRelay:
     def beat(self) -> None:
         """Say that it is there."""
         beat = wire.Heartbeat(
-            self.relay, self.kind, self.identity, self.any, self.within, self.reading
+            self.relay, self.kind, self.identity, "", self.any, self.within, self.reading
         )
         self.bus.publish((self._subjects.heartbeats, wire.encode(beat)))
 

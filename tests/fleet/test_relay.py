@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from pathlib import Path
@@ -175,15 +175,7 @@ def test_two_relays_of_two_databases_both_refuse_until_one_is_gone(
     with postgres.fresh_database() as name, Rows(postgres.url(database=name)) as other_rows:
         make_table(other_rows, postgres.url(database=name))
         right, wrong = lab.relay(database_url), lab.relay(postgres.url(database=name))
-        refusals: dict[str, str] = {}
-
-        def both_refused() -> bool:
-            answer = host.ask("aaaaaaaa")
-            refusals[answer["relay"]] = answer.get("refused", "")
-            return len(refusals) == 2 and all(refusals.values())
-
-        eventually(both_refused, "both refuse")
-        assert all("two different databases" in why for why in refusals.values())
+        both_refuse(host)
         assert not right.status()["ready"]
         assert len(right.process.await_log("conflict")) == 1
         assert wrong.process.stop() == 0
@@ -192,6 +184,39 @@ def test_two_relays_of_two_databases_both_refuse_until_one_is_gone(
     host.name_interest("aaaaaaaa")
     table.delete(A)
     host.await_heard(lambda m: m["kind"] == "deleted", "what was deleted")
+
+
+def both_refuse(host: RawHost) -> None:
+    """Await that two relays say of each other that they serve two databases."""
+    refusals: dict[str, str] = {}
+
+    def said() -> bool:
+        answer = host.ask("aaaaaaaa")
+        refusals[answer["relay"]] = answer.get("refused", "")
+        return len(refusals) == 2 and all(refusals.values())
+
+    eventually(said, "both refuse")
+    assert all("two different databases" in why for why in refusals.values())
+
+
+class CopyOfPostgres(PrivatePostgres):
+    """One that runs beside the original, and does not know that it is a copy."""
+
+    def _serve(self) -> Sequence[str]:
+        (self.data / "standby.signal").unlink(missing_ok=True)
+        return super()._serve()
+
+
+def test_a_copy_of_a_server_is_another_database(lab: Fleet, own_postgres: PrivatePostgres) -> None:
+    with own_postgres.fresh_database() as name:
+        url = own_postgres.url(database=name)
+        with Rows(url) as rows:
+            make_table(rows, url)
+            rows.insert(A)
+        with CopyOfPostgres(primary=own_postgres) as copy:
+            lab.relay(url)
+            lab.relay(copy.url(database=name))
+            both_refuse(lab.host("one"))
 
 
 @on_postgres

@@ -1738,6 +1738,14 @@ MUTANTS = (
         "unit/test_interests.py::test_servers_made_of_one_image_are_two_databases",
     ),
     Mutant(
+        "taking a copy of the server for the server",
+        "while relays disagree there is no answer",
+        "databases/nats/relays.py",
+        "(first.kind, first.runs) != (other.kind, other.runs)",
+        "first.kind != other.kind",
+        "unit/test_interests.py::test_a_copy_that_runs_elsewhere_is_another_database",
+    ),
+    Mutant(
         "passing over what a relay had not taken",
         "a deletion before an interest was acknowledged is looked for",
         "databases/nats/interests.py",

@@ -263,6 +263,7 @@ def test_a_reader_needs_no_more_than_the_documented_rights(side: Side, opened: O
     ("function", "missed"),
     [
         ("pg_current_wal_flush_lsn()", "an older state"),
+        ("pg_postmaster_start_time()", "that another relay asks it"),
         ("pg_current_wal_insert_lsn()", "a standby that was promoted"),
         ("pg_walfile_name(pg_lsn)", "a standby that was promoted"),
         ("pg_control_system()", "another server"),
@@ -282,9 +283,9 @@ def test_a_figure_that_a_managed_server_does_not_tell_is_done_without_and_said_o
     assert missed in said
     with topologies.reading() as reading:
         assert "database.figures" in {finding.id for finding in topologies.inside(reading)}
-    # What only tells how far it has come is no part of which table it is.
-    lsn = function == "pg_current_wal_flush_lsn()"
-    assert (topologies.ask([]).identity == before.identity) == lsn
+    # How far it has come, and since when it runs, is no part of which table it is.
+    no_part = function in ("pg_current_wal_flush_lsn()", "pg_postmaster_start_time()")
+    assert (topologies.ask([]).identity == before.identity) == no_part
     assert topologies.ask([]).generation == before.generation
     postgres_side.execute("DROP TABLE topologies")
     postgres_side.execute("CREATE TABLE topologies (id VARCHAR(36) PRIMARY KEY)")

@@ -10,7 +10,7 @@ from listener.databases.nats.wire import SILENCE, Acknowledged, Heartbeat, Inter
 
 
 def beat(relay: str = "one", identity: str = "x", any_: int = 0, reading: str = "") -> Heartbeat:
-    return Heartbeat(relay, "postgresql", identity, any_, 8.0, reading)
+    return Heartbeat(relay, "postgresql", identity, "", any_, 8.0, reading)
 
 
 def ack(message: Interest, relay: str = "one", any_: int = 0) -> Acknowledged:
@@ -112,7 +112,14 @@ def test_servers_made_of_one_image_are_two_databases() -> None:
     relays = Relays("decnet")
     for relay, created in ("one", 1), ("two", 2):
         table = f"decnet server 1 table of {created} number 20 of 1700000000"
-        relays.heard(Heartbeat(relay, "mysql", table, 0, 0.0), 0.0)
+        relays.heard(Heartbeat(relay, "mysql", table, "", 0, 0.0), 0.0)
+    assert relays.conflict(0.0) != ""
+
+
+def test_a_copy_that_runs_elsewhere_is_another_database() -> None:
+    relays = Relays("decnet")
+    for relay in "one", "two":
+        relays.heard(Heartbeat(relay, "sqlite", "5 of 6 schema 7", relay, 0, 0.0), 0.0)
     assert relays.conflict(0.0) != ""
 
 

@@ -34,7 +34,7 @@ REPLY = wire.Reply(
 REFUSAL = wire.Refusal("n1", "r", "the database is a replica", "replica")
 DELETED = wire.Deleted("r", frozenset({ID}), torn_down=True)
 ACKNOWLEDGED = wire.Acknowledged("n2", "r", 7)
-HEARTBEAT = wire.Heartbeat("r", "sqlite", "", 7, 2.5, "the database is away")
+HEARTBEAT = wire.Heartbeat("r", "sqlite", "", "a run", 7, 2.5, "the database is away")
 
 Case = tuple[wire.Message, Callable[[bytes], wire.Message]]
 READ: dict[str, Case] = {

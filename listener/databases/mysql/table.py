@@ -78,7 +78,7 @@ class MysqlTopologies(ServerTopologies):
         SELECT table_schema, table_type, UNIX_TIMESTAMP(create_time),
                UNIX_TIMESTAMP(NOW(6)) - UNIX_TIMESTAMP(create_time) BETWEEN 0 AND {young},
                @@global.read_only, @@global.innodb_read_only, @@global.server_id,
-               CURRENT_USER(), {traces}
+               CONCAT(@@global.hostname, ':', @@global.port), CURRENT_USER(), {traces}
         FROM information_schema.tables
         WHERE table_schema = {schema} AND table_name = '{name}'
     """
@@ -140,7 +140,7 @@ class MysqlTopologies(ServerTopologies):
             if connection.invalidated or not origin.learn(error):
                 raise
             return self._ask(connection, schema, rows)
-        found, kind, created, is_new, *read_only, server, account, may_be = row
+        found, kind, created, is_new, *read_only, server, runs, account, may_be = row
         if kind.endswith("VIEW"):
             raise self._view()
         if may_be and origin.is_outdated:
@@ -154,6 +154,7 @@ class MysqlTopologies(ServerTopologies):
             too_new=bool(is_new),
             replica=any(str(value).upper() not in ("0", "OFF") for value in read_only),
             behind=origin.behind(shown, account, may_be=bool(may_be)),
+            runs=runs,
         ), found_rows
 
     def _lacks_status(self, error: Exception) -> str:

@@ -2,8 +2,10 @@
 
 They have to serve one database: of two that differ at least one is wrong, and nobody can tell
 which. In MySQL and MariaDB they differ by the time of the table's creation: machines made of one
-image number their tables alike. The time is passed in, in seconds on a monotonic clock. Safe to use
-from several threads.
+image number their tables alike. A copy of a server has the same table, but does not run where the
+original does, or not since the same moment.
+
+The time is passed in, in seconds on a monotonic clock. Safe to use from several threads.
 """
 
 from __future__ import annotations
@@ -47,9 +49,8 @@ class Relays:
         known = [said for said in self.there(now).values() if said.identity]
         for other in known[1:]:
             first = known[0]
-            if first.kind != other.kind or not same_table(
-                first.kind, first.identity, other.identity, watched=False
-            ):
+            same = same_table(first.kind, first.identity, other.identity, watched=False)
+            if not same or (first.kind, first.runs) != (other.kind, other.runs):
                 a, b = sorted((first.relay, other.relay))
                 return (
                     f"the relays {a} and {b} named {self._name!r} serve two different databases;"

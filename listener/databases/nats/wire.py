@@ -235,6 +235,7 @@ class Heartbeat:
         relay: the process, by a random name.
         kind: of its database, one of KINDS.
         identity: of its database, as in its answers; empty as long as it does not know.
+        runs: which run of that database's server or machine, as two relays have to agree.
         any: grows when any row may have gone, or an announcement have been lost.
         within: seconds over which hosts spread what they ask because of that.
         reading: why it hears nothing from its database; empty when it does.
@@ -243,6 +244,7 @@ class Heartbeat:
     relay: str
     kind: str
     identity: str
+    runs: str
     any: int
     within: float
     reading: str = ""
@@ -382,6 +384,7 @@ def heartbeat(data: bytes) -> Heartbeat:
         fields.token("relay"),
         fields.database(),
         fields.text("identity"),
+        fields.text("runs"),
         fields.number("any"),
         float(within),
         fields.text("reading"),

@@ -39,6 +39,10 @@ FIGURES = {
         " THEN (pg_current_wal_flush_lsn() - '0/0')::bigint ELSE 0 END",
         "an older state that was restored under it",
     ),
+    "pg_postmaster_start_time()": (
+        "extract(epoch FROM pg_postmaster_start_time())::text",
+        "that another relay asks it by another URL",
+    ),
 }
 """By the functions that tell it, what can be done without, and what is not noticed then. Managed
 servers take the right to them away, and Amazon Aurora's fail without ``wal_level = logical``."""
@@ -183,7 +187,7 @@ class PostgresTopologies(ServerTopologies):
                 raise
             return self._ask(connection, schema, rows)
         found, database, oid, kind, collation, is_uuid, replica, hidden = row[:8]
-        system, timeline, position = row[8:11]
+        system, timeline, position, runs = row[8:12]
         if kind not in ("r", "p"):
             raise self._view()
         if hidden:
@@ -198,7 +202,8 @@ class PostgresTopologies(ServerTopologies):
             position or 0,
             replica=replica,
             uuid=is_uuid,
-            behind=_behind(*row[11:]),
+            behind=_behind(*row[12:]),
+            runs=runs or "",
         ), found_rows
 
     def _lacks_status(self, error: Exception) -> str:

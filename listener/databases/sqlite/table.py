@@ -79,6 +79,8 @@ class SqliteTopologies(SqlTopologies):
         self.file = DatabaseFile(path, self.no_answer, traceless=traceless, clock=clock)
         self._pool = self.file.engine
         self._where = str(self.file.path)
+        with suppress(OSError):
+            self.runs = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
         self._no_status: dict[tuple[int, int], str] = {}  # by generation and version of the schema
 
     @contextmanager

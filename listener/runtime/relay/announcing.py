@@ -24,6 +24,7 @@ import secrets
 import threading
 import time
 from collections.abc import Callable, Collection, Iterable
+from hashlib import sha256
 
 from loguru import logger
 
@@ -69,6 +70,7 @@ class Announcing:
         send: publishes messages.
         look: has the database asked who it is.
         end: ends the connection, with a predicate of the broker that says why.
+        runs: which run of the database gave its last answer.
         down: why the database cannot be reached; empty if it can, or nobody has tried.
         tally: counts.
 
@@ -86,6 +88,7 @@ class Announcing:
         send: Callable[..., None],
         look: Callable[[], None],
         end: Callable[[str], None],
+        runs: Callable[[], str],
         down: Callable[[], str],
         tally: Tally,
     ) -> None:
@@ -94,7 +97,7 @@ class Announcing:
         self.interests = Interests()
         self._subjects, self._kind = subjects, kind
         self._send, self._look, self._end = send, look, end
-        self._down, self._tally = down, tally
+        self._runs, self._down, self._tally = runs, down, tally
         self._rates = Rates()
         self._changed = threading.Condition()  # guards what follows
         self._identity = self._conflict = ""
@@ -292,4 +295,7 @@ class Announcing:
 
     def _heartbeat(self) -> Heartbeat:
         reading = "" if self._hears else self._down() or "it does not hear its database"
-        return Heartbeat(self.relay, self._kind, self._identity, self._any, self._within(), reading)
+        runs = sha256(self._runs().encode()).hexdigest()[:16]  # it may have the host's name in it
+        return Heartbeat(
+            self.relay, self._kind, self._identity, runs, self._any, self._within(), reading
+        )

@@ -79,6 +79,7 @@ class Relay:
             send=lambda *messages: self._announces.send(*messages),
             look=lambda: self._answering.look(),
             end=lambda why: self._announces.end(why),
+            runs=lambda: self._table.runs,
             down=lambda: self._said(self._database.link.status()["reason"] or ""),
             tally=self._tally,
         )
