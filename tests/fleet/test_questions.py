@@ -180,6 +180,18 @@ def test_a_generation_is_counted_for_each_relay(
     assert relayed.ask(()).generation > first
 
 
+def test_a_relay_that_takes_over_before_a_server_of_the_same_image(
+    relayed: NatsTopologies, relay: ScriptedRelay
+) -> None:
+    tables = [f"decnet server 1 table of {created} number 20 of 9" for created in (1, 2, 3)]
+    relay.kind, relay.identity = "mysql", tables[0]
+    before = relayed.ask(()).generation
+    relay.identity = tables[1]
+    assert relayed.ask(()).generation == before, "it has watched how the table was altered"
+    relay.relay, relay.identity = "two", tables[2]
+    assert relayed.ask(()).generation > before
+
+
 def test_relays_of_two_databases_are_no_answer_until_one_is_gone(
     relayed: NatsTopologies,
     start: Callable[[str], ScriptedRelay],

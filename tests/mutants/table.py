@@ -1746,6 +1746,14 @@ MUTANTS = (
         "unit/test_interests.py::test_a_copy_that_runs_elsewhere_is_another_database",
     ),
     Mutant(
+        "a new relay's server that was made of the same image as the last one's",
+        "a table that nobody watched is known by more than its number",
+        "databases/nats/table.py",
+        "self._changes += not same",
+        "self._changes += 0",
+        "fleet/test_questions.py::test_a_relay_that_takes_over_before_a_server_of_the_same_image",
+    ),
+    Mutant(
         "passing over what a relay had not taken",
         "a deletion before an interest was acknowledged is looked for",
         "databases/nats/interests.py",
@@ -1781,8 +1789,8 @@ MUTANTS = (
         "letting a relay's count of changes stand for another's",
         "a relay that takes over is no change of the table",
         "databases/nats/table.py",
-        "before = self._generations.pop(answer.relay, answer.generation)",
-        "before = next(iter(self._generations.values()), answer.generation)",
+        "before = self._told.pop(answer.relay, None)",
+        "before = next(iter(self._told.values()), None)",
         "fleet/test_questions.py::test_a_generation_is_counted_for_each_relay",
     ),
     Mutant(

@@ -66,7 +66,7 @@ class NatsTopologies(Topologies):
         self._shared = Shared(self._ask)
         self._feed: NatsFeed | None = None
         self._expected = ""
-        self._generations: dict[str, int] = {}
+        self._told: dict[str, int] = {}  # by relay, its generation
         self._changes = 0
 
     @property
@@ -167,11 +167,15 @@ class NatsTopologies(Topologies):
             aspect = answer.aspect if answer.aspect in self.proves else "reachable"
             why = answer.refused.removeprefix("--database-url: ")
             raise self.no_answer(f"gave no answer: {why}", aspect)
-        before = self._generations.pop(answer.relay, answer.generation)
-        self._generations[answer.relay] = answer.generation
-        self._changes += before != answer.generation
-        if len(self._generations) > MOST_RELAYS:
-            del self._generations[next(iter(self._generations))]
+        before = self._told.pop(answer.relay, None)
+        self._told[answer.relay] = answer.generation
+        if before is not None:
+            self._changes += before != answer.generation
+        elif self._expected:  # another server may be behind it, made of the same image
+            same = same_table(answer.kind, self._expected, answer.identity, watched=False)
+            self._changes += not same
+        if len(self._told) > MOST_RELAYS:
+            del self._told[next(iter(self._told))]
         return answer
 
 
