@@ -13,6 +13,7 @@ from typing import Any
 
 import psycopg
 import pytest
+import sqlalchemy as sa
 
 from listener.telemetry.healthcheck import read_status
 from tests.conftest import make_table
@@ -142,6 +143,22 @@ def test_a_refusal_comes_with_its_sentence_and_without_an_address(
     assert host.ask("aaaaaaaa")["kind"] == "answer"
     table.execute("ALTER TABLE topologies DROP COLUMN id CASCADE")
     assert host.ask("aaaaaaaa")["refused"].endswith("gave no answer; the relay's log says why")
+
+
+@pytest.mark.parametrize("database_url", ["mariadb"], indirect=True)
+def test_what_cannot_be_read_is_said_without_an_account(
+    lab: Fleet, database_url: str, table: Rows
+) -> None:
+    url = sa.make_url(database_url)
+    reader = url.set(username=f"reader_{lab.name[6:]}", password="r")
+    account = f"'{reader.username}'@'127.0.0.1'"
+    table.execute(f"CREATE USER {account} IDENTIFIED BY 'r'")
+    table.execute(f"GRANT SELECT (id) ON topologies TO {account}")
+    lab.relay(reader.render_as_string(hide_password=False), "--feed", "poll")
+    said = lab.host("one").ask("aaaaaaaa")["no_status"]
+    assert "run GRANT SELECT (id, status) ON" in said
+    assert "reader" not in said
+    assert "127.0.0.1" not in said
 
 
 @on_postgres

@@ -1754,6 +1754,14 @@ MUTANTS = (
         "fleet/test_questions.py::test_a_relay_that_takes_over_before_a_server_of_the_same_image",
     ),
     Mutant(
+        "telling hosts the account and the address of the database",
+        "a host learns which of its prefixes have a row, and nothing else",
+        "runtime/relay/relay.py",
+        '_OURS.sub("…", presentable(said))',
+        "presentable(said)",
+        "fleet/test_relay.py::test_what_cannot_be_read_is_said_without_an_account",
+    ),
+    Mutant(
         "passing over what a relay had not taken",
         "a deletion before an interest was acknowledged is looked for",
         "databases/nats/interests.py",

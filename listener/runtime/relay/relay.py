@@ -48,6 +48,8 @@ they do at once when a new one says so."""
 QUEUE = "relays"
 """The group of which one relay gets each question."""
 _CAUSE = re.compile(r" gave no answer: .*")
+_OURS = re.compile(r"'[^']*'@'[^']*'|\S+:\d{1,5}\b")
+"""An account of MySQL, and an address, as that of the server that one is a replica of."""
 
 
 class Relay:
@@ -238,7 +240,7 @@ class Relay:
             self._table.name, "the relay's database"
         )
         said = _CAUSE.sub(" gave no answer; the relay's log says why", told)
-        return presentable(said)[:LONGEST_TEXT]
+        return _OURS.sub("…", presentable(said))[:LONGEST_TEXT]
 
     def _keep_announcing(self) -> None:
         pulse = self._supervisor.pulse("announces")
