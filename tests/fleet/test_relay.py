@@ -168,7 +168,9 @@ def test_two_relays_of_one_database_by_two_urls_both_answer(
     table.insert(A)
     elsewhere = database_url.replace("127.0.0.1", "localhost") + "?application_name=other"
     assert elsewhere.count("localhost") == 1
-    relays = [lab.relay(database_url), lab.relay(elsewhere)]
+    relays = [lab.relay(database_url)]
+    relays.append(lab.relay(elsewhere, "--state-dir", str(relays[0].folder)))
+    assert "another" in relays[1].process.logged("state")[0]["error"]
     host, answers = lab.host("one"), {}
     host.name_interest("aaaaaaaa")
 

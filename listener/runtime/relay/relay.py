@@ -138,7 +138,14 @@ class Relay:
         supervisor.start("heartbeat", lambda: self._announcing.run(supervisor.stop))
         supervisor.start("announces", self._keep_announcing)
         supervisor.start("answers", self._keep_answering)
-        self._status_socket.open(ours=self._state.lock() is None)
+        if (why := self._state.lock()) is not None:
+            logger.bind(event="state", error=why).warning(
+                "--state-dir: {} cannot be used, so topology-reaper status may show another: {};"
+                " give one of its own",
+                self._state.path,
+                why,
+            )
+        self._status_socket.open(ours=why is None)
         if self._endpoint is not None:
             self._endpoint.open()
 
