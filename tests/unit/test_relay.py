@@ -9,7 +9,7 @@ import json
 import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -26,6 +26,9 @@ from listener.runtime.relay.interests import Interests
 from listener.runtime.relay.tally import Tally
 from listener.runtime.relay.waiting import Asked, Rates, WaitingRoom
 from tests.support.process import eventually
+
+if TYPE_CHECKING:
+    from loguru import Record
 
 A, B, C = (f"{digit * 8}-0000-4000-8000-000000000001" for digit in "abc")
 PREFIXES = frozenset(map(prefix_of, (A, B, C)))
@@ -251,6 +254,22 @@ def test_a_relay_of_another_database_silences_us(stage: Stage) -> None:
     assert stage.announcing.identified("another table") == ""
     stage.announcing.hinted(0, [A])
     assert [m["kind"] for m in stage.said("lab.host.one")] == ["ack", "deleted"]
+
+
+def test_a_conflict_is_said_when_it_has_lasted(
+    stage: Stage, log: list[Record], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(announcing_module, "SETTLED", 600.0)
+    stage.announcing.identified("a table")
+    stage.beats("another", "the same, altered")
+    assert stage.announcing.conflict
+    stage.announcing.identified("the same, altered")
+    assert log == []
+    monkeypatch.setattr(announcing_module, "SETTLED", 0.0)
+    stage.beats("another", "another table")
+    stage.beats("another", "another table")
+    stage.announcing.identified("another table")
+    assert [record["level"].name for record in log] == ["ERROR", "INFO"]
 
 
 def test_what_another_table_had_is_not_told_as_deleted(stage: Stage) -> None:
