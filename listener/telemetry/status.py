@@ -111,7 +111,7 @@ class StatusStore(Observer):
         self._held: Collection[str] = ()
         self._own: Mapping[str, Hold] | None = None
         self._token = ""
-        self._reaping: list[tuple[Collection[Resource], str]] = []
+        self._reaping: list[Collection[Resource]] = []
         self._reaps: deque[Reap] = deque(maxlen=REAPS)
         self._sweeps = 0
         self._last_sweep: LastSweep | None = None
@@ -176,14 +176,14 @@ class StatusStore(Observer):
     def reaping(self, doomed: Collection[Resource], prefix: str, evidence: str) -> None:  # noqa: ARG002
         """These are being removed from now on."""
         with self._lock:
-            self._reaping.append((doomed, evidence))
-            # Until the work on the prefix is over, which takes a while where the engine hangs.
+            self._reaping.append(doomed)
+            # The look before may be of when the row was there, and the next one takes a while.
             self._verdicts |= {r.id: Verdict(State.ORPHAN, evidence) for r in doomed}
 
     def reaped(self, doomed: Collection[Resource]) -> None:
         """They are not any more."""
         with self._lock:
-            self._reaping.pop([each for each, _ in self._reaping].index(doomed))
+            self._reaping.remove(doomed)
 
     def topologies(self, index: PrefixIndex, subnets: Collection[Subnet]) -> list[Topology]:
         """Where each topology on this host stands, as JSON can hold it."""
@@ -192,12 +192,12 @@ class StatusStore(Observer):
             addresses.setdefault(subnet.network, []).append(subnet.address)
         with self._lock:
             verdicts, waits = self._verdicts.copy(), self._waits.copy()
-            reaping = [(each, why) for doomed, why in self._reaping for each in doomed]
+            reaping = [resource for doomed in self._reaping for resource in doomed]
         now = self._clock()
-        going: dict[str, dict[str, str]] = {}
-        for resource, why in reaping:
+        going: dict[str, set[str]] = {}
+        for resource in reaping:
             for prefix in resource.prefixes:
-                going.setdefault(prefix, {})[resource.id] = why
+                going.setdefault(prefix, set()).add(resource.id)
         told: list[Topology] = []
         for prefix in sorted(index.prefixes()):
             resources = index.resources(prefix)
@@ -214,8 +214,7 @@ class StatusStore(Observer):
                 ends = [until for at, until in said if now - at <= OUTAGE]
                 wait = max(0.0, round(max(ends) - now, 1)) if ends else None
             if doomed := going.get(prefix):
-                # The verdicts are of before: that its row exists, if a report was first.
-                state, reason, wait = "reaping", "; ".join(sorted(set(doomed.values()))), None
+                state, wait = "reaping", None
                 left = sum(r.id in doomed for r in resources)
                 removing = {"begun": len(doomed), "left": left}
             owners = {owner for r in resources for owner in r.owners if owner.startswith(prefix)}
