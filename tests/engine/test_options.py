@@ -22,6 +22,9 @@ from tests.support.rows import Rows
 EARLIER = {"config", "decnet_config", "log_level", "log_format"}
 """What is looked at before a command begins, or where there is no URL."""
 
+RELAY = Settings(database_url="sqlite:///nowhere.db", nats="nats://127.0.0.1:1", timeout=0.0)
+"""Of one for which nothing is there."""
+
 
 def run(settings: Settings, _: str) -> None:
     with Listener(settings, sweep_command="sweep") as listener:
@@ -29,12 +32,18 @@ def run(settings: Settings, _: str) -> None:
         listener.status()
 
 
+def of_both(settings: Settings, _: str) -> None:
+    """A listener's side, and a relay's."""
+    doctor(settings)
+    doctor(RELAY)
+
+
 @pytest.mark.parametrize(
     ("name", "do"),
     [
         ("run", run),
         ("sweep", lambda settings, _: sweep(settings)),
-        ("doctor", lambda settings, _: doctor(settings)),
+        ("doctor", of_both),
         ("explain", lambda settings, what: explain(settings, what, release="sweep")),
     ],
 )

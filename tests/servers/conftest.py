@@ -270,8 +270,7 @@ def heard_of(follower: Follower, writer: Rows, act: Callable[[], object]) -> lis
     writer.delete(marker)
     follower.await_deleted(marker)
     hints = [heard.ids for heard in follower.heard[before:]]
-    assert hints.pop() == [marker]
-    return hints
+    return hints[: hints.index([marker])]
 
 
 def one_line(error: ReaperError) -> str:
@@ -283,8 +282,8 @@ def one_line(error: ReaperError) -> str:
 
 
 def hears(follower: Follower, writer: Rows) -> None:
-    """See that it hears."""
-    assert heard_of(follower, writer, lambda: None) == []
+    """See that it hears; what others do on a server that is shared may be heard of as well."""
+    heard_of(follower, writer, lambda: None)
 
 
 def unavailable(feed: Followed) -> str:

@@ -316,6 +316,11 @@ class _Client(Client):
             raise nats.errors.SecureConnWantedError
         return super()._connect_command()
 
+    async def _send_ping(self, future: asyncio.Future[bool] | None = None) -> None:
+        # nats-py's passes by what waits to be sent, and then its answer does not tell of that.
+        await self._flush_pending(force_flush=True)
+        await super()._send_ping(future)
+
     async def _process_headers(self, headers: Any) -> dict[str, str] | None:
         try:
             return await super()._process_headers(headers)
