@@ -29,6 +29,7 @@ class ScriptedRelay:
         rows: the ids in its database.
         deleted: the ids that it tells of with an answer.
         identity: of its database.
+        runs: which run of it.
         generation: of its answers.
         any: its number.
         within: over which hosts spread.
@@ -44,6 +45,7 @@ class ScriptedRelay:
         self.rows: set[str] = set()
         self.deleted: set[str] = set()
         self.kind, self.identity = "postgresql", "public 1/1 database 2 table 3 collation 4"
+        self.runs = ""
         self.generation = self.any = 0
         self.within = 0.0
         self.reading = ""
@@ -68,7 +70,7 @@ class ScriptedRelay:
     def beat(self) -> None:
         """Say that it is there."""
         beat = wire.Heartbeat(
-            self.relay, self.kind, self.identity, "", self.any, self.within, self.reading
+            self.relay, self.kind, self.identity, self.runs, self.any, self.within, self.reading
         )
         self.bus.publish((self._subjects.heartbeats, wire.encode(beat)))
 
@@ -105,6 +107,7 @@ class ScriptedRelay:
             nonce=question.nonce,
             relay=self.relay,
             identity=self.identity,
+            runs=self.runs,
             changed=question.expect not in ("", self.identity),
             kind=self.kind,
             generation=self.generation,

@@ -74,7 +74,10 @@ LIES: dict[str, dict[str, Any]] = {
     "another version": {"v": 2},
     **{f"no {name}": {name: None} for name in ("v", "kind", "nonce", "relay", "identity", "ids")},
     **{f"no {name}": {name: None} for name in ("prefixes", "position", "behind", "deleted")},
-    **{f"no {name}": {name: None} for name in ("generation", "no_status", "database", "changed")},
+    **{
+        f"no {name}": {name: None}
+        for name in ("generation", "no_status", "database", "changed", "runs")
+    },
 }
 
 
@@ -190,6 +193,17 @@ def test_a_relay_that_takes_over_before_a_server_of_the_same_image(
     assert relayed.ask(()).generation == before, "it has watched how the table was altered"
     relay.relay, relay.identity = "two", tables[2]
     assert relayed.ask(()).generation > before
+
+
+def test_an_answer_that_another_relays_heartbeat_contradicts_is_none(
+    relayed: NatsTopologies, relay: ScriptedRelay
+) -> None:
+    relayed.ask(())
+    relay.runs = "the original"
+    relay.beat()
+    relay.relay, relay.runs = "two", "a copy"  # which has not been heard yet
+    eventually(lambda: conflicts(relayed), "that the first is heard")
+    assert "serve two different databases" in str(refusal(relayed))
 
 
 def test_relays_of_two_databases_are_no_answer_until_one_is_gone(

@@ -1717,7 +1717,7 @@ MUTANTS = (
         "believing relays of two databases",
         "while relays disagree there is no answer",
         "databases/nats/table.py",
-        "        if why := self._line.relays.conflict(self._clock()):\n",
+        "        if why := self._line.relays.conflict(self._clock(), replies):\n",
         '        if why := "":\n',
         "fleet/test_questions.py::test_relays_of_two_databases_are_no_answer_until_one_is_gone",
     ),
@@ -1752,6 +1752,14 @@ MUTANTS = (
         '_OURS.sub("…", presentable(said))',
         "presentable(said)",
         "fleet/test_relay.py::test_what_cannot_be_read_is_said_without_an_account",
+    ),
+    Mutant(
+        "believing an answer before the heartbeat of its relay is heard",
+        "while relays disagree there is no answer",
+        "databases/nats/relays.py",
+        "lately |= {reply.relay: reply for reply in replies}",
+        "pass",
+        "fleet/test_questions.py::test_an_answer_that_another_relays_heartbeat_contradicts_is_none",
     ),
     Mutant(
         "passing over what a relay had not taken",

@@ -19,6 +19,7 @@ REPLY = wire.Reply(
     nonce="n1",
     relay="r",
     identity="public 2/1",
+    runs="a run",
     changed=True,
     kind="postgresql",
     generation=1,

@@ -11,6 +11,7 @@ The time is passed in, in seconds on a monotonic clock. Safe to use from several
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterable
 
 from listener.databases.identity import same_table
 from listener.databases.nats import wire
@@ -44,9 +45,16 @@ class Relays:
         with self._lock:
             return {r: said for r, (at, said) in self._heard.items() if now - at <= wire.SILENCE}
 
-    def conflict(self, now: float) -> str:
-        """Which two serve different databases, and the remedy, as a sentence; or nothing."""
-        known = [said for said in self.there(now).values() if said.identity]
+    def conflict(self, now: float, replies: Iterable[wire.Reply] = ()) -> str:
+        """Which two serve different databases, and the remedy, as a sentence; or nothing.
+
+        Args:
+            now: is when they are.
+            replies: what some have said since their last heartbeat.
+        """
+        lately: dict[str, wire.Heartbeat | wire.Reply] = {**self.there(now)}
+        lately |= {reply.relay: reply for reply in replies}
+        known = [said for said in lately.values() if said.identity]
         for other in known[1:]:
             first = known[0]
             same = same_table(first.kind, first.identity, other.identity, watched=False)

@@ -118,7 +118,7 @@ class NatsTopologies(Topologies):
         at, first = asked[0]
         if any((r.kind, r.identity) != (first.kind, first.identity) for r in replies):
             raise self.no_answer("put another table in place while it was asked")
-        if why := self._line.relays.conflict(self._clock()):
+        if why := self._line.relays.conflict(self._clock(), replies):
             raise NoAnswer(f"--database-url: {why}")
         for sent, reply in asked:
             setbacks = self._note_position(reply.position, sent)

@@ -151,6 +151,7 @@ class Reply:
         nonce: of the question.
         relay: the process that answers.
         identity: of the database and the table, without where the database is.
+        runs: which run of the database's server or machine, as two relays have to agree.
         changed: the question expected another identity.
         kind: of the database, one of KINDS.
         generation: of the table, as this relay counts it.
@@ -167,6 +168,7 @@ class Reply:
     nonce: str
     relay: str
     identity: str
+    runs: str
     changed: bool
     kind: str
     generation: int
@@ -235,7 +237,7 @@ class Heartbeat:
         relay: the process, by a random name.
         kind: of its database, one of KINDS.
         identity: of its database, as in its answers; empty as long as it does not know.
-        runs: which run of that database's server or machine, as two relays have to agree.
+        runs: likewise.
         any: grows when any row may have gone, or an announcement have been lost.
         within: seconds over which hosts spread what they ask because of that.
         reading: why it hears nothing from its database; empty when it does.
@@ -333,6 +335,7 @@ def answer_to(question: Question, data: bytes) -> Answering:
         nonce,
         relay,
         identity,
+        fields.text("runs"),
         changed,
         fields.database(),
         fields.number("generation"),

@@ -103,7 +103,7 @@ class Announcing:
         self._runs, self._down, self._tally = runs, down, tally
         self._rates = Rates()
         self._changed = threading.Condition()  # guards what follows
-        self._identity = self._conflict = ""
+        self._identity = self._ran = self._conflict = ""
         self._conflict_since, self._conflict_said = 0.0, False
         self._relays = Relays(subjects.name)
         self._deleted = LatelyDeleted()
@@ -111,6 +111,11 @@ class Announcing:
         self._any, self._any_at, self._any_wanted = 0, -math.inf, False
         self._beat_at, self._beat_wanted = -math.inf, False
         self._silent_since = math.inf
+
+    @property
+    def runs(self) -> str:
+        """Which run of the database has answered, as the wire calls it."""
+        return self._ran
 
     @property
     def conflict(self) -> str:
@@ -197,11 +202,13 @@ class Announcing:
         Returns:
             Why it is not to be believed, as a sentence; empty if it is.
         """
+        # A hash, for it may have the host's name in it.
+        runs = sha256(self._runs().encode()).hexdigest()[:16]
         with self._changed:
-            if identity != self._identity:
+            if (identity, runs) != (self._identity, self._ran):
                 if not same_table(self._kind, self._identity, identity, watched=True):
                     self._deleted.clear()
-                self._identity = identity
+                self._identity, self._ran = identity, runs
                 self._want_beat()
             self._judge(time.monotonic())
             return self._conflict
@@ -302,7 +309,6 @@ class Announcing:
 
     def _heartbeat(self) -> Heartbeat:
         reading = "" if self._hears else self._down() or "it does not hear its database"
-        runs = sha256(self._runs().encode()).hexdigest()[:16]  # it may have the host's name in it
         return Heartbeat(
-            self.relay, self._kind, self._identity, runs, self._any, self._within(), reading
+            self.relay, self._kind, self._identity, self._ran, self._any, self._within(), reading
         )

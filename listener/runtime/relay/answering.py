@@ -163,6 +163,7 @@ class Answering:
             nonce=question.nonce,
             relay=self._announcing.relay,
             identity=identity,
+            runs=self._announcing.runs,
             changed=question.expect not in ("", identity),
             kind=self._kind,
             generation=answer.generation,
