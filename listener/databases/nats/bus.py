@@ -20,6 +20,7 @@ import asyncio
 import logging
 import os
 import random
+import socket
 import ssl
 import threading
 from collections.abc import Callable, Coroutine
@@ -421,4 +422,6 @@ def _meaning(error: Exception) -> str:
         return f"was disconnected ({said})"
     if isinstance(error, ConnectionError) and error.errno:  # asyncio has words of its own for it
         said = os.strerror(error.errno)
+    if isinstance(error, socket.gaierror):
+        said = error.strerror or said
     return f"cannot be reached: {said}"
