@@ -130,10 +130,13 @@ def explain(settings: Settings, what: str, *, release: str | None = None) -> Exp
 def _asked(folder: Path) -> tuple[Mapping[str, Any] | None, str]:
     """The status of the listener with this state folder; without one, why."""
     try:
-        return read_status(folder), ""
+        told = read_status(folder)
+        if "relay" not in told:
+            return told, ""
+        why: object = "a relay does"
     except (OSError, ValueError) as error:
         why = getattr(error, "strerror", None) or error
-        return None, f"no listener answers in {folder} ({why})"
+    return None, f"no listener answers in {folder} ({why})"
 
 
 class _Views:

@@ -15,6 +15,8 @@ import psycopg
 import pytest
 import sqlalchemy as sa
 
+from listener.cli.doctor.host import state
+from listener.cli.explain import _asked
 from listener.telemetry.healthcheck import read_status
 from tests.conftest import make_table
 from tests.fleet.raw import RawHost
@@ -272,6 +274,8 @@ def test_what_it_tells_of_itself(lab: Fleet, database_url: str, table: Rows) -> 
     assert (shown.returncode, shown.stderr) == (0, "")
     assert f"relay {relay.name} named {lab.name}" in shown.stdout
     assert "1 hosts, interested in 3 prefixes" in shown.stdout
+    assert _asked(relay.folder)[0] is None, "what it tells is no listener's"
+    assert any(f.message.startswith("a relay runs with") for f in state(relay.folder))
     address = relay.process.await_log("http")[-1]["address"]
     for path in ("healthz", "readyz", "livez"):
         assert page(address, path) == "ok\n"

@@ -39,7 +39,8 @@ def state(folder: Path) -> Iterator[Finding]:
         reason = getattr(error, "strerror", None) or error
         yield ok("state.listener", f"no listener answers in {folder} ({reason})")
     else:
-        said = f"a listener runs with {folder} and is {is_now}{why and f': {why}'}"
+        who = "relay" if "relay" in told else "listener"
+        said = f"a {who} runs with {folder} and is {is_now}{why and f': {why}'}"
         if is_now == "ready":
             yield ok("state.listener", said)
         else:
