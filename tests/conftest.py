@@ -59,8 +59,8 @@ Says = Callable[[str, str], None]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """What else the tests may run on; ``make matrix`` chooses."""
-    group = parser.getgroup("what to run on", "other systems, such as debian_root.py makes")
+    """What the tests may run on: other systems, such as debian_root.py makes."""
+    group = parser.getgroup("what to run on", "what to run on")
     for name in ("docker", "podman", "postgres", "mariadb"):
         group.addoption(f"--{name}-root", type=Path, help=f"the system whose {name} the tests use")
     group.addoption("--mysql-root", type=Path, help="one whose MySQL takes MariaDB's place")
