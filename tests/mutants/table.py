@@ -1510,8 +1510,8 @@ MUTANTS = (
         "explaining without the listener that runs",
         "explain says what the listener makes of it",
         "cli/explain.py",
-        '        return read_status(folder), ""\n',
-        '        return None, "nobody was asked"\n',
+        '            return told, ""\n',
+        '            return None, "nobody was asked"\n',
         "engine/test_evidence.py"
         "::test_what_a_running_listener_makes_of_it_is_said_beside_what_a_sweep_would",
     ),
