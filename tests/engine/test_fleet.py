@@ -3,32 +3,39 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Protocol
 
 import docker
 import pytest
+import sqlalchemy as sa
 
 from tests.engine.conftest import Run, exists
 from tests.engine.push.conftest import plant, removed
 from tests.support.decnet import new_id
 from tests.support.process import RelayProcess
+from tests.support.proxy import Proxy
 from tests.support.rows import Rows
 from tests.support.servers import PrivateNats
 
-Start = Callable[[], RelayProcess]
+
+class Start(Protocol):
+    """Starts a relay; by default nothing is between it and the broker or the database."""
+
+    def __call__(self, *, broker: str = "", url: str = "") -> RelayProcess: ...
 
 
 @pytest.fixture
 def start(own_nats: PrivateNats, fleet: str, database_url: str, tmp_path: Path) -> Iterator[Start]:
-    """Starts a relay."""
+    """Starts relays."""
     with ExitStack() as stack:
         folders = (str(tmp_path / f"relay-{number}") for number in range(9))
 
-        def start() -> RelayProcess:
-            address, folder = f"nats://{own_nats.address}", next(folders)
-            relay = RelayProcess(database_url, address, fleet, "--state-dir", folder)
+        def start(*, broker: str = "", url: str = "") -> RelayProcess:
+            address, folder = broker or f"nats://{own_nats.address}", next(folders)
+            relay = RelayProcess(url or database_url, address, fleet, "--state-dir", folder)
             stack.enter_context(relay)
             return relay
 
@@ -97,3 +104,45 @@ def test_what_is_deleted_while_a_relay_or_the_broker_is_frozen_goes_and_nothing_
     assert exists(api, staying)
     assert not listener.logged("held")
     assert listener.stop() == 0
+
+
+@pytest.mark.deep
+@pytest.mark.parametrize("between", ["host", "relay", "database"])
+def test_what_is_deleted_during_a_partition_goes_and_nothing_else(
+    api: docker.APIClient,
+    table: Rows,
+    run: Run,
+    start: Start,
+    own_nats: PrivateNats,
+    fleet: str,
+    database_url: str,
+    between: str,
+) -> None:
+    """Between the host and the broker, the relay and the broker, or the relay and the database."""
+    live, doomed = new_id(), new_id()
+    table.insert(live, doomed)
+    staying, going = plant(api, live), plant(api, doomed)
+    database = sa.make_url(database_url)
+    broker = ("127.0.0.1", own_nats.port)
+    with (
+        Proxy(broker) as of_host,
+        Proxy(broker) as of_relay,
+        Proxy((database.host or "", database.port or 0)) as of_database,
+    ):
+        behind = database.set(host="127.0.0.1", port=of_database.port)
+        start(
+            broker=f"nats://127.0.0.1:{of_relay.port}",
+            url=behind.render_as_string(hide_password=False),
+        )
+        listener = run("--sweep-interval", "100000", url=f"nats://127.0.0.1:{of_host.port}/{fleet}")
+        listener.start()
+        cut = {"host": of_host, "relay": of_relay, "database": of_database}[between]
+        cut.freeze()
+        table.delete(doomed)
+        listener.signal(signal.SIGUSR1)  # a question to which there is no answer
+        listener.await_log("down")
+        cut.thaw()
+        removed(api, going)
+        assert exists(api, staying)
+        assert not listener.logged("held")
+        assert listener.stop() == 0
