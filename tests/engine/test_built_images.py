@@ -270,7 +270,7 @@ def test_nothing_else_waits_for_the_list_of_images(
     theirs = [run_by(api, build(id_[:8], "ssh"), id_) for id_ in doomed]
     released = threading.Event()
     proxy.hook = lambda r: stall(released) if "/images/json" in r.path else None
-    listener = run("--images", "--docker-timeout", "300", host=proxy.host)
+    listener = run("--images", "--docker-timeout", "300", "--workers", "1", host=proxy.host)
     listener.start()
     for id_ in doomed:
         rows.delete(id_)
