@@ -53,7 +53,7 @@ SERVERS: Mapping[str, type[PrivateServer]] = {
 }
 """Those that a run may take from another system, by the words of its options."""
 
-LIBRARIES = ("docker", "sqlalchemy", "psycopg", "pymysql", "mysql-replication")
+LIBRARIES = ("docker", "sqlalchemy", "psycopg", "pymysql", "mysql-replication", "nats-py")
 """Those of Python's that speak with engines and servers."""
 Says = Callable[[str, str], None]
 

@@ -30,9 +30,10 @@ PAGE = TREE / "docs" / "compatibility.md"
 OUTPUT = TREE / "build" / "matrix"
 WITHIN = (
     *("unshare", "--mount", "sh", "-ec"),
-    'mount --bind "$0/usr" /usr; mount -t tmpfs tmpfs /var/lib/dpkg; exec "$@"',
+    'for part in usr etc/passwd etc/group; do mount --bind "$0/$part" "/$part"; done;'
+    ' mount -t tmpfs tmpfs /var/lib/dpkg; exec "$@"',
 )
-"""Runs a command with the programs of another system, and nothing can be installed meanwhile."""
+"""Runs a command with the programs and users of another system, where nothing can be installed."""
 
 
 def main() -> int:

@@ -225,7 +225,7 @@ ROWS = (
         "3.14",
         "sid",
         *("python3.14-venv", "make", "bindfs", "docker.io", "iptables", "busybox-static"),
-        *("postgresql-18", "mariadb-server-core", "mariadb-client-core", "e2fsprogs"),
+        *("postgresql-18", "mariadb-server", "nats-server", "e2fsprogs"),
     ),
     Row(
         name="lowest",
