@@ -131,9 +131,10 @@ def run(folder: Path, stack: ExitStack) -> None:
     print("          after  what its engine removed", flush=True)
 
     def tell(name: str) -> float:
-        return demo.tell_removals(
-            apis[name], on[name], committed, lambda line: print(f"{name} {line}", flush=True)
-        )
+        def say(line: str) -> None:  # in one piece, for two threads do
+            print(f"{name} {line}\n", end="", flush=True)
+
+        return demo.tell_removals(apis[name], on[name], committed, say)
 
     with ThreadPoolExecutor(len(CONCERNED)) as pool:
         took = max(pool.map(tell, CONCERNED))
