@@ -29,9 +29,9 @@ PROGRAMS = {
 MACHINE = """
 set -eu
 for folder in etc opt var/lib; do
-    mkdir -p "$1/$folder" "$1/work/$folder"
+    mkdir -p "$1/$folder" "$1/scratch/$folder"
     mount -t overlay overlay \
-        -o "lowerdir=/$folder,upperdir=$1/$folder,workdir=$1/work/$folder" "/$folder"
+        -o "lowerdir=/$folder,upperdir=$1/$folder,workdir=$1/scratch/$folder" "/$folder"
 done
 ip link set lo up
 echo 127.0.0.1 broker.example >> /etc/hosts
