@@ -173,10 +173,11 @@ def test_the_usual_places_are_found_by_looking_and_never_used(nowhere: Path) -> 
 
 
 def test_what_may_not_be_looked_at_is_passed_over(nowhere: Path) -> None:
-    (nowhere / "usr/bin").mkdir(parents=True)
-    assert nowhere.parent.stat().st_mode & 0o077 == 0, "no other user gets there"
+    (programs := nowhere / "closed/usr/bin").mkdir(parents=True)
+    (nowhere / "closed").chmod(0o700)  # other tests open the folder that it is in
+    assert (nowhere / "closed").stat().st_mode & 0o077 == 0, "no other user gets there"
     ours, theirs = CONTEXT.Pipe()
-    args = (str(nowhere / "usr/bin"), theirs)
+    args = (str(programs), theirs)
     child = CONTEXT.Process(target=_look_as_a_stranger, args=args, daemon=True)
     child.start()
     theirs.close()
